@@ -1,0 +1,208 @@
+"""What a model computes, as a flat list of operations.
+
+``torch.export`` writes any module as a graph of ATen operations. Here that graph becomes a list of `Operation`, in
+execution order, with batch norms folded into the convolution or linear layer before them. The module itself is only
+read: its parameters are shared, and what has to change (the folded weights) is a copy.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from chinspect.errors import InputError
+
+aten = torch.ops.aten
+
+_CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
+_BATCH_NORMS = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)
+
+
+@dataclass(frozen=True)
+class Ref:
+    """The value of another operation, or of a tensor that the model owns."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call ``name = target(*args, **kwargs)``, made by the module at ``path``."""
+
+    name: str
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    path: str
+    module_type: str
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the values that the call reads."""
+        leaves = tree_leaves((self.args, self.kwargs), is_leaf=lambda leaf: isinstance(leaf, Ref))
+        return tuple(dict.fromkeys(leaf.name for leaf in leaves if isinstance(leaf, Ref)))
+
+    def arguments(self, values: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with each `Ref` replaced by its value."""
+        return tree_map_only(Ref, lambda ref: values[ref.name], (self.args, self.kwargs))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A module at one input shape: ``operations`` that lead from ``source`` (the images) to ``sink`` (the embeddings).
+
+    ``constants`` holds the tensors that the module owns (parameters, buffers, literals) by name.
+    """
+
+    operations: tuple[Operation, ...]
+    constants: dict[str, Tensor]
+    source: str
+    sink: str
+    input_shape: torch.Size
+
+    @cached_property
+    def last_reads(self) -> dict[str, list[str]]:
+        """For each operation the values that nothing reads after it."""
+        return last_reads([(operation.name, operation.reads) for operation in self.operations], keep={self.sink})
+
+
+def last_reads(steps: list[tuple[str, tuple[str, ...]]], keep: set[str]) -> dict[str, list[str]]:
+    """For each step ``(name, reads)`` the values, except those to ``keep``, that no later step reads."""
+    last = {value: name for name, reads in steps for value in reads}
+    freed: dict[str, list[str]] = {name: [] for name, _ in steps}
+    for value, reader in last.items():
+        if value not in keep:
+            freed[reader].append(value)
+    return freed
+
+
+def trace(model: nn.Module, x: Tensor) -> Graph:
+    """The graph of ``model`` in evaluation mode for images shaped like ``x``.
+
+    Args:
+        model: any module that ``torch.export`` accepts, from (N, C, H, W) to (N, D). It is left as it was.
+        x: images (N, C, H, W); only shape, type and device matter.
+
+    Raises:
+        InputError: the model cannot be exported, or does not return one tensor (N, D).
+    """
+    with _evaluation_mode(model), torch.no_grad():
+        try:
+            program = torch.export.export(model, (x,)).run_decompositions({})
+        except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise InputError(
+                f"torch.export cannot read {type(model).__name__} at input shape {tuple(x.shape)}: {reason}"
+            ) from error
+    signature = program.graph_signature
+    owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    owned |= signature.inputs_to_lifted_tensor_constants
+    tensors = {**program.state_dict, **program.constants}
+    constants = {name: tensors[target].detach() for name, target in owned.items()}
+    source = signature.user_inputs[0]
+    if len(signature.user_outputs) != 1 or not isinstance(signature.user_outputs[0], str):
+        raise InputError(f"{type(model).__name__} returns {len(signature.user_outputs)} values; an encoder returns one.")
+    operations = [_read(node) for node in program.graph.nodes if node.op == "call_function"]
+    operations, sink = _fold_batch_norms(operations, constants, signature.user_outputs[0])
+    return Graph(_needed(operations, sink), constants, source, sink, x.shape)
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the time of the context; each module's own flag comes back, also after an error."""
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+
+
+def _read(node: fx.Node) -> Operation:
+    args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), lambda argument: Ref(argument.name))
+    path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
+    kind = kind if isinstance(kind, str) else kind.__name__
+    return Operation(node.name, node.target, args, kwargs, path, kind.rsplit(".", 1)[-1])
+
+
+def _needed(operations: list[Operation], sink: str) -> tuple[Operation, ...]:
+    """The operations that the sink depends on: assertions and unused outputs fall away."""
+    needed, kept = {sink}, []
+    for operation in reversed(operations):
+        if operation.name in needed:
+            needed.update(operation.reads)
+            kept.append(operation)
+    return tuple(reversed(kept))
+
+
+def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``scale * x + shift`` for each channel: a batch norm in evaluation mode."""
+    channels = (-1, *[1] * (x.ndim - 2))
+    return x * scale.view(channels) + shift.view(channels)
+
+
+def _fold_batch_norms(
+    operations: list[Operation], constants: dict[str, Tensor], sink: str
+) -> tuple[list[Operation], str]:
+    """Batch norms become part (copies) of the convolution before them, if nothing else reads that; else `affine`."""
+    readers = Counter(name for operation in operations for name in operation.reads)
+    kept: dict[str, Operation] = {}
+    alias: dict[str, str] = {}
+    for original in operations:
+        operation = _renamed(original, alias)
+        if operation.target in _BATCH_NORMS:
+            before = kept.get(operation.args[0].name)
+            if before is not None and before.target in _CONVOLUTIONS and readers[before.name] == 1:
+                kept[before.name] = _fold(before, operation, constants)
+                alias[operation.name] = before.name
+            else:
+                kept[operation.name] = _as_affine(operation, constants)
+                alias[operation.name] = operation.name
+        elif operation.target is operator.getitem and original.args[0].name in alias:
+            alias[operation.name] = operation.args[0].name  # the batch norm's first result; the others are empty
+        else:
+            kept[operation.name] = operation
+    return list(kept.values()), alias.get(sink, sink)
+
+
+def _renamed(operation: Operation, alias: dict[str, str]) -> Operation:
+    arguments = (operation.args, operation.kwargs)
+    args, kwargs = tree_map_only(Ref, lambda ref: Ref(alias.get(ref.name, ref.name)), arguments)
+    return replace(operation, args=args, kwargs=kwargs)
+
+
+def _fold(convolution: Operation, norm: Operation, constants: dict[str, Tensor]) -> Operation:
+    scale, shift = _scale_and_shift(norm, constants)
+    weight = constants[convolution.args[1].name]
+    bias = convolution.args[2] if len(convolution.args) > 2 else None
+    bias = shift if bias is None else constants[bias.name] * scale + shift
+    folded = {f"{convolution.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1))}
+    folded[f"{convolution.name}.bias"] = bias
+    constants.update(folded)
+    return replace(convolution, args=(convolution.args[0], *map(Ref, folded), *convolution.args[3:]))
+
+
+def _as_affine(norm: Operation, constants: dict[str, Tensor]) -> Operation:
+    scale, shift = _scale_and_shift(norm, constants)
+    folded = {f"{norm.name}.scale": scale, f"{norm.name}.shift": shift}
+    constants.update(folded)
+    return replace(norm, target=affine, args=(norm.args[0], *map(Ref, folded)), kwargs={})
+
+
+def _scale_and_shift(norm: Operation, constants: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Scale and shift (C,) of a batch norm with its stored statistics, its epsilon included."""
+    args, _ = norm.arguments(constants | {norm.args[0].name: None})
+    _, weight, bias, mean, variance = args[:5]
+    epsilon = args[6] if norm.target == _BATCH_NORMS[0] else args[7]
+    scale = (variance + epsilon).rsqrt() * (1 if weight is None else weight)
+    return scale, (0 if bias is None else bias) - mean * scale

@@ -1,0 +1,176 @@
+"""The relevance map: under a composite a network is, at one image, one linear map from components to embeddings.
+
+With the activations fixed, LRP is linear in the relevance. `relevance_map` builds that linear map. `RelevanceMap.push`
+takes components of the image (its patches, say) to what each contributes to each of the D outputs, ``T`` (P, D), in
+about P forward passes. `RelevanceMap.pull`, the transposed map, takes relevance at the outputs back to the pixels: it is
+LRP as published, and comes from automatic differentiation of the push.
+
+    >>> mapped = relevance_map(encoder.module, encoder.prepare("assets/truck-a.png"))
+    >>> mapped.push(patches(16)).shape
+    torch.Size([64, 256])
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from chinspect.errors import InputError
+from chinspect.relevance._graph import Graph, trace
+from chinspect.relevance._push import Program, plan, push
+from chinspect.relevance._steps import build
+from chinspect.relevance.components import Components, Partition, Parts
+from chinspect.relevance.composites import Composite, composite
+
+_MOST_MEMORY = 2 << 30  # larger chunks are no faster
+
+
+class RelevanceWarning(UserWarning):
+    """Relevance is not conserved: it explodes, or most of it is absorbed on the way."""
+
+
+def relevance_map(
+    model: nn.Module | Graph,
+    x: Tensor,
+    composite: Composite | str = "epsilon_plus_flat",
+    *,
+    memory_limit: int | None = None,
+) -> RelevanceMap:
+    """The linear map from components of ``x`` to the outputs of ``model``.
+
+    Args:
+        model: any module from (N, C, H, W) to (N, D) that ``torch.export`` accepts; it is not modified. For many
+            images of one shape give ``trace(model, x)``, which is the slow part.
+        x: images (N, C, H, W), preprocessed.
+        composite: a name of `COMPOSITES`, or a table of your own.
+        memory_limit: bytes that a push may take for components; by default half of what is free, at most 2 GiB.
+
+    Raises:
+        InputError: the model has an operation without rule, or the input is not an image batch.
+    """
+    if x.ndim != 4 or not x.is_floating_point() or not bool(x.isfinite().all()):
+        raise InputError(f"a relevance map needs finite images (N, C, H, W), not {x.dtype} of shape {tuple(x.shape)}.")
+    graph = model if isinstance(model, Graph) else trace(model, x)
+    if graph.input_shape != x.shape:
+        raise InputError(f"the graph was traced for images {tuple(graph.input_shape)}, not {tuple(x.shape)}.")
+    return RelevanceMap(graph, x, _named(composite), memory_limit)
+
+
+def _named(table: Composite | str) -> Composite:
+    return composite(table) if isinstance(table, str) else table
+
+
+class RelevanceMap:
+    """A network at images ``x`` under a composite; see `relevance_map`.
+
+    Attributes:
+        output: the embeddings (N, D).
+        x: the images (N, C, H, W).
+        composite: the rules.
+    """
+
+    def __init__(self, graph: Graph, x: Tensor, composite: Composite, memory_limit: int | None = None) -> None:
+        self.x = x.detach()
+        self.composite = composite
+        self._memory = memory_limit or min(_free_memory(x.device) // 2, _MOST_MEMORY)
+        with torch.no_grad():
+            self.output, steps, sink = build(graph, self.x, composite)
+        if self.output.ndim != 2:
+            raise InputError(f"an encoder returns embeddings (N, D), not {tuple(self.output.shape)}: pool or flatten it.")
+        self._program = Program(steps, graph.source, sink, self.x)
+
+    def push(self, components: Components) -> Tensor:
+        """What each component contributes to each output.
+
+        Runs the components forward, or, where there are fewer outputs than components, all outputs backward; and
+        takes the cheaper way.
+
+        Returns:
+            ``T`` (N, P, D), or (P, D) for one image; ``T.sum(-2)`` is the output as far as relevance is conserved.
+
+        Raises:
+            InputError: the components do not partition the pixels and the first layer's rule needs that.
+        """
+        parts = components.on(self.x.shape)
+        if self._program.reads_indicators and not isinstance(parts, Partition):
+            raise InputError(
+                f"{components.name} overlap in the pixels, and the first layer's rule of {self.composite.name!r} shares "
+                "relevance among pixels: choose a composite such as epsilon_plus."
+            )
+        how = plan(self._program, parts, self._memory)
+        backward = self.output.shape[1] * sum(step.push.macs for step in self._program.steps)
+        with torch.no_grad():
+            table = self._pulled(parts) if backward < how.macs else push(self._program, parts, how).movedim(0, 1)
+        self._check(table.sum(1))
+        return table[0] if len(table) == 1 else table
+
+    def pull(self, relevance: Tensor) -> Tensor:
+        """LRP: relevance at the outputs back to the pixels.
+
+        Args:
+            relevance: (N, D), how much relevance each output holds. ``output`` itself explains the sum of all outputs,
+                ``output`` times a one-hot vector one neuron, ``output * other.output`` the similarity to another image.
+
+        Returns:
+            relevance like ``x``. It sums to that of the outputs as far as it is conserved; an output of zero has none
+            to give.
+        """
+        if relevance.shape != self.output.shape:
+            raise InputError(
+                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
+            )
+        seed = torch.where(self.output == 0, 0, relevance / self.output)
+        values, indicators = self._transposed(seed[None])
+        return (self.x * values + indicators)[0]
+
+    @cached_property
+    def conservation(self) -> float:
+        """``<sum of all components' contributions, y> / <y, y>`` for the output ``y``: 1 where no relevance is lost."""
+        with torch.no_grad():
+            total = self._program.whole(self.x[None], torch.ones_like(self.x)[None])[0]
+        return self._ratio(total)
+
+    def _ratio(self, total: Tensor) -> float:
+        return float((total.double() * self.output).sum() / self.output.double().square().sum())
+
+    def _check(self, total: Tensor) -> None:
+        """Warns where the components' contributions do not sum to the output."""
+        if not bool(total.isfinite().all()) or not 0.1 < self._ratio(total) < 10:
+            what = "explodes" if not abs(self._ratio(total)) < 10 else "is mostly absorbed, by biases for the most part"
+            warnings.warn(
+                f"relevance {what} under {self.composite.name!r}: the contributions sum to {self._ratio(total):.3g} times "
+                "the output. Compare composites before trusting the picture.",
+                RelevanceWarning,
+                stacklevel=3,
+            )
+
+    def _transposed(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """The transposed push of ``seeds`` (K, N, D), for components and for indicators: each (K, N, C, H, W)."""
+        start = (self.x[None], torch.ones_like(self.x)[None])
+        _, transpose = torch.func.vjp(self._program.whole, *start)
+        values, indicators = torch.vmap(transpose, chunk_size=self._seeds_at_once())(seeds[:, None])
+        return values[:, 0], indicators[:, 0]
+
+    def _seeds_at_once(self) -> int:
+        largest = max((step.shape.numel() for step in self._program.steps), default=1)
+        return max(1, self._memory // (4 * largest * self.x.element_size()))
+
+    def _pulled(self, parts: Parts) -> Tensor:
+        """The push of all parts, from the transposed map of each output: (N, P, D)."""
+        seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
+        tables = []
+        for some in seeds.split(64):
+            values, indicators = self._transposed(some)
+            table = parts.inner(self.x, values)
+            if self._program.reads_indicators:
+                table = table + parts.inner(torch.ones_like(self.x), indicators)
+            tables.append(table)
+        return torch.cat(tables, -1)
+
+
+def _free_memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
