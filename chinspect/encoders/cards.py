@@ -1,0 +1,79 @@
+"""Cards: what a model is, where its weights come from and what its embedding means, one `card.toml` a model."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from chinspect.errors import InputError
+from chinspect.images import Preprocessing
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a model. Tables of the file beyond these fields are kept in `extra`."""
+
+    name: str
+    title: str
+    architecture: str
+    """What is built: `tiny-resnet`, `clip-rn50-gap`, or `timm:`, `open_clip:` or `torchvision:` and a name there."""
+    source: str
+    """Who gives the weights: `bundled`, `open_clip`, `torchvision`, `timm`, `url`, or `file` for a checkpoint."""
+    license: str
+    embedding: str
+    """Which layer is the embedding."""
+    dimension: int
+    """Length of the embedding; 0 in the card of a library's model until it is built."""
+    paper: str
+    note: str
+    preprocessing: Preprocessing
+    file: str = ""
+    """A file of the model's folder (`bundled`), `OWNER/REPOSITORY/FILE` on the Hugging Face hub, or a local path."""
+    url: str = ""
+    tag: str = ""
+    sha256: str = ""
+    """Hash of the weights' file, or its first digits, as far as they are known."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def models_folder() -> Path:
+    """The folder with one folder a model: inside an installed package, or beside the package in a checkout."""
+    for folder in (_ROOT / "chinspect" / "models", _ROOT / "models"):
+        if folder.is_dir():
+            return folder
+    raise InputError(f"The folder of model cards is missing in {str(_ROOT)!r}; install chinspect again.")
+
+
+def zoo_names() -> list[str]:
+    """Names of all models that have a card, sorted."""
+    return sorted(path.parent.name for path in models_folder().glob("*/card.toml"))
+
+
+def read_card(name: str) -> Card:
+    """The card of a model of the zoo. Raises `InputError` if there is none, or if it is not complete."""
+    path = models_folder() / name / "card.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"There is no model {name!r}; the models are {', '.join(zoo_names())}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The card {str(path)!r} is not valid TOML ({error}).") from error
+    try:
+        return _card(table)
+    except (TypeError, KeyError) as error:
+        raise InputError(f"The card {str(path)!r} is not complete ({error}).") from error
+
+
+def _card(table: dict[str, Any]) -> Card:
+    known = {entry.name for entry in fields(Card)} - {"preprocessing", "extra"}
+    values = {key: table[key] for key in table if key in known}
+    extra = {key: table[key] for key in table if key not in known | {"preprocessing"}}
+    preprocessing = dict(table["preprocessing"])
+    for key in ("mean", "std"):
+        preprocessing[key] = tuple(preprocessing[key])
+    return Card(**values, preprocessing=Preprocessing(**preprocessing), extra=extra)

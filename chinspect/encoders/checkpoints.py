@@ -1,0 +1,158 @@
+"""Checkpoints, own and foreign: read without unpickling objects, renamed by a layout, loaded whole or not at all."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from chinspect.errors import InputError
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
+"""Suffixes by which a checkpoint's path is recognised."""
+
+StateDict = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a project names an image tower inside its checkpoints."""
+
+    project: str
+    prefix: str
+    """Stands before the tower's own names."""
+    heads: tuple[str, ...] = ()
+    """First parts of the names that are left out on purpose: what the tower does not need."""
+
+
+LAYOUTS = (
+    Layout("VISSL", "_feature_blocks."),
+    Layout("Barlow Twins (full checkpoint)", "backbone.", heads=("projector.", "bn.")),
+    Layout(
+        "CLIP (OpenAI, open_clip, PubMedCLIP)",
+        "visual.",
+        heads=(
+            "transformer.",
+            "token_embedding.",
+            "positional_embedding",
+            "ln_final.",
+            "text_projection",
+            "text.",
+            "text_decoder.",
+            "logit_scale",
+            "logit_bias",
+            "input_resolution",
+            "context_length",
+            "vocab_size",
+        ),
+    ),
+)
+
+_NESTING = (
+    ("classy_state_dict", "base_model", "model", "trunk"),  # VISSL; its heads are a second entry beside the trunk
+    ("model_state_dict",),
+    ("state_dict",),  # Lightning, PubMedCLIP (beside optimizer_state_dict, best_epoch, best_loss)
+    ("model",),
+)
+# Training loops leave NumPy scalars (losses, learning rates) beside the tensors; they hold numbers, and run nothing.
+_SCALARS: list[Any] = [
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)},
+]
+_LEGACY_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+_LISTED = 8
+
+
+def read_checkpoint(path: Path) -> StateDict:
+    """The tensors of a checkpoint by name, as float32 where they are floating point.
+
+    Reads safetensors, and PyTorch files with `weights_only=True`; unwraps the entry that holds the tensors and the
+    `module.` of data-parallel training. Raises `InputError` for a file that is missing, damaged, or holds objects.
+    """
+    if not path.is_file():
+        raise InputError(f"The checkpoint {str(path)!r} does not exist; check its path.")
+    content = _read(path)
+    state = {key: value for key, value in _unwrap(content).items() if isinstance(value, Tensor)}
+    if not state:
+        raise InputError(f"The checkpoint {str(path)!r} holds no named tensors where they are expected.")
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str], source: str) -> None:
+    """Load all of `state` into all of `module`, in place.
+
+    Names are mapped by the layout whose prefix occurs. Left out are the layout's heads, and names that begin with one
+    of `heads`. Batch norm's counters of training steps may be missing: nothing reads them in evaluation.
+
+    Raises `InputError`, and loads nothing, if a name is missing or unexpected or a shape differs; it lists them.
+    """
+    expected = module.state_dict()
+    found = _rename(state, tuple(heads))
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}
+    problems = {
+        "missing": [key for key in expected if key not in found and key not in counters],
+        "unexpected": [key for key in found if key not in expected],
+        "of another shape": [
+            f"{key} {tuple(found[key].shape)} for {tuple(value.shape)}"
+            for key, value in expected.items()
+            if key in found and found[key].shape != value.shape
+        ],
+    }
+    if any(problems.values()):
+        lists = "; ".join(f"{kind}: {_shorten(keys)}" for kind, keys in problems.items() if keys)
+        raise InputError(f"The weights {source!r} do not fit the architecture, nothing is loaded; {lists}.")
+    module.load_state_dict(expected | found)
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"The checkpoint {str(path)!r} is no plain file of tensors: it holds pickled objects, which are not "
+            "loaded, or is damaged; save its state_dict as safetensors."
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({reason}).") from error
+
+
+def _unwrap(content: Any) -> dict[str, Any]:
+    for nesting in _NESTING:
+        inner = content
+        for key in nesting:
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            return inner
+    return content if isinstance(content, dict) else {}
+
+
+def _rename(state: Mapping[str, Tensor], heads: tuple[str, ...]) -> StateDict:
+    for layout in LAYOUTS:
+        if any(key.startswith(layout.prefix) for key in state):
+            inside = {key: value for key, value in state.items() if not key.startswith(layout.heads)}
+            state = {key.removeprefix(layout.prefix): value for key, value in inside.items()}
+            break
+    renamed = {_LEGACY_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+    return {key: value for key, value in renamed.items() if not key.startswith(heads)}
+
+
+def _shorten(keys: list[str]) -> str:
+    rest = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return ", ".join(keys[:_LISTED]) + rest

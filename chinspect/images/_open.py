@@ -1,0 +1,117 @@
+"""The one door for images: allow-listed formats, a pixel cap, and a decision for every pixel format."""
+
+from __future__ import annotations
+
+import re
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from chinspect.errors import InputError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
+"""Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
+MAX_PIXELS = 89_478_485
+"""Largest number of pixels that is decoded: Pillow's own limit, at which Pillow itself only warns."""
+MIN_SIDE = 8
+"""Shortest side, in pixels, that is accepted: below it there is nothing to explain."""
+
+_DAMAGED = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)  # what Pillow's decoders raise on damaged files, by fuzzing them
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Read one image file as 8-bit RGB, upright, with nothing left open.
+
+    The size is checked in the header, before anything is decoded. The EXIF orientation is applied. Of an animated file
+    the first frame is taken; see `to_rgb` for the pixel formats. ICC profiles are ignored, as torchvision and open_clip
+    do.
+
+    Raises `InputError` for a path that is no regular file, an empty file, a file in no format of `FORMATS`, a damaged
+    or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than `MIN_SIDE`.
+    """
+    path = Path(path)
+    _check_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                _check_size(*image.size)
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
+    except InputError as error:
+        raise InputError(f"{str(path)!r}: {error}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{str(path)!r} is not an image in one of the formats {', '.join(FORMATS)}.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        pixels = re.search(r"\d+", str(error))
+        raise InputError(f"{str(path)!r}: {_too_large(pixels[0] if pixels else 'too many')}") from error
+    except _DAMAGED as error:
+        raise InputError(
+            f"{str(path)!r} is damaged or truncated and cannot be decoded ({error}); save it again."
+        ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert a decoded image to RGB by fixed rules; the rules never look at the pixel values.
+
+    * 16-bit greyscale is scaled linearly, 65535 to 255. Stretching each image to its own range would make the picture
+      depend on its brightest pixel: an artefact of its own.
+    * Palette and alpha are composited on white.
+    * CMYK, YCbCr, HSV, greyscale and 1-bit images are converted as Pillow does.
+
+    Raises `InputError` for 32-bit integer, floating point and other pixels without a fixed range.
+    """
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.float64) / 257.0
+        return Image.fromarray(np.round(grey).astype(np.uint8)).convert("RGB")
+    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
+        return _on_white(image)
+    if image.mode in ("1", "L", "CMYK", "YCbCr", "HSV"):
+        return image.convert("RGB")
+    raise InputError(f"pixels of mode {image.mode!r} have no fixed range; save the image with 8 or 16 bits a channel.")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    coloured = image.convert("RGBA")
+    white = Image.new("RGBA", coloured.size, "white")
+    return Image.alpha_composite(white, coloured).convert("RGB")
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{str(path)!r} is a folder; give the path of one image.")
+    if not path.exists():
+        raise InputError(f"{str(path)!r} does not exist; check the path of the image.")
+    if not path.is_file():  # a pipe or a device could block or never end
+        raise InputError(f"{str(path)!r} is not a regular file; give the path of an image.")
+    if path.stat().st_size == 0:
+        raise InputError(f"{str(path)!r} is empty (0 bytes); save the image again.")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_large(f"{width} x {height}"))
+    if min(width, height) < MIN_SIDE:
+        raise InputError(f"the image has {width} x {height} pixels, and each side needs at least {MIN_SIDE}.")
+
+
+def _too_large(pixels: str) -> str:
+    return f"the image has {pixels} pixels, a possible decompression bomb (the limit is {MAX_PIXELS}); scale it down."

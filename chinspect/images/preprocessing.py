@@ -1,0 +1,103 @@
+"""From an image to what a network sees, and from places in the network's input back to the image.
+
+With the image of size (W, H) resized to (w, h) and cropped at (left, top), a place (x, y) of the network's input lies
+at ((x + left) W / w, (y + top) H / h) in the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from chinspect.errors import InputError
+from chinspect.images._open import MAX_PIXELS, to_rgb
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_RESIZE = ("shortest", "squash")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, centre crop, scale to [0, 1] and normalise, as torchvision and open_clip do to Pillow images.
+
+    Raises `InputError` for a value that is not known.
+    """
+
+    size: int
+    """Side of the square input of the network, in pixels."""
+    resize: str
+    """`shortest`: the shorter side becomes `resize_size`, the aspect is kept; `squash`: both sides do, it is not."""
+    interpolation: str
+    """`bilinear` or `bicubic`, both with Pillow's antialiasing."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    resize_size: int | None = None
+    """Length that the resize aims at, before the centre crop to `size`; `size` itself unless given."""
+
+    def __post_init__(self) -> None:
+        if self.resize not in _RESIZE:
+            raise InputError(f"The resize {self.resize!r} is not known; use one of {', '.join(_RESIZE)}.")
+        if self.interpolation not in _INTERPOLATION:
+            known = ", ".join(_INTERPOLATION)
+            raise InputError(f"The interpolation {self.interpolation!r} is not known; use one of {known}.")
+        if not 0 < self.size <= self._target:
+            raise InputError(f"The input size {self.size} must be positive and at most the resize size {self._target}.")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise InputError(f"Three means and three positive standard deviations are needed: {self.mean}, {self.std}.")
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """The network's input for one image: (3, size, size), float32, normalised by `mean` and `std`."""
+        import torch  # here, so that listing models does not wait for torch
+
+        pixels = torch.from_numpy(np.array(self.visible(image))).permute(2, 0, 1).float().div(255)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return pixels.sub(mean).div(std).contiguous()
+
+    def visible(self, image: Image.Image) -> Image.Image:
+        """The resized and cropped picture that the network sees, (size, size), RGB: for figures."""
+        width, height = self._resized(image.size)
+        if width * height > MAX_PIXELS:
+            raise InputError(
+                f"An image of {image.width} x {image.height} pixels would become {width} x {height}; crop it first."
+            )
+        rgb = to_rgb(image)
+        left, top = self._corner(width, height)
+        resized = rgb.resize((width, height), _INTERPOLATION[self.interpolation])
+        return resized.crop((left, top, left + self.size, top + self.size))
+
+    def to_original(self, boxes: ArrayLike, original_size: tuple[int, int]) -> NDArray[np.float64]:
+        """Map boxes from the network's input back to the image: resize and crop are undone.
+
+        `boxes` (..., 4) are (x0, y0, x1, y1) in pixels of the network's input, edges counted from 0 to `size`;
+        `original_size` is (width, height) of the image as `open_image` gives it. The result (..., 4) is in the image's
+        pixels, not rounded, clipped to the image.
+        """
+        width, height = self._resized(original_size)
+        left, top = self._corner(width, height)
+        scale = np.array([original_size[0] / width, original_size[1] / height] * 2)
+        corner = np.array([left, top, left, top])
+        return np.clip((np.asarray(boxes, dtype=np.float64) + corner) * scale, 0.0, np.array([*original_size] * 2))
+
+    @property
+    def _target(self) -> int:
+        return self.size if self.resize_size is None else self.resize_size
+
+    def _resized(self, original_size: tuple[int, int]) -> tuple[int, int]:
+        """Size after the resize; torchvision truncates the longer side."""
+        if self.resize == "squash":
+            return self._target, self._target
+        width, height = original_size
+        if width <= height:
+            return self._target, int(self._target * height / width)
+        return int(self._target * width / height), self._target
+
+    def _corner(self, width: int, height: int) -> tuple[int, int]:
+        """Left and top edge of the centre crop, rounded as in torchvision."""
+        return round((width - self.size) / 2.0), round((height - self.size) / 2.0)

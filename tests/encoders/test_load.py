@@ -1,0 +1,153 @@
+"""Loading by name and by path, with files made here in place of downloads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from chinspect.encoders import load, load_encoder, read_card
+from chinspect.encoders.architectures import build
+from chinspect.encoders.cards import Card, zoo_names
+from chinspect.encoders.libraries import library_card
+from chinspect.errors import InputError
+
+BUNDLED = [name for name in zoo_names() if read_card(name).source == "bundled"]
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a test puts the file that a download would give."""
+    path = tmp_path / "weights.bin"
+    monkeypatch.setattr(load, "fetch", lambda _card: path)
+    return path
+
+
+def save(state: dict[str, torch.Tensor], path: Path) -> None:
+    torch.save(state, path)
+
+
+def test_a_checkpoint_in_the_architecture_of_a_model(tmp_path: Path) -> None:
+    module = build("torchvision:resnet50", 224).module
+    path = tmp_path / "mine.pth"
+    torch.save({"model_state_dict": {f"module.{key}": value for key, value in module.state_dict().items()}}, path)
+    encoder = load_encoder(str(path), arch="simclr-rn50")
+    assert (encoder.name, encoder.card.source, encoder.card.dimension) == ("mine.pth", "file", 2048)
+    assert encoder.card.architecture == "torchvision:resnet50"
+    assert not encoder.module.training
+    assert not any(parameter.requires_grad for parameter in encoder.module.parameters())
+    torch.testing.assert_close(encoder.module.state_dict(), dict(module.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("arch", "dimension", "resize_size"),
+    [("timm:resnet10t", 512, 201), ("torchvision:mobilenet_v3_small", 1024, 256), ("open_clip:RN50", 1024, None)],
+)
+def test_a_checkpoint_in_the_architecture_of_a_library(
+    tmp_path: Path, arch: str, dimension: int, resize_size: int | None
+) -> None:
+    card = library_card(arch)
+    assert card is not None
+    save(build(arch, card.preprocessing.size).module.state_dict(), tmp_path / "a.pth")
+    encoder = load_encoder(str(tmp_path / "a.pth"), arch=arch)
+    assert (encoder.card.dimension, encoder.preprocessing.resize_size) == (dimension, resize_size)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_models_load_without_a_network(name: str) -> None:
+    encoder = load_encoder(name)
+    assert {value.dtype for value in encoder.module.state_dict().values()} <= {torch.float32, torch.int64}
+    assert encoder.embed([Image.new("RGB", (150, 130), "red")]).shape == (1, encoder.card.dimension)
+
+
+def test_clip_from_the_hubs_file(fetched: Path) -> None:
+    tower = build("clip-rn50-gap", 224).module.state_dict()
+    beyond = {"visual.attnpool.positional_embedding": torch.zeros(50, 2048), "logit_scale": torch.zeros(1)}
+    save({f"visual.{key}": value for key, value in tower.items()} | beyond, fetched)
+    encoder = load_encoder("clip-rn50-gap")
+    torch.testing.assert_close(encoder.module.state_dict(), dict(tower))
+
+
+def test_timm_reads_its_own_file_and_resamples_positions(fetched: Path) -> None:
+    import timm
+
+    published: Any = timm.create_model("vit_small_patch14_dinov2.lvd142m", pretrained=False)
+    assert published.pos_embed.shape == (1, 1 + 37 * 37, 384)
+    state = published.state_dict()
+    save(state, fetched)
+    encoder = load_encoder("dinov2-s")
+    assert (encoder.card.dimension, encoder.module.get_parameter("pos_embed").shape) == (384, (1, 1 + 16 * 16, 384))
+    loaded = encoder.module.state_dict()["blocks.11.mlp.fc2.weight"]
+    torch.testing.assert_close(loaded, state["blocks.11.mlp.fc2.weight"])
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected"])
+def test_timm_loads_nothing_in_part(fetched: Path, change: str) -> None:
+    import timm
+
+    state = timm.create_model("resnet10t", pretrained=False).state_dict()
+    if change == "missing":
+        del state["layer1.0.conv1.weight"]
+    save(state | ({"nonsense": torch.zeros(1)} if change == "unexpected" else {}), fetched)
+    with pytest.raises(InputError, match=r"nonsense|layer1\.0\.conv1\.weight"):
+        load_encoder("timm:resnet10t")
+
+
+def test_timm_ends_before_its_classifier(fetched: Path) -> None:
+    import timm
+
+    save(timm.create_model("resnet10t", pretrained=False).state_dict(), fetched)
+    assert load_encoder("timm:resnet10t").card.dimension == 512
+
+
+def test_cards_of_libraries_say_where_weights_come_from() -> None:
+    cards = [library_card(name) for name in ("timm:resnet18", "torchvision:resnet50", "open_clip:ViT-B-32/openai")]
+    timm, torchvision, open_clip = [card for card in cards if isinstance(card, Card)]
+    assert timm.file == "timm/resnet18.a1_in1k/model.safetensors"
+    assert (torchvision.url, torchvision.sha256) == (
+        "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+        "11ad3fa6",
+    )
+    assert torchvision.preprocessing.resize_size == 232
+    assert open_clip.file == "timm/vit_base_patch32_clip_224.openai/open_clip_model.safetensors"
+    assert open_clip.architecture == "open_clip:ViT-B-32-quickgelu"
+    assert library_card("clip-rn50") is None
+
+
+def test_a_network_that_gives_no_vector_is_refused(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from chinspect.encoders.architectures import Architecture
+
+    maps = Architecture(torch.nn.Conv2d(3, 4, 1))
+    save(maps.module.state_dict(), fetched)
+    monkeypatch.setattr(load, "build", lambda *_: maps)
+    with pytest.raises(InputError, match=r"maps one image to \(1, 4, 224, 224\)"):
+        load_encoder("torchvision:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "words"),
+    [
+        ("clip-rn51", None, "did you mean 'clip-rn50'"),
+        ("nonsense", None, "There is no model 'nonsense'"),
+        ("timm:nonsense", None, "timm has no model"),
+        ("timm:resnet50.nonsense", None, "timm has no model"),
+        ("torchvision:nonsense", None, "torchvision has no classifier"),
+        ("open_clip:nonsense/openai", None, "open_clip has no model"),
+        ("open_clip:RN50/nonsense", None, "its tags are: openai"),
+        ("open_clip:RN50", None, "needs a tag"),
+        ("mine.pth", None, "needs its architecture"),
+        ("mine.pth", "simclr-rn50", "does not exist"),
+        ("mine.pth", "nonsense", "There is no model 'nonsense'"),
+        ("clip-rn50", "simclr-rn50", "has an architecture of its own"),
+    ],
+)
+def test_names_that_cannot_be_loaded(name: str, arch: str | None, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        load_encoder(name, arch=arch)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_devices_that_are_not_there(device: str) -> None:
+    with pytest.raises(InputError, match=f"The device '{device}' is not available"):
+        load_encoder("clip-rn50", device=device)

@@ -1,0 +1,197 @@
+"""Every kind of hostile or unusual file, made here: refused with a sentence, or read in the way that is promised."""
+
+import contextlib
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chinspect.errors import InputError
+from chinspect.images import MIN_SIDE, open_image
+
+RNG = np.random.default_rng(0)
+
+
+def picture(width: int = 48, height: int = 32) -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that claims to be width x height."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        open_image(path)
+    message = str(caught.value)
+    assert path.name in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(("suffix", "lossless"), [(".png", True), (".bmp", True), (".tiff", True), (".jpg", False)])
+def test_reads_the_plain_formats(tmp_path: Path, suffix: str, lossless: bool) -> None:
+    image = picture()
+    image.save(tmp_path / f"a{suffix}")
+    read = open_image(tmp_path / f"a{suffix}")
+    assert (read.mode, read.size) == ("RGB", image.size)
+    if lossless:
+        np.testing.assert_array_equal(np.asarray(read), np.asarray(image))
+
+
+def test_reads_lossless_webp(tmp_path: Path) -> None:
+    image = picture()
+    image.save(tmp_path / "a.webp", lossless=True)
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.webp")), np.asarray(image))
+
+
+def test_the_suffix_does_not_matter(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.jpg", format="PNG")
+    assert open_image(str(tmp_path / "a.jpg")).size == (48, 32)
+
+
+def test_missing_folder_empty_and_text_have_their_own_sentences(tmp_path: Path) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.png").write_text("This is not an image.")
+    names = ("missing.png", "folder.png", "empty.png", "text.png")
+    messages = [refusal(tmp_path / name) for name in names]
+    for message, words in zip(messages, ("does not exist", "is a folder", "is empty", "not an image"), strict=True):
+        assert words in message
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "not a regular file" in refusal(tmp_path / "pipe.png")
+
+
+@pytest.mark.parametrize("size", [(40_000, 40_000), (10_000, 10_000), (2**31 - 1, 1)])
+def test_bombs_are_refused_from_the_header(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_header(*size))
+    assert "decompression bomb" in refusal(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (500, MIN_SIDE - 1)])
+def test_tiny_images_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    picture(*size).save(tmp_path / "tiny.png")
+    assert f"{size[0]} x {size[1]}" in refusal(tmp_path / "tiny.png")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp", ".tiff", ".webp"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
+def test_truncated_files_are_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = tmp_path / f"cut{suffix}"
+    picture(64, 64).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: max(1, int(len(whole) * kept))])
+    message = refusal(path)
+    assert "damaged or truncated" in message or "not an image" in message
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp", ".tiff", ".webp"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of damaged metadata and reads on
+def test_flipped_bytes_give_an_image_or_a_sentence(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"noise{suffix}"
+    picture(40, 40).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        damaged = whole.copy()
+        places = rng.integers(0, min(len(whole), 400) if seed % 2 else len(whole), 4)
+        damaged[places] = rng.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes())
+        with contextlib.suppress(InputError):
+            assert open_image(path).mode == "RGB"
+
+
+def test_other_formats_are_refused(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png", format="TGA")
+    (tmp_path / "b.png").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (tmp_path / "c.png").write_bytes(b"%PDF-1.7\n")
+    for name in ("a.png", "b.png", "c.png"):
+        assert "not an image in one of the formats JPEG" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
+    stored = np.zeros((32, 48, 3), np.uint8)
+    stored[:8, :8] = 255  # a white mark in the stored top left corner
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    shown = np.asarray(open_image(tmp_path / "a.png"))
+    corners = {(0, 0): shown[0, 0, 0], (0, 1): shown[0, -1, 0], (1, 0): shown[-1, 0, 0], (1, 1): shown[-1, -1, 0]}
+    expected = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
+    assert shown.shape[:2] == ((32, 48) if orientation < 5 else (48, 32))
+    assert [corner for corner, value in corners.items() if value == 255] == [expected[orientation]]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_16_bit_greyscale_is_scaled_by_a_fixed_factor(tmp_path: Path, suffix: str) -> None:
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / f"a{suffix}")
+    grey = np.asarray(open_image(tmp_path / f"a{suffix}"))
+    np.testing.assert_array_equal(grey[..., 0], np.arange(256).reshape(16, 16))
+    Image.fromarray((values // 16).astype(np.uint16)).save(tmp_path / f"b{suffix}")  # 12 bits: dark, not stretched
+    assert np.asarray(open_image(tmp_path / f"b{suffix}")).max() == 16
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_range_are_refused(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (16, 16), 1).save(tmp_path / "a.tiff")
+    assert "8 or 16 bits" in refusal(tmp_path / "a.tiff")
+
+
+def test_alpha_is_composited_on_white(tmp_path: Path) -> None:
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[:8, :, 3] = 255
+    pixels[8:12, :, 3] = 51
+    Image.fromarray(pixels).save(tmp_path / "rgba.png")
+    Image.fromarray(pixels).convert("LA").save(tmp_path / "la.png")
+    for name in ("rgba.png", "la.png"):
+        shown = np.asarray(open_image(tmp_path / name))
+        assert [int(shown[row, 0, 0]) for row in (0, 8, 15)] == [0, 204, 255]
+
+
+def test_palettes_and_their_transparent_entries(tmp_path: Path) -> None:
+    image = Image.new("P", (16, 16), 0)
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.paste(1, (8, 0, 16, 16))
+    image.save(tmp_path / "plain.png")
+    image.save(tmp_path / "bytes.png", transparency=bytes([255, 0]))
+    image.save(tmp_path / "index.gif", transparency=1)
+    assert open_image(tmp_path / "plain.png").getpixel((12, 4)) == (200, 100, 50)
+    for name in ("bytes.png", "index.gif"):
+        shown = open_image(tmp_path / name)
+        assert (shown.getpixel((0, 0)), shown.getpixel((12, 4))) == ((10, 20, 30), (255, 255, 255))
+
+
+def test_a_transparent_colour_of_an_rgb_image_is_white(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 16), (1, 2, 3))
+    image.save(tmp_path / "a.png", transparency=(1, 2, 3))
+    assert open_image(tmp_path / "a.png").getpixel((5, 5)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("mode", "suffix"), [("CMYK", ".jpg"), ("CMYK", ".tiff"), ("L", ".png"), ("1", ".png")])
+def test_cmyk_greyscale_and_one_bit(tmp_path: Path, mode: str, suffix: str) -> None:
+    Image.new("RGB", (16, 16), "white").convert(mode).save(tmp_path / f"a{suffix}")
+    assert open_image(tmp_path / f"a{suffix}").getpixel((8, 8)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tiff"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    options = {"lossless": True} if suffix == ".webp" else {}
+    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], **options)
+    assert open_image(tmp_path / f"a{suffix}").getpixel((8, 8)) == (255, 0, 0)
