@@ -4,6 +4,7 @@ from chinspect.relevance._graph import Graph, trace
 from chinspect.relevance._operations import HANDLERS, Push, Site, handles
 from chinspect.relevance.components import (
     Components,
+    band_edges,
     channels,
     frequency_bands,
     patch_bands,
@@ -24,6 +25,7 @@ __all__ = [
     "RelevanceWarning",
     "Row",
     "Site",
+    "band_edges",
     "channels",
     "composite",
     "frequency_bands",

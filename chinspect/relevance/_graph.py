@@ -110,7 +110,8 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
     constants = {name: tensors[target].detach() for name, target in owned.items()}
     source = signature.user_inputs[0]
     if len(signature.user_outputs) != 1 or not isinstance(signature.user_outputs[0], str):
-        raise InputError(f"{type(model).__name__} returns {len(signature.user_outputs)} values; an encoder returns one.")
+        count = len(signature.user_outputs)
+        raise InputError(f"{type(model).__name__} returns {count} values, and an encoder returns one tensor (N, D).")
     operations = [_read(node) for node in program.graph.nodes if node.op == "call_function"]
     operations, sink = _fold_batch_norms(operations, constants, signature.user_outputs[0])
     return Graph(_needed(operations, sink), constants, source, sink, x.shape)
@@ -129,7 +130,8 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def _read(node: fx.Node) -> Operation:
-    args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), lambda argument: Ref(argument.name))
+    arguments = (node.args, dict(node.kwargs))
+    args, kwargs = tree_map_only(fx.Node, lambda argument: Ref(argument.name), arguments)
     path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
     kind = kind if isinstance(kind, str) else kind.__name__
     return Operation(node.name, node.target, args, kwargs, path, kind.rsplit(".", 1)[-1])

@@ -1,9 +1,9 @@
 """Locality: patches whose receptive fields do not meet can share one map.
 
 In the early layers of a convolutional network a patch reaches only pixels near it. There the components of a grid of
-patches are laid on few maps: patches ``s`` rows and columns apart share one, ``s`` being the smallest *spacing* at which
-their supports are disjoint (a colouring of the grid). Deeper the supports grow, and the maps are laid out again with a
-wider spacing, until each patch has a map of its own.
+patches are laid on few maps: patches ``s`` rows and columns apart share one, ``s`` being the smallest *spacing* at
+which their supports are disjoint (a colouring of the grid). Deeper the supports grow, and the maps are laid out again
+with a wider spacing, until each patch has a map of its own.
 """
 
 from __future__ import annotations

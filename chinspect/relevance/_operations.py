@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -110,12 +111,13 @@ class Site:
 
 Handler = Callable[[Site], Push | None]
 HANDLERS: dict[str, Handler] = {}
+Registered = TypeVar("Registered", bound=Handler)
 
 
-def handles(*names: str) -> Callable[[Handler], Handler]:
+def handles(*names: str) -> Callable[[Registered], Registered]:
     """Registers the decorated function as the handler of the named operations (``aten.relu.default`` is ``relu``)."""
 
-    def register(handler: Handler) -> Handler:
+    def register(handler: Registered) -> Registered:
         HANDLERS.update(dict.fromkeys(names, handler))
         return handler
 
@@ -127,10 +129,13 @@ def _identity(site: Site) -> Push:
     return Push(site.carried, window=site.same_window())
 
 
-@handles("permute", "transpose", "t", "flatten", "unflatten", "squeeze", "unsqueeze", "select", "slice", "expand", "roll")
-@handles("flip", "split", "split_with_sizes", "chunk", "unbind", "index", "index_select", "mean", "sum", "_to_copy", "to")
-@handles("repeat", "movedim", "pixel_shuffle", "pixel_unshuffle", "neg", "upsample_nearest2d", "upsample_bilinear2d")
-@handles("upsample_bicubic2d", "where", "stack", "gather", "im2col", "unfold", "adaptive_avg_pool1d", "avg_pool1d")
+@handles("permute", "transpose", "t", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat")
+@handles(
+    "select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "neg", "_to_copy", "to"
+)
+@handles("split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle")
+@handles("mean", "sum", "avg_pool1d", "adaptive_avg_pool1d")
+@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
 def _linear(site: Site) -> Push:
     """Linear without parameters: as it is, with zeros for numbers that carry nothing."""
     fixed = {
@@ -184,8 +189,9 @@ def _add(site: Site) -> Push:
         alpha = 1 + alpha
     elif site.carries(0):
         alpha = 1
-    return Push(site.carried, scale=torch.full_like(site.output[:1], alpha) if alpha != 1 else None,
-                window=site.same_window())
+    return Push(
+        site.carried, scale=torch.full_like(site.output[:1], alpha) if alpha != 1 else None, window=site.same_window()
+    )
 
 
 @handles("mul")
@@ -225,8 +231,10 @@ def _activation(site: Site) -> Push:
     return Push(site.carried, scale=torch.where(x == 0, 0, site.output / x), window=site.same_window())
 
 
-@handles("sigmoid", "hardsigmoid", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm", "norm", "clamp_min", "clamp", "exp")
-@handles("new_zeros", "zeros_like", "ones_like", "full_like", "new_ones", "new_full", "eq", "ne", "gt", "lt", "ge", "le")
+@handles("sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm", "clamp", "clamp_min")
+@handles(
+    "eq", "ne", "gt", "lt", "ge", "le", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"
+)
 def _frozen(site: Site) -> None:  # noqa: ARG001
     """Gates, norms, and what depends on the input's shape only."""
     return
@@ -236,8 +244,11 @@ def _frozen(site: Site) -> None:  # noqa: ARG001
 def _affine(site: Site) -> Push:
     """A batch norm that no convolution took up: its shift is a bias."""
     scale = site.argument(1)
-    return Push(site.carried, scale=affine(torch.ones_like(site.output[:1]), scale, torch.zeros_like(scale)),
-                window=site.same_window())
+    return Push(
+        site.carried,
+        scale=affine(torch.ones_like(site.output[:1]), scale, torch.zeros_like(scale)),
+        window=site.same_window(),
+    )
 
 
 @handles("layer_norm")
@@ -267,8 +278,11 @@ def _group_norm(site: Site) -> Push:
 @handles("max_pool2d")
 def _max_pool2d(site: Site) -> Push:
     """The component at the maximum's place (the winner takes all)."""
-    x, kernel, stride, padding, dilation, ceil = _pooling(site)
-    _, index = F.max_pool2d(x, kernel, stride, padding, dilation, ceil, return_indices=True)
+    kernel = pair(site.argument(1))
+    stride, padding, dilation = pair(site.argument(2) or kernel), pair(site.argument(3, 0)), pair(site.argument(4, 1))
+    _, index = F.max_pool2d(
+        site.argument(0), kernel, stride, padding, dilation, bool(site.argument(5, False)), return_indices=True
+    )
     places = index.flatten(2)
 
     def push(t: Tensor) -> Tensor:
@@ -277,18 +291,12 @@ def _max_pool2d(site: Site) -> Push:
     return Push(site.carried, push, fresh=True, window=_window(kernel, stride, padding, dilation))
 
 
-def _pooling(site: Site) -> tuple[Tensor, list[int], list[int], list[int], list[int], bool]:
-    x, kernel, stride, padding, dilation, ceil, *_ = *site.operation.arguments(site.values)[0], *[None] * 5
-    kernel = pair(kernel)
-    return x, kernel, pair(stride or kernel), pair(padding or 0), pair(dilation or 1), bool(ceil)
-
-
 @handles("avg_pool2d")
 def _avg_pool2d(site: Site) -> Push:
-    (_, *rest), target = site.operation.arguments(site.values)[0], site.operation.target
-    _, kernel, stride, padding, *_ = _pooling(site)
-    return Push(site.carried, lambda t: target(t.flatten(0, 1), *rest).unflatten(0, t.shape[:2]), fresh=True,
-                window=_window(kernel, stride, padding, [1, 1]))
+    rest, target = site.operation.arguments(site.values)[0][1:], site.operation.target
+    kernel, stride, padding = pair(site.argument(1)), site.argument(2), site.argument(3, 0)
+    window = _window(kernel, pair(stride or kernel), pair(padding), [1, 1])
+    return Push(site.carried, _on_images(lambda t: target(t, *rest)), fresh=True, window=window)
 
 
 @handles("adaptive_avg_pool2d")
@@ -296,8 +304,13 @@ def _adaptive_avg_pool2d(site: Site) -> Push:
     size, sizes = site.argument(1), list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     kernel = [inside // outside for inside, outside in sizes]
     regular = all(inside % outside == 0 for inside, outside in sizes)
-    return Push(site.carried, lambda t: F.adaptive_avg_pool2d(t.flatten(0, 1), size).unflatten(0, t.shape[:2]),
-                fresh=True, window=_window(kernel, kernel, [0, 0], [1, 1]) if regular else None)
+    window = _window(kernel, kernel, [0, 0], [1, 1]) if regular else None
+    return Push(site.carried, _on_images(lambda t: F.adaptive_avg_pool2d(t, size)), fresh=True, window=window)
+
+
+def _on_images(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of images (N, C, H, W), for their components (K, N, C, H, W)."""
+    return lambda t: function(t.flatten(0, 1)).unflatten(0, t.shape[:2])
 
 
 def _window(kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]) -> Window:
@@ -316,11 +329,11 @@ def _softmax(site: Site) -> Push | None:
     """Frozen; with AttnLRP its Taylor expansion, ``s * (t - <s, t>)``."""
     if site.attention == "frozen":
         return None
-    dim = site.argument(1)
-    return Push(site.carried, torch.vmap(lambda t: _softmax_push(site.output, t, dim)), fresh=True)
+    expand = torch.vmap(partial(_softmax_push, site.output, dim=site.argument(1)))
+    return Push(site.carried, expand, fresh=True)
 
 
-def _softmax_push(weights: Tensor, t: Tensor, dim: int) -> Tensor:
+def _softmax_push(weights: Tensor, t: Tensor, *, dim: int) -> Tensor:
     return weights * (t - (weights * t).sum(dim, keepdim=True))
 
 
@@ -337,7 +350,7 @@ def _attention(site: Site) -> Push | None:
 
     def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         logits = scale * (q @ key.mT + query @ k.mT) / 2
-        return (weights @ v + _softmax_push(weights, logits, -1) @ value) / 2
+        return (weights @ v + _softmax_push(weights, logits, dim=-1) @ value) / 2
 
     return Push(tuple(ref.name for ref in site.operation.args[:3]), push, fresh=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from chinspect.relevance.composites import Composite
 from chinspect.relevance.rules import Term
 
 _CONVOLUTIONS, _PRODUCTS = ("conv1d", "conv2d"), ("matmul", "mm", "addmm")
+_CONVOLUTION_DEFAULTS = ((3, 1), (4, 0), (5, 1), (6, 1))
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _Builder:
 
     def _layer(self, operation: Operation, args: tuple[Any, ...], output: Any) -> Layer | None:
         """The operation as a layer with a weight, or None."""
-        kind = _operation_name(operation)
+        kind = operation_name(operation)
         if kind in _CONVOLUTIONS:
             return _convolution(operation, args, output)
         if kind == "linear":
@@ -122,7 +124,7 @@ class _Builder:
         if ref.name not in self.carriers:
             return None
         first = ref.name in self.raw
-        rule = self.composite.rule(_kind(operation, layer), operation.path, first)
+        rule = self.composite.rule(layer_kind(operation, layer.weight), operation.path, first)
         terms = rule.terms(layer)
         uses = {part.indicator for term in terms for part in term.parts}
         if True in uses and not first:
@@ -134,18 +136,18 @@ class _Builder:
         return _layer_push(operation, layer, terms, reads) if terms else None
 
     def _other(self, operation: Operation, output: Any) -> Push | None:
-        handler = HANDLERS.get(_operation_name(operation))
+        handler = HANDLERS.get(operation_name(operation))
         if handler is None:
             raise InputError(
-                f"operation {operation.target} in module {operation.path or '(top)'!r} ({operation.module_type}) has no "
-                "rule: register one with chinspect.relevance.handles."
+                f"operation {operation.target} in module {operation.path!r} ({operation.module_type}) has no rule: "
+                "register one with chinspect.relevance.handles."
             )
         values = {name: self.values[name] for name in operation.reads}
         return handler(Site(operation, values, frozenset(self.carriers), output, self.composite.attention))
 
     def _record(self, operation: Operation, push: Push, output: Any) -> None:
         name, carried = operation.name, [read for read in operation.reads if read in self.carriers]
-        follows = _operation_name(operation) in HANDLERS and (push.moves or push.function is None)
+        follows = operation_name(operation) in HANDLERS and (push.moves or push.function is None)
         if follows and self.raw.issuperset(carried):
             self.raw.add(name)
             self._put(indicator(name), replace(push, reads=tuple(map(indicator, push.reads)), scale=None), output)
@@ -158,7 +160,13 @@ class _Builder:
         private = push.reads[0] in self.private
         if push.function is None and push.scale is None:
             self.alias[name] = read
-        elif push.function is None and private and read in self.steps and self.steps[read].push.fresh:
+        elif (
+            push.function is None
+            and push.scale is not None
+            and private
+            and read in self.steps
+            and self.steps[read].push.fresh
+        ):
             before = self.steps[read]
             self.steps[read] = replace(before, push=before.push.scaled(push.scale))
             self.alias[name] = read
@@ -171,54 +179,64 @@ class _Builder:
             self.private.add(name)
 
 
-def _operation_name(operation: Operation) -> str:
+def operation_name(operation: Operation) -> str:
     """``aten.relu.default`` is ``relu``."""
     target = operation.target
     return target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else target.__name__
 
 
-def _kind(operation: Operation, layer: Layer) -> str:
+def layer_kind(operation: Operation, weight: Tensor) -> str:
     """The layer's kind as composites name it."""
-    if _operation_name(operation) not in _CONVOLUTIONS:
+    if operation_name(operation) not in _CONVOLUTIONS:
         return "linear"
-    strides = operation.args[3] if len(operation.args) > 3 else [1]
-    pointwise = all(size == 1 for size in layer.weight.shape[2:])
-    return "conv.strided" if pointwise and max(strides) > 1 else "conv"
+    pointwise = all(size == 1 for size in weight.shape[2:])
+    return "conv.strided" if pointwise and max(pair(convolution_options(operation.args)[0])) > 1 else "conv"
 
 
 def _convolution(operation: Operation, args: tuple[Any, ...], output: Tensor) -> Layer:
-    x, weight, bias, *rest = *args, *[None] * (3 - len(args))
+    x, weight, bias = args[0], args[1], args[2] if len(args) > 2 else None
     if weight.ndim == 4:
         weight = weight.contiguous(memory_format=torch.channels_last)
 
     def apply(t: Tensor, weight: Tensor) -> Tensor:
-        return operation.target(t.flatten(0, 1), weight, None, *rest).unflatten(0, t.shape[:2])
+        return operation.target(t.flatten(0, 1), weight, None, *args[3:]).unflatten(0, t.shape[:2])
 
     shaped = None if bias is None else bias.view(-1, *[1] * (output.ndim - 2))
     return Layer(apply, x, weight, shaped, output)
 
 
 def _layer_push(operation: Operation, layer: Layer, terms: list[Term], reads: tuple[str, ...]) -> Push:
-    """The push of a layer by a rule. With one term its scale is the push's, so that what follows can join it."""
-    components_first = reads[0] if not reads[0].endswith("@indicator") else None
-    apply, single = layer.apply, len(terms) == 1
+    """The push of a layer by a rule. A single term's scale is the push's own, so that what follows can join it."""
+    single = len(terms) == 1
+    needs_components = any(not part.indicator for term in terms for part in term.parts)
 
     def function(*given: Tensor) -> Tensor:
-        t = given[0] if components_first else None
-        mask = given[-1] if len(given) == 2 or not components_first else None
+        t = given[0] if needs_components else None
+        mask = given[-1] if len(given) == 2 or t is None else None
         pushed = [contributions(layer, term.parts, t, mask) for term in terms]
         if single:
             return pushed[0]
-        return sum(value.mul_(term.scale) for value, term in zip(pushed, terms, strict=True))
+        scaled = [value.mul_(term.scale) for value, term in zip(pushed, terms, strict=True)]
+        return reduce(Tensor.add_, scaled)
 
-    macs = sum(len(term.parts) for term in terms) * layer.output.numel() * layer.weight[0].numel()
-    return Push(reads, function, terms[0].scale if single else None, True, False, _layer_window(operation, layer), macs)
+    return Push(
+        reads,
+        function,
+        scale=terms[0].scale if single else None,
+        fresh=True,
+        window=_layer_window(operation, layer),
+        macs=sum(len(term.parts) for term in terms) * layer.output.numel() * layer.weight[0].numel(),
+    )
 
 
 def _layer_window(operation: Operation, layer: Layer) -> Window | None:
-    if _operation_name(operation) != "conv2d" or "padding" in str(operation.target):
+    if operation_name(operation) != "conv2d" or "padding" in str(operation.target):
         return None
-    _, _, _, stride, padding, dilation, *_ = *operation.args, *[None] * 6
-    sizes = zip(layer.weight.shape[2:], pair(stride or 1), pair(padding or 0), pair(dilation or 1), strict=True)
-    vertical, horizontal = sizes
+    stride, padding, dilation = (pair(value) for value in convolution_options(operation.args)[:3])
+    vertical, horizontal = zip(layer.weight.shape[2:], stride, padding, dilation, strict=True)
     return vertical, horizontal
+
+
+def convolution_options(args: tuple[Any, ...]) -> list[Any]:
+    """Stride, padding, dilation and groups of a convolution."""
+    return [args[position] if position < len(args) else default for position, default in _CONVOLUTION_DEFAULTS]

@@ -1,7 +1,7 @@
 """Components: the parts of an image that relevance is asked for.
 
-The components of an image ``x`` sum to ``x``: its patches, its segments, its colour channels, its frequency bands, or the
-frequency bands of each patch. Those that *partition* the pixels also say which pixels are whose; rules that give
+The components of an image ``x`` sum to ``x``: its patches, its segments, its colour channels, its frequency bands, or
+the frequency bands of each patch. Those that *partition* the pixels also say which pixels are whose; rules that give
 relevance to pixels without value (flat, w-square, z-box) need that, and refuse the others.
 
 A frequency band keeps the orthonormal DCT-II coefficients of some orders, ``x_b = IDCT(mask_b * DCT(x))``: the *virtual

@@ -9,8 +9,8 @@ A composite is a table. The first row that matches a layer's operation, module p
         Row(Epsilon()),
     ))
 
-The named composites keep biases out of the denominators of z-plus and alpha-beta: on networks of 50 layers most relevance
-would end in them otherwise. ``composite("epsilon_plus_flat", bias=True)`` is the same table as Zennit has it.
+The named composites keep biases out of the denominators of z-plus and alpha-beta: on networks of 50 layers most
+relevance would end in them otherwise. ``composite("epsilon_plus_flat", bias=True)`` is the same table as Zennit has it.
 """
 
 from __future__ import annotations

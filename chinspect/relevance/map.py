@@ -2,8 +2,8 @@
 
 With the activations fixed, LRP is linear in the relevance. `relevance_map` builds that linear map. `RelevanceMap.push`
 takes components of the image (its patches, say) to what each contributes to each of the D outputs, ``T`` (P, D), in
-about P forward passes. `RelevanceMap.pull`, the transposed map, takes relevance at the outputs back to the pixels: it is
-LRP as published, and comes from automatic differentiation of the push.
+about P forward passes. `RelevanceMap.pull`, the transposed map, takes relevance at the outputs back to the pixels: it
+is LRP as published, and comes from automatic differentiation of the push.
 
     >>> mapped = relevance_map(encoder.module, encoder.prepare("assets/truck-a.png"))
     >>> mapped.push(patches(16)).shape
@@ -80,7 +80,7 @@ class RelevanceMap:
         with torch.no_grad():
             self.output, steps, sink = build(graph, self.x, composite)
         if self.output.ndim != 2:
-            raise InputError(f"an encoder returns embeddings (N, D), not {tuple(self.output.shape)}: pool or flatten it.")
+            raise InputError(f"an encoder returns embeddings (N, D), not {tuple(self.output.shape)}: pool them.")
         self._program = Program(steps, graph.source, sink, self.x)
 
     def push(self, components: Components) -> Tensor:
@@ -98,7 +98,7 @@ class RelevanceMap:
         parts = components.on(self.x.shape)
         if self._program.reads_indicators and not isinstance(parts, Partition):
             raise InputError(
-                f"{components.name} overlap in the pixels, and the first layer's rule of {self.composite.name!r} shares "
+                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
                 "relevance among pixels: choose a composite such as epsilon_plus."
             )
         how = plan(self._program, parts, self._memory)
@@ -140,10 +140,11 @@ class RelevanceMap:
     def _check(self, total: Tensor) -> None:
         """Warns where the components' contributions do not sum to the output."""
         if not bool(total.isfinite().all()) or not 0.1 < self._ratio(total) < 10:
-            what = "explodes" if not abs(self._ratio(total)) < 10 else "is mostly absorbed, by biases for the most part"
+            ratio = self._ratio(total)
+            what = "is mostly absorbed (by biases, as a rule)" if abs(ratio) < 1 else "explodes"
             warnings.warn(
-                f"relevance {what} under {self.composite.name!r}: the contributions sum to {self._ratio(total):.3g} times "
-                "the output. Compare composites before trusting the picture.",
+                f"relevance {what} under {self.composite.name!r}: the contributions sum to {ratio:.3g} times the "
+                "output. Compare composites before trusting the picture.",
                 RelevanceWarning,
                 stacklevel=3,
             )
@@ -151,7 +152,7 @@ class RelevanceMap:
     def _transposed(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """The transposed push of ``seeds`` (K, N, D), for components and for indicators: each (K, N, C, H, W)."""
         start = (self.x[None], torch.ones_like(self.x)[None])
-        _, transpose = torch.func.vjp(self._program.whole, *start)
+        transpose = torch.func.vjp(self._program.whole, *start)[1]
         values, indicators = torch.vmap(transpose, chunk_size=self._seeds_at_once())(seeds[:, None])
         return values[:, 0], indicators[:, 0]
 

@@ -12,7 +12,7 @@ map takes relevance from outputs to inputs: it is the rule as published, ``R_i =
 Rules that give relevance to pixels without value (flat, w-square, z-box) read, instead of the component, the
 *indicator* of the pixels that it covers. They partition pixels, and exist for the first layer.
 
-Sources: epsilon and alpha-beta, Bach et al. 2015 (10.1371/journal.pone.0130140); z-plus, w-square and z-box, Montavon et
+Sources: epsilon and alpha-beta, Bach et al. 2015 (10.1371/journal.pone.0130140); z-plus, w-square, z-box, Montavon et
 al. 2017 (10.1016/j.patcog.2016.11.008); flat, Lapuschkin et al. 2019 (10.1038/s41467-019-08987-4); gamma, Montavon et
 al. 2019 (10.1007/978-3-030-28954-6_10), generalised to inputs of any sign as in Andéol et al. 2021 (arXiv:2106.07301).
 """
@@ -160,7 +160,7 @@ class ZBox(Rule):
 class Pass(Rule):
     """Relevance passes element by element: for layers whose output is shaped like their input."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
+    def branches(self, layer: Layer) -> Sequence[Branch]:  # noqa: ARG002
         return [Branch((Part(None),), None)]
 
 

@@ -1,0 +1,114 @@
+"""The figure of a similarity: which patches match, and where each image's relevance lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+
+from chinspect.errors import InputError
+from chinspect.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from chinspect.similarity.explanation import Array, ExplainedImage, SimilarityExplanation
+
+_CURVES = 400  # more cannot be told apart
+_GAP = 0.35  # between the images, in their width
+_RED, _BLUE = np.array([0.80, 0.07, 0.10]), np.array([0.10, 0.25, 0.80])
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+def draw(explanation: SimilarityExplanation, path: Path) -> Path:
+    """Writes the figure of ``explanation`` to a PNG, SVG or PDF file."""
+    if path.suffix.lower() not in _FORMATS:
+        raise InputError(f"figures are written as {', '.join(_FORMATS)}, not as {path.name!r}.")
+    figure = Figure(figsize=(9, 8.4), layout="constrained")
+    axes = figure.subplot_mosaic([["pairs", "."], ["marginals", "scale"]], width_ratios=[1, 0.025])
+    _draw_pairs(axes["pairs"], explanation)
+    _draw_marginals(figure, axes["marginals"], axes["scale"], explanation)
+    figure.suptitle(
+        f"Why does {explanation.model} call these images similar?   "
+        f"{explanation.metric} {explanation.similarity:.4g}, of which {explanation.conservation:.1%} explained",
+        fontsize=11,
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
+    return path
+
+
+def _draw_pairs(axes: Axes, explanation: SimilarityExplanation) -> None:
+    """The strongest pairs as curves over the two images."""
+    _show(axes, explanation, colour=True)
+    curves, colours = _curves(explanation)
+    axes.add_collection(LineCollection(list(curves), colors=colours, linewidths=1.4, capstyle="round"))
+    axes.set_title(
+        "Patch pairs that make the images similar (red) or dissimilar (blue); stronger pairs are more opaque",
+        fontsize=9,
+    )
+
+
+def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array]:
+    """Parabolas (L, 25, 2) between the patches' centres, weakest first, and their colours (L, 4).
+
+    A pair's strength is ``R / mean(R^4)^(1/4)``, soft-thresholded at 2 as in the code of Kauffmann et al. 2025; opacity
+    is its square over that of the strongest pair.
+    """
+    flat = explanation.relevance.reshape(-1)
+    strength = np.abs(flat) / max(float(np.mean(flat.astype(float) ** 4)) ** 0.25, 1e-30)
+    order = np.argsort(strength)[-_CURVES:]
+    kept = np.clip(strength[order] - 2, 0, None)
+    opacity = np.clip((kept / max(kept.max(initial=0), 1e-30)) ** 2, 0.03, 0.9) * (kept > 0)
+    i, j = np.divmod(order, explanation.b.contributions.shape[0])
+    size, patch = explanation.a.picture.width, explanation.patch_size
+    start, end = _centres(explanation.a, patch)[i], _centres(explanation.b, patch)[j] + [size * (1 + _GAP), 0]
+    t = np.linspace(0, 1, 25)[:, None]
+    points = start[:, None] * (1 - t) + end[:, None] * t
+    points[..., 1] -= 0.1 * size * (4 * t * (1 - t))[:, 0]
+    colours = np.where(flat[order, None] > 0, _RED, _BLUE)
+    return points, np.column_stack([colours, opacity])
+
+
+def _centres(image: ExplainedImage, patch: int) -> Array:
+    """Centres (P, 2) of the patches in pixels of the picture; the last ones may be cut."""
+    row, column = (index.reshape(-1) for index in np.indices(image.grid))
+    edges = [(patch * index, np.minimum(patch * (index + 1), image.picture.width)) for index in (column, row)]
+    return np.column_stack([(low + high) / 2 for low, high in edges])
+
+
+def _draw_marginals(figure: Figure, axes: Axes, scale: Axes, explanation: SimilarityExplanation) -> None:
+    """Where the relevance of each image lies, as a share of the similarity for each patch."""
+    _show(axes, explanation, colour=False)
+    shares = [marginal / explanation.similarity for marginal in explanation.marginals()]
+    limit = max(float(np.abs(share).max()) for share in shares) or 1.0
+    size = explanation.a.picture.width
+    for share, left in zip(shares, (0, size * (1 + _GAP)), strict=True):
+        height, width = np.array(share.shape) * explanation.patch_size
+        shown = axes.imshow(
+            share, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.62, extent=(left, left + width, height, 0), zorder=2
+        )
+        shown.set_clip_path(Rectangle((left, 0), size, size, transform=axes.transData))
+    bar = figure.colorbar(shown, cax=scale, format=PercentFormatter(1), label="share of the similarity")
+    bar.ax.tick_params(labelsize=8)
+    axes.set_title("Where the similarity lies in each image: the sum over all patches of the other one", fontsize=9)
+
+
+def _show(axes: Axes, explanation: SimilarityExplanation, *, colour: bool) -> None:
+    """Both pictures side by side in one coordinate system."""
+    size = explanation.a.picture.width
+    for image, left in ((explanation.a, 0), (explanation.b, size * (1 + _GAP))):
+        picture = image.picture if colour else image.picture.convert("L").convert("RGB")
+        light = 0.35 + 0.65 * np.asarray(picture) / 255
+        axes.imshow(light, extent=(left, left + size, size, 0), interpolation="nearest")
+        axes.add_patch(Rectangle((left, 0), size, size, fill=False, edgecolor="0.4", linewidth=0.8))
+        axes.text(
+            left + size / 2, size * 1.03, Path(image.name).name, ha="center", va="top", fontsize=9, parse_math=False
+        )
+    axes.set(xlim=(0, size * (2 + _GAP)), ylim=(size * 1.12, -0.1 * size if colour else 0), aspect="equal")
+    axes.axis("off")

@@ -1,0 +1,49 @@
+"""Which frequencies make two images similar: BiLRP between frequency bands instead of patches.
+
+The bands of `frequency_bands` sum to the image, so ``R[f, g] = <T_a[f], T_b[g]>`` shares the dot product among pairs of
+bands. They overlap in the pixels: the first layer needs a rule that reads values (z-plus, epsilon), not flat or z-box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from chinspect.relevance import band_edges, frequency_bands, relevance_map, trace
+
+
+@dataclass(frozen=True, eq=False)
+class FrequencySimilarity:
+    """The dot product of two embeddings by pairs of frequency bands.
+
+    Attributes:
+        relevance: (B, B), bands of a by bands of b; sums to the dot product as far as relevance is conserved.
+        orders: (first, last) DCT order ``u + v`` of each band, the number of half periods across the image.
+    """
+
+    relevance: NDArray[np.floating[Any]]
+    orders: tuple[tuple[int, int], ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The relevance with the bands' orders as labels, bands of a in rows."""
+        labels = [f"{first}-{last}" for first, last in self.orders]
+        return pd.DataFrame(self.relevance, index=labels, columns=labels)
+
+
+def share_by_frequency(
+    module: nn.Module, inputs: tuple[Tensor, Tensor], bands: int | Sequence[int], composite: str
+) -> FrequencySimilarity:
+    """Shares the dot product of two inputs (1, C, H, W) among pairs of frequency bands."""
+    graph = trace(module, inputs[0])
+    first, second = (relevance_map(graph, x, composite).push(frequency_bands(bands)).double() for x in inputs)
+    shape = inputs[0].shape[-2:]
+    starts = [0, *band_edges(shape, bands), sum(shape) - 1]
+    orders = tuple((start, following - 1) for start, following in pairwise(starts))
+    return FrequencySimilarity((first @ second.T).cpu().numpy(), orders)
