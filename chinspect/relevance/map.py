@@ -27,6 +27,7 @@ from chinspect.relevance.components import Components, Partition, Parts
 from chinspect.relevance.composites import Composite, composite
 
 _MOST_MEMORY = 2 << 30  # larger chunks are no faster
+_EXPLODED = 1e3  # sum of absolute contributions over that of the outputs; signed rules that behave stay below 100
 
 
 class RelevanceWarning(UserWarning):
@@ -105,7 +106,7 @@ class RelevanceMap:
         backward = self.output.shape[1] * sum(step.push.macs for step in self._program.steps)
         with torch.no_grad():
             table = self._pulled(parts) if backward < how.macs else push(self._program, parts, how).movedim(0, 1)
-        self._check(table.sum(1))
+        self._check(table)
         return table[0] if len(table) == 1 else table
 
     def pull(self, relevance: Tensor) -> Tensor:
@@ -137,17 +138,22 @@ class RelevanceMap:
     def _ratio(self, total: Tensor) -> float:
         return float((total.double() * self.output).sum() / self.output.double().square().sum())
 
-    def _check(self, total: Tensor) -> None:
-        """Warns where the components' contributions do not sum to the output."""
-        if not bool(total.isfinite().all()) or not 0.1 < self._ratio(total) < 10:
-            ratio = self._ratio(total)
-            what = "is mostly absorbed (by biases, as a rule)" if abs(ratio) < 1 else "explodes"
-            warnings.warn(
-                f"relevance {what} under {self.composite.name!r}: the contributions sum to {ratio:.3g} times the "
-                "output. Compare composites before trusting the picture.",
-                RelevanceWarning,
-                stacklevel=3,
-            )
+    def _check(self, table: Tensor) -> None:
+        """Warns where what the components contribute, ``table`` (N, P, D), does not stand for the output."""
+        total = float(self.output.abs().sum())
+        if total == 0:
+            return
+        ratio, magnitude = self._ratio(table.sum(1)), float(table.abs().sum()) / total
+        if magnitude < _EXPLODED and 0.5 <= ratio <= 2:
+            return
+        absorbed = magnitude < _EXPLODED and abs(ratio) < 0.5
+        what = "is mostly absorbed (by biases, as a rule)" if absorbed else "explodes"
+        warnings.warn(
+            f"relevance {what} under {self.composite.name!r}: the contributions sum to {ratio:.3g} times the output, "
+            f"their absolute values to {magnitude:.3g} times. Compare composites before trusting the picture.",
+            RelevanceWarning,
+            stacklevel=3,
+        )
 
     def _transposed(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """The transposed push of ``seeds`` (K, N, D), for components and for indicators: each (K, N, C, H, W)."""

@@ -1,0 +1,180 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chinspect.cli.app import main
+
+ASSETS = Path(__file__).parents[2] / "assets"
+TRUCKS = [str(ASSETS / "truck-a.png"), str(ASSETS / "truck-b.png")]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Runs the command in an empty folder: status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["chinspect", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return int(exit_.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_the_main_job(run, tmp_path):
+    status, out, err = run("explain-similarity", *TRUCKS)
+    assert (status, err) == (0, "")
+    assert "tiny-clip" in out
+    assert "of which 100.0% is explained" in out
+    assert "truck-a.png" in out
+    written = sorted(path.name for path in (tmp_path / "chinspect-out").iterdir())
+    assert written == ["similarity.json", "similarity.npz", "similarity.png"]
+    assert "chinspect-out" in out
+
+
+def test_json_is_one_document_and_nothing_else(run, tmp_path):
+    status, out, err = run(
+        "explain-similarity", *TRUCKS, "--json", "--verify", "3", "--bands", "3", "--top", "7", "--out", "here"
+    )
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    expected = {"similarity", "relevance_sum", "conservation", "model", "composite", "patch_grid", "top_pairs"}
+    assert expected | {"seconds", "files", "warnings", "verify", "bands"} <= set(document)
+    assert document["patch_grid"] == [8, 8, 8, 8]
+    assert len(document["top_pairs"]) == 7
+    assert document["conservation"] == pytest.approx(1, abs=1e-3)
+    assert document["verify"]["max_relative_difference"] < 1e-3
+    assert len(document["verify"]["neurons"]) == 3
+    assert sum(map(sum, document["bands"]["relevance"])) == pytest.approx(document["similarity"], rel=1e-2)
+    assert all((tmp_path / path).exists() for path in document["files"])
+    saved = json.loads((tmp_path / "here" / "similarity.json").read_text())
+    assert saved["verify"] == document["verify"]
+
+
+def test_the_strongest_pairs_of_the_trucks_lie_on_the_logo(run):
+    """The finding that the README shows: the bundled CLIP compares what is written."""
+    _, out, _ = run("explain-similarity", *TRUCKS, "--json")
+    with Image.open(TRUCKS[0]) as image:
+        height = image.height
+    tops = [pair["box_a"][1] for pair in json.loads(out)["top_pairs"][:5]]
+    assert np.median(tops) > height / 2
+
+
+def make(tmp_path: Path, kind: str) -> str:
+    path = tmp_path / f"{kind}.png"
+    if kind == "text":
+        path.write_text("I am not an image.")
+    elif kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "truncated":
+        path = path.with_suffix(".jpg")
+        noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:4000])
+    elif kind == "dot":
+        Image.new("RGB", (1, 1)).save(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "bomb":
+        Image.new("1", (40_000, 40_000)).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "empty", "truncated", "dot", "folder", "bomb"])
+def test_a_bad_image_is_one_line_and_leaves_nothing(run, tmp_path, kind):
+    path = make(tmp_path, kind)
+    for images in ((path, TRUCKS[0]), (TRUCKS[0], path)):
+        status, out, err = run("explain-similarity", *images)
+        assert status == 2
+        assert out == ""
+        assert err.startswith("chinspect: ")
+        assert err.count("\n") == 1
+        assert Path(path).name in err
+        assert not (tmp_path / "chinspect-out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--model", "nonsense"], "nonsense"),
+        (["--patch-size", "0"], "0"),
+        (["--patch-size", "1000"], "1000"),
+        (["--patch-size", "many"], "many"),
+        (["--composite", "nonsense"], "nonsense"),
+        (["--metric", "nonsense"], "nonsense"),
+        (["--bands", "0"], "0"),
+        (["--verify", "0"], "0"),
+        (["--top", "0"], "0"),
+        (["--device", "nonsense"], "nonsense"),
+        (["--out", "taken/folder"], "taken"),
+        (["--nonsense"], "nonsense"),
+    ],
+)
+def test_a_bad_option_is_one_line_that_names_it(run, tmp_path, options, match):
+    (tmp_path / "taken").write_text("a file")
+    status, out, err = run("explain-similarity", *TRUCKS, *options)
+    assert status == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert match in err
+    assert not (tmp_path / "chinspect-out").exists()
+
+
+@pytest.mark.parametrize("mode", ["16-bit", "CMYK", "P", "RGBA", "LA", "1", "animated"])
+def test_unusual_images_work(run, tmp_path, mode):
+    path = tmp_path / "image.png"
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (80, 60, 3), dtype=np.uint8))
+    if mode == "16-bit":
+        Image.fromarray(np.random.default_rng(0).integers(0, 65535, (80, 60), dtype=np.uint16)).save(path)
+    elif mode == "CMYK":
+        path = path.with_suffix(".jpg")
+        noise.convert("CMYK").save(path)
+    elif mode == "animated":
+        path = path.with_suffix(".gif")
+        noise.save(path, save_all=True, append_images=[noise.rotate(90)])
+    else:
+        noise.convert(mode).save(path)
+    status, _, err = run("explain-similarity", str(path), TRUCKS[0], "--json")
+    assert (status, err) == (0, "")
+
+
+def test_debug_shows_the_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["chinspect", "explain-similarity", "missing.png", TRUCKS[0], "--debug"])
+    with pytest.raises(Exception, match=r"missing\.png"):
+        main()
+
+
+def test_models_lists_the_zoo(run):
+    status, out, _ = run("models", "--json")
+    models = {model["name"]: model for model in json.loads(out)}
+    assert status == 0
+    assert models["tiny-clip"]["status"] == "bundled"
+    assert {"clip-rn50", "dinov2-s", "simclr-rn50"} <= set(models)
+    assert all(model["license"] for model in models.values())
+    status, out, _ = run("models")
+    assert status == 0
+    assert "tiny-clip" in out
+
+
+def test_help_does_not_import_torch():
+    script = "import sys, chinspect.cli.app; print(sorted({'torch', 'matplotlib', 'pandas', 'cv2'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).with_name("chinspect")
+    start = time.perf_counter()
+    found = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
+    assert found.stdout.startswith("chinspect 0.")
+    assert time.perf_counter() - start < 30

@@ -1,0 +1,172 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from chinspect.encoders import Encoder
+from chinspect.errors import InputError
+from chinspect.relevance import RelevanceWarning, patches, relevance_map
+from chinspect.similarity import explain_similarity
+from chinspect.similarity.describe import describe
+from chinspect.similarity.verify import verify
+
+
+@pytest.fixture(scope="module")
+def explanation(encoder):
+    from tests.similarity.conftest import picture
+
+    generator = np.random.default_rng(0)
+    pictures = picture(generator, 90, 70), picture(generator, 64, 128)
+    return explain_similarity(encoder, *pictures, patch_size=16)
+
+
+def test_similarity_is_the_dot_product_of_the_embeddings(encoder, explanation, pictures):
+    a, b = encoder.embed(pictures)
+    assert explanation.similarity == pytest.approx(float(a @ b), rel=1e-5)
+
+
+def test_relevance_sums_to_the_similarity(explanation):
+    assert explanation.relevance.shape == (4, 4, 4, 4)
+    assert explanation.relevance.sum() == pytest.approx(explanation.similarity, rel=1e-3)
+    assert explanation.conservation == pytest.approx(1, abs=1e-3)
+
+
+def test_relevance_is_the_sum_over_neurons_of_products_of_lrp(encoder, explanation):
+    """The definition: one LRP pass for each neuron and image, multiplied and summed."""
+    maps = []
+    for image in (explanation.a, explanation.b):
+        mapped = relevance_map(encoder.module, image.input)
+        partition = patches(16).on(image.input.shape)
+        eye = torch.eye(mapped.output.shape[1])
+        maps.append(torch.cat([partition.sums(mapped.pull(mapped.output * row)) for row in eye]))
+    expected = torch.einsum("ki,kj->ij", *maps).numpy()
+    np.testing.assert_allclose(explanation.relevance.reshape(16, 16), expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+def test_swapping_the_images_transposes_the_relevance(encoder, pictures, explanation):
+    swapped = explain_similarity(encoder, *pictures[::-1], patch_size=16)
+    np.testing.assert_allclose(swapped.relevance.transpose(2, 3, 0, 1), explanation.relevance, rtol=1e-5)
+
+
+def test_marginals_are_one_lrp_pass(encoder, explanation):
+    mapped = relevance_map(encoder.module, explanation.a.input)
+    seed = mapped.output * torch.from_numpy(explanation.b.embedding)
+    expected = patches(16).on((64, 64)).sums(mapped.pull(seed)).reshape(4, 4).numpy()
+    np.testing.assert_allclose(explanation.marginals()[0], expected, rtol=1e-3, atol=1e-4 * expected.max())
+
+
+def test_cosine_divides_by_the_norms(encoder, pictures, explanation):
+    cosine = explain_similarity(encoder, *pictures, patch_size=16, metric="cosine")
+    norms = np.linalg.norm(explanation.a.embedding) * np.linalg.norm(explanation.b.embedding)
+    assert cosine.similarity == pytest.approx(explanation.similarity / norms, rel=1e-5)
+    assert 0 < cosine.similarity <= 1
+    np.testing.assert_allclose(cosine.relevance, explanation.relevance / norms, rtol=1e-5)
+
+
+def test_top_pairs_are_the_largest_with_boxes_in_the_original_image(explanation):
+    pairs = explanation.top_pairs(5)
+    frame = explanation.to_frame()
+    largest = frame.reindex(frame.relevance.abs().sort_values(ascending=False).index).head(5)
+    assert [pair.relevance for pair in pairs] == pytest.approx(largest.relevance.tolist())
+    row = largest.iloc[0]
+    scale = 70 / 64  # image a is 90x70: its short side became 64, and 9 columns of the resized image were cut
+    x0 = ((row.column_a * 16) + 9) * 90 / 82
+    assert pairs[0].box_a[0] == pytest.approx(x0, abs=0.06)
+    assert pairs[0].box_a[1] == pytest.approx(row.row_a * 16 * scale, abs=0.06)
+    assert len(explanation.top_pairs(10_000)) == 256
+
+
+def test_matches_of_regions_add_up(explanation):
+    left, right = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    left[:, :2], right[:, 2:] = True, True
+    total = explanation.matches(left) + explanation.matches(right)
+    np.testing.assert_allclose(total, explanation.marginals()[0], rtol=1e-5)
+
+
+def test_matches_of_a_box_count_cut_patches_by_their_part(explanation):
+    whole = explanation.matches((0, 0, 64, 128))
+    np.testing.assert_allclose(whole, explanation.marginals()[0], rtol=1e-5)
+    box = explanation.b.boxes[1, 2]
+    half = explanation.matches((box[0], box[1], (box[0] + box[2]) / 2, box[3]))
+    np.testing.assert_allclose(half, explanation.relevance[:, :, 1, 2] / 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("region", [(0, 0, 0, 5), (5, 5, 1, 1), np.ones((3, 3)), 7])
+def test_matches_refuses_what_is_no_region(explanation, region):
+    with pytest.raises(InputError, match="box"):
+        explanation.matches(region)
+
+
+def test_frequencies_share_the_dot_product(explanation):
+    by_band = explanation.by_frequency((2, 19))
+    assert by_band.orders == ((0, 1), (2, 18), (19, 126))
+    assert by_band.relevance.shape == (3, 3)
+    assert by_band.relevance.sum() == pytest.approx(explanation.similarity, rel=1e-3)
+    assert by_band.to_frame().columns.tolist() == ["0-1", "2-18", "19-126"]
+
+
+def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
+    json_path, npz_path = explanation.save(tmp_path / "new" / "folder")
+    document = json.loads(json_path.read_text())
+    with np.load(npz_path, allow_pickle=False) as arrays:
+        assert arrays["relevance"].sum() == pytest.approx(document["relevance_sum"], rel=1e-5)
+        np.testing.assert_array_equal(arrays["boxes_a"], explanation.a.boxes)
+    assert document["patch_grid"] == [4, 4, 4, 4]
+    assert sorted(path.name for path in json_path.parent.iterdir()) == ["similarity.json", "similarity.npz"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_plot_writes_a_figure(explanation, tmp_path, suffix):
+    path = explanation.plot(tmp_path / f"figure{suffix}")
+    assert path.stat().st_size > 10_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_plot_refuses_other_formats_and_leaves_nothing(explanation, tmp_path):
+    with pytest.raises(InputError, match=r"\.png"):
+        explanation.plot(tmp_path / "figure.xyz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_description_names_both_images_and_the_doubt(explanation):
+    text = describe(explanation)
+    assert "patch pairs carry" in text
+    assert text.count("half of it lies in") == 2
+    assert "not yet a proof" in text
+
+
+def test_zennit_agrees(explanation):
+    found = verify(explanation, "epsilon_plus_flat", 4)
+    assert len(found.neurons) == 4
+    assert found.max_relative_difference < 1e-3
+
+
+def test_exploding_relevance_is_said(encoder, pictures):
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 8))
+    module[1].bias.data += 1e3
+    biased = Encoder("biased", module.eval().requires_grad_(False), encoder.preprocessing, encoder.card)
+    with pytest.warns(RelevanceWarning, match="absorbed"):
+        explanation = explain_similarity(biased, *pictures, composite="epsilon")
+    assert "absorbed" in explanation.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"patch_size": 0}, "at least 1"),
+        ({"patch_size": 65}, "at most 64"),
+        ({"metric": "euclid"}, "dot or cosine"),
+        ({"composite": "nonsense"}, "epsilon_plus_flat"),
+    ],
+)
+def test_bad_arguments_are_named(encoder, pictures, arguments, match):
+    with pytest.raises(InputError, match=match):
+        explain_similarity(encoder, *pictures, **arguments)
+
+
+def test_batch_norm_statistics_and_weights_stay(encoder, pictures):
+    before = {key: value.clone() for key, value in encoder.module.state_dict().items()}
+    explain_similarity(encoder, *pictures)
+    after = encoder.module.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
