@@ -57,14 +57,14 @@ def _draw_pairs(axes: Axes, explanation: SimilarityExplanation) -> None:
 def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array]:
     """Parabolas (L, 25, 2) between the patches' centres, weakest first, and their colours (L, 4).
 
-    A pair's strength is ``R / mean(R^4)^(1/4)``, soft-thresholded at 2 as in the code of Kauffmann et al. 2025; opacity
-    is its square over that of the strongest pair.
+    A pair's strength is ``R / mean(R^4)^(1/4)``, soft-thresholded at 2 as in the code of Kauffmann et al. 2025; its
+    opacity is its strength over that of the strongest pair (there: the square, which leaves little but one curve).
     """
     flat = explanation.relevance.reshape(-1)
     strength = np.abs(flat) / max(float(np.mean(flat.astype(float) ** 4)) ** 0.25, 1e-30)
     order = np.argsort(strength)[-_CURVES:]
     kept = np.clip(strength[order] - 2, 0, None)
-    opacity = np.clip((kept / max(kept.max(initial=0), 1e-30)) ** 2, 0.03, 0.9) * (kept > 0)
+    opacity = np.clip(kept / max(kept.max(initial=0), 1e-30), 0.03, 0.9) * (kept > 0)
     i, j = np.divmod(order, explanation.b.contributions.shape[0])
     size, patch = explanation.a.picture.width, explanation.patch_size
     start, end = _centres(explanation.a, patch)[i], _centres(explanation.b, patch)[j] + [size * (1 + _GAP), 0]
@@ -110,5 +110,5 @@ def _show(axes: Axes, explanation: SimilarityExplanation, *, colour: bool) -> No
         axes.text(
             left + size / 2, size * 1.03, Path(image.name).name, ha="center", va="top", fontsize=9, parse_math=False
         )
-    axes.set(xlim=(0, size * (2 + _GAP)), ylim=(size * 1.12, -0.1 * size if colour else 0), aspect="equal")
+    axes.set(xlim=(0, size * (2 + _GAP)), ylim=(size * 1.12, -0.06 * size), aspect="equal")
     axes.axis("off")
