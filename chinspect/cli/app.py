@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from chinspect import __version__
 from chinspect.cli import models, similarity
 from chinspect.errors import InputError
+
+_UsageError = typer.BadParameter.__mro__[1]  # of click, or of the copy that newer versions of typer hold
 
 app = typer.Typer(
     name="chinspect",
@@ -39,18 +40,25 @@ def _root(
     """Find, prove and fix Clever Hans effects in unsupervised vision models."""
 
 
+def _reason(error: Exception) -> str:
+    """The error's sentence; newer versions of typer leave the bad value out of theirs, and keep it in the cause."""
+    reason = error.format_message() if hasattr(error, "format_message") else str(error)
+    if hasattr(error.__cause__, "errors"):
+        return f"{reason}, not {error.__cause__.errors()[0]['input']!r}."
+    return reason
+
+
 def main() -> None:
     """Entry point of the ``chinspect`` command."""
     debug = "--debug" in sys.argv
     try:
         status = app(standalone_mode=False)
-    except (InputError, click.ClickException) as error:
+    except (InputError, _UsageError) as error:
         if debug:
             raise
-        reason = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        typer.echo(f"chinspect: {' '.join(reason.split())}", err=True)
+        typer.echo(f"chinspect: {' '.join(_reason(error).split())}", err=True)
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("chinspect: interrupted", err=True)
         sys.exit(130)
     sys.exit(status or 0)

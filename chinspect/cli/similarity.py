@@ -23,11 +23,11 @@ def explain_similarity(
     patch_size: int = typer.Option(16, help="Side of a patch in pixels of the encoder's input."),
     composite: str = typer.Option("epsilon_plus_flat", help="The rules of LRP, by name."),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
-    bands: int = typer.Option(None, help="Also share the dot product among this many frequency bands."),
+    bands: int = typer.Option(None, min=1, max=64, help="Also share the dot product among this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
     out: str = typer.Option("chinspect-out", help="Folder for the figure, the numbers and the arrays."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON document and nothing else."),
-    verify: int = typer.Option(None, help="Recompute this many neurons with Zennit and report the difference."),
+    verify: int = typer.Option(None, min=1, help="Recompute this many neurons with Zennit and report the difference."),
     device: str = typer.Option("auto", help="Where to compute: auto, cpu, cuda, ..."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),  # noqa: ARG001, read by main
 ) -> None:
