@@ -1,8 +1,8 @@
 """What a model computes, as a flat list of operations.
 
 ``torch.export`` writes any module as a graph of ATen operations. Here that graph becomes a list of `Operation`, in
-execution order, with batch norms folded into the convolution or linear layer before them. The module itself is only
-read: its parameters are shared, and what has to change (the folded weights) is a copy.
+execution order, with batch norms folded into the convolution before them. The module itself is only read: its
+parameters are shared, and what has to change (the folded weights) is a copy.
 """
 
 from __future__ import annotations
@@ -162,9 +162,9 @@ def _fold_batch_norms(
     alias: dict[str, str] = {}
     for original in operations:
         operation = _renamed(original, alias)
-        if operation.target in _BATCH_NORMS:
+        if operation.target in _BATCH_NORMS and constants.keys() >= set(operation.reads[1:]):
             before = kept.get(operation.args[0].name)
-            if before is not None and before.target in _CONVOLUTIONS and readers[before.name] == 1:
+            if before is not None and _foldable(before, constants) and readers[before.name] == 1:
                 kept[before.name] = _fold(before, operation, constants)
                 alias[operation.name] = before.name
             else:
@@ -175,6 +175,10 @@ def _fold_batch_norms(
         else:
             kept[operation.name] = operation
     return list(kept.values()), alias.get(sink, sink)
+
+
+def _foldable(operation: Operation, constants: dict[str, Tensor]) -> bool:
+    return operation.target in _CONVOLUTIONS and constants.keys() >= set(operation.reads[1:])
 
 
 def _renamed(operation: Operation, alias: dict[str, str]) -> Operation:

@@ -16,6 +16,7 @@ class Layer:
     Attributes:
         apply: the layer without bias, for any number of leading component dimensions before those of ``input``.
         bias: shaped to be added to ``output``, or None.
+        covered: how much of each input entry is pixels: less than 1 in a padding; None is 1 everywhere.
     """
 
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -23,6 +24,7 @@ class Layer:
     weight: Tensor
     bias: Tensor | None
     output: Tensor
+    covered: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def contributions(layer: Layer, parts: Sequence[Part], t: Tensor | None, indicat
         value = indicator if part.indicator else t
         assert value is not None, "a rule reads components that its composite did not ask for"
         value = value if part.factor is None else value * part.factor
-        value = value if part.weight is None else layer.apply(value, part.weight)
+        # a copy, because the result is scaled in place
+        value = value.clone() if part.weight is None else layer.apply(value, part.weight)
         total = value if total is None else total + value
     assert total is not None
     return total

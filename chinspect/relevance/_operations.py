@@ -6,7 +6,7 @@ what it multiplies keeps all the relevance. Convolutions and linear layers are n
 A new operation is a function from its `Site` to a `Push` (or None to freeze), registered under its ATen name:
 
     @handles("my_op")
-    def _my_op(site): return Push((site.name(0),), scale=...)
+    def _my_op(site): return Push(site.carried, scale=...)
 """
 
 from __future__ import annotations
@@ -130,9 +130,7 @@ def _identity(site: Site) -> Push:
 
 
 @handles("permute", "transpose", "t", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat")
-@handles(
-    "select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "neg", "_to_copy", "to"
-)
+@handles("select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "_to_copy", "to")
 @handles("split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle")
 @handles("mean", "sum", "avg_pool1d", "adaptive_avg_pool1d")
 @handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
@@ -155,6 +153,11 @@ def _view(site: Site) -> Push:
 def _getitem(site: Site) -> Push:
     index = site.operation.args[1]
     return Push(site.carried, lambda parts: parts[index], moves=True)
+
+
+@handles("neg")
+def _neg(site: Site) -> Push:
+    return Push(site.carried, scale=torch.full_like(site.output[:1], -1), window=site.same_window())
 
 
 @handles("cat")
@@ -208,13 +211,18 @@ def _div(site: Site) -> Push | None:
     """The numerator carries; a denominator is frozen."""
     if not site.carries(0):
         return None
-    numerator = (site.operation.args[0].name,)
-    return Push(numerator, scale=1 / torch.as_tensor(site.argument(1)).to(site.output), window=site.same_window())
+    numerator, factor = (site.operation.args[0].name,), 1 / torch.as_tensor(site.argument(1)).to(site.output)
+    if site.argument(0).shape != site.output.shape:
+        return Push(numerator, torch.vmap(lambda t: t * factor), fresh=True)
+    return Push(numerator, scale=factor, window=site.same_window())
 
 
 @handles("matmul", "mm", "bmm")
 def _product(site: Site) -> Push:
     """Bilinear: with one carrier linear in it, of two carriers each carries half of the relevance."""
+    if site.operation.args[0] == site.operation.args[1]:
+        x, product = site.argument(0), site.operation.target
+        return Push(site.carried, torch.vmap(lambda t: (product(t, x) + product(x, t)) / 2), fresh=True)
     if len(site.carried) == 1:
         return Push(site.carried, site.each(site.values), fresh=True)
     left, right = site.carried
@@ -266,7 +274,8 @@ def _group_norm(site: Site) -> Push:
     x, groups, weight, epsilon = site.argument(0), site.argument(1), site.argument(2), site.argument(4, 1e-5)
     grouped = x.unflatten(1, (groups, -1)).flatten(2)
     deviation = (grouped.var(-1, correction=0) + epsilon).sqrt().repeat_interleave(x.shape[1] // groups, 1)
-    scale = (deviation.reciprocal() if weight is None else weight / deviation).view(*deviation.shape, 1, 1)
+    scale = deviation.reciprocal() if weight is None else weight / deviation
+    scale = scale.view(*deviation.shape, *[1] * (x.ndim - 2))
 
     def centred(t: Tensor) -> Tensor:
         cells = t.unflatten(2, (groups, -1)).flatten(3)

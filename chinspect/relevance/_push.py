@@ -154,5 +154,5 @@ def _components(program: Program, parts: Parts, members: range) -> State:
         state[program.source] = parts.values(program.x, groups)
     if program.reads_indicators:
         assert isinstance(parts, Partition)
-        state[indicator(program.source)] = parts.indicators(program.x, groups)
+        state[indicator(program.source)] = parts.indicators(program.x, groups).expand(-1, *program.x.shape)
     return state

@@ -71,6 +71,7 @@ class _Builder:
         dependent: names of the values that depend on the image; of those,
         carriers: that have components, and
         raw: that are the image itself, moved and scaled, which the first layers read.
+        covered: for each raw value what the indicators of all pixels sum to (1, *shape).
         alias: the step that makes the components of a value, where it has another name.
     """
 
@@ -86,6 +87,7 @@ class _Builder:
         self.readers = Counter(name for operation in self.graph.operations for name in operation.reads)
         self.readers.update(indicator(name) for name in list(self.readers))
         self.private: set[str] = set()
+        self.covered: dict[str, Any] = {source: torch.ones_like(self.values[source])[None]}
 
     def add(self, operation: Operation) -> None:
         """Computes the operation's value, and the step that pushes its components."""
@@ -125,7 +127,7 @@ class _Builder:
             return None
         first = ref.name in self.raw
         rule = self.composite.rule(layer_kind(operation, layer.weight), operation.path, first)
-        terms = rule.terms(layer)
+        terms = rule.terms(replace(layer, covered=self.covered[ref.name][0]) if first else layer)
         uses = {part.indicator for term in terms for part in term.parts}
         if True in uses and not first:
             raise InputError(
@@ -150,7 +152,9 @@ class _Builder:
         follows = operation_name(operation) in HANDLERS and (push.moves or push.function is None)
         if follows and self.raw.issuperset(carried):
             self.raw.add(name)
-            self._put(indicator(name), replace(push, reads=tuple(map(indicator, push.reads)), scale=None), output)
+            moved = replace(push, scale=None)
+            self.covered[name] = moved(*(self.covered[read] for read in push.reads))
+            self._put(indicator(name), replace(moved, reads=tuple(map(indicator, push.reads))), output)
         self.carriers.add(name)
         self._put(name, push, output)
 

@@ -210,9 +210,13 @@ def band_edges(shape: Sequence[int], bands: int | Sequence[int]) -> list[int]:
 
 
 def _geometric(orders: int, count: int) -> list[int]:
-    if not 1 <= count <= 64:
-        raise InputError(f"{count} frequency bands cannot be made: choose 1 to 64.")
-    return [] if count == 1 else np.unique(np.geomspace(2, orders, count)[:-1].round().astype(int)).tolist()
+    most = max(1, min(64, orders - 1))
+    if not 1 <= count <= most:
+        raise InputError(f"{count} frequency bands cannot be made of {orders} orders: choose 1 to {most}.")
+    edges: list[int] = []
+    for edge in np.geomspace(2, orders, count)[:-1]:
+        edges.append(max(round(edge), edges[-1] + 1 if edges else 2))
+    return edges
 
 
 def _bands_of(shape: Sequence[int], bands: int | Sequence[int]) -> Tensor:
