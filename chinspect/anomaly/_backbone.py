@@ -1,0 +1,146 @@
+"""Backbones of PatchCore: a network of the zoo or the user's own, cut behind the layers whose features are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import Wide_ResNet50_2_Weights
+from torchvision.models.feature_extraction import create_feature_extractor
+
+from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders.architectures import build
+from chinspect.encoders.checkpoints import load_weights, read_checkpoint
+from chinspect.encoders.libraries import library_card
+from chinspect.encoders.tiny import TinyResNet
+from chinspect.encoders.weights import fetch, locate
+from chinspect.errors import InputError
+
+WIDE_RESNET = "wide_resnet50_2"
+NEUTRAL = (0.5, 0.5, 0.5)
+"""Mean and standard deviation of pixels in [0, 1] under which images in [-1, 1] stay as they are."""
+
+
+class LayerFeatures(nn.Module):
+    """The outputs of some layers of a network, which is left as it was and shares its parameters."""
+
+    def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
+        super().__init__()
+        names = dict(module.named_modules())
+        missing = [layer for layer in layers if layer not in names]
+        if missing:
+            known = ", ".join(name for name in names if name and name.count(".") < 2)
+            kind = type(module).__name__
+            raise InputError(f"the backbone {kind} has no layer {missing[0]!r}: its layers are {known}.")
+        flags = [(part, part.training) for part in module.modules()]
+        try:
+            self.extractor = create_feature_extractor(module, list(layers))
+        except Exception as error:  # torch.fx raises what the module's own code raises on symbolic values
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"the layers of {type(module).__name__} cannot be read by torch.fx ({reason}).") from error
+        finally:
+            for part, flag in flags:
+                part.training = flag
+        self.layers = tuple(layers)
+        self.extractor.eval()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The features (N, C, H, W) of each layer."""
+        features = self.extractor(x)
+        return [features[layer] for layer in self.layers]
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """Features of images in [-1, 1], which are brought to ``mean`` and ``std`` (of pixels in [0, 1]) first."""
+
+    features: LayerFeatures
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    fingerprint: str
+
+    def own(self, x: Tensor) -> Tensor:
+        """``x`` in the type and on the device of the network."""
+        return x.to(next(self.features.parameters(), x))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] as the network was trained to see them, in its type and on its device."""
+        x = self.own(x)
+        mean, std = (x.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return ((x + 1) / 2 - mean) / std
+
+    def channels(self, shape: Sequence[int]) -> list[int]:
+        """Number of channels of each layer for images of ``shape`` (3, H, W); `InputError` unless they are maps."""
+        with torch.no_grad():
+            maps = self.features(self.own(torch.zeros(1, *shape)))
+        for layer, feature in zip(self.features.layers, maps, strict=True):
+            if feature.ndim != 4:
+                raise InputError(
+                    f"layer {layer!r} of the backbone gives {tuple(feature.shape)} and PatchCore compares maps "
+                    "(N, C, H, W): choose a layer of a convolutional network."
+                )
+        return [feature.shape[1] for feature in maps]
+
+
+def open_backbone(
+    backbone: str | Encoder | nn.Module, layers: Sequence[str] | None, count: int, *, neutral: bool
+) -> Backbone:
+    """The backbone, cut behind ``layers``, or behind the usual ``count`` layers where none are given.
+
+    Args:
+        backbone: ``wide_resnet50_2``, a name that `load_encoder` knows, an encoder, or a module that takes images in
+            [-1, 1].
+        neutral: whether images stay in [-1, 1] whatever the network was trained with.
+    """
+    if isinstance(backbone, nn.Module):
+        module, mean, std, fingerprint = backbone, NEUTRAL, NEUTRAL, ""
+    else:
+        encoder = _encoder(backbone)
+        module, fingerprint = encoder.module, encoder.fingerprint
+        mean, std = encoder.preprocessing.mean, encoder.preprocessing.std
+    if neutral:
+        mean = std = NEUTRAL
+    features = LayerFeatures(module, layers if layers is not None else usual_layers(module, count))
+    return Backbone(features, mean, std, fingerprint)
+
+
+def usual_layers(module: nn.Module, count: int) -> tuple[str, ...]:
+    """The first ``count`` of a ResNet's layers at 1/8 and 1/16 of the image's size: those of the paper."""
+    stages = (("stages.1", "stages.2") if isinstance(module, TinyResNet) else ("layer2", "layer3"))[:count]
+    names = dict(module.named_modules())
+    if any(stage not in names for stage in stages):
+        raise InputError(f"the backbone {type(module).__name__} is no ResNet: name the layers to compare with layers=.")
+    return stages
+
+
+def _encoder(backbone: str | Encoder) -> Encoder:
+    if isinstance(backbone, Encoder):
+        return backbone
+    if not isinstance(backbone, str):
+        raise InputError(f"a backbone is a name, an Encoder or a torch module, not {type(backbone).__name__}.")
+    return _wide_resnet() if backbone == WIDE_RESNET else load_encoder(backbone)
+
+
+def _wide_resnet() -> Encoder:
+    """torchvision's first weights, those of the paper; the ones that it loads by default came later."""
+    weights = Wide_ResNet50_2_Weights.IMAGENET1K_V1
+    default = library_card(f"torchvision:{WIDE_RESNET}")
+    assert default is not None
+    digits = weights.url.rsplit("-", 1)[1].removesuffix(".pth")
+    card = replace(default, url=weights.url, tag=weights.name, sha256=digits)
+    try:
+        path = fetch(card)
+    except InputError as error:
+        if locate(card).cached() is not None:
+            raise
+        raise InputError(
+            f"PatchCore's backbone {WIDE_RESNET!r} needs {card.url.rsplit('/', 1)[1]} from {card.url}, which is not on "
+            f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use an encoder "
+            "that needs no download, such as backbone='tiny-supervised'."
+        ) from error
+    architecture = build(card.architecture, card.preprocessing.size)
+    load_weights(architecture.module, read_checkpoint(path), architecture.heads, str(path))
+    module = architecture.module.eval().requires_grad_(False)
+    return Encoder(card.name, module, card.preprocessing, card)

@@ -1,0 +1,290 @@
+"""PatchCore: how far the oddest patch of an image is from all patches of normal images (Roth et al. 2022).
+
+A patch is a cell of a feature map of a pretrained network, described by its neighbourhood in some layers
+(`chinspect.anomaly._aggregate`). A greedy coreset of the descriptors of normal images is the memory bank. The score of
+an image is the largest of its patches' Euclidean distances to the bank,
+
+    s(x) = max_p min_j ||e_p(x) - m_j||,
+
+times, in the protocol ``anomalib``, ``1 - softmax`` of the distances to the 9 bank entries around the nearest one
+(arXiv:2106.08265, equation 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from torch import Tensor, nn
+
+from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
+from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
+from chinspect.anomaly._coreset import greedy_coreset, integer_grid
+from chinspect.anomaly._detector import Detector, Images, threshold_at
+from chinspect.anomaly._neighbours import NearestNeighbours
+from chinspect.anomaly._patches import Matches, match
+from chinspect.anomaly.explanation import AnomalyExplanation
+from chinspect.encoders import Encoder
+from chinspect.errors import InputError
+
+FOLDS = 5
+_BATCH = 16
+_SMOOTHING = 4.0  # pixels, in Roth et al. 2022 and since
+_USUAL = {"roth": (2, 0.1), "anomalib": (2, 0.1), "kauffmann2025": (1, 1.0)}  # number of layers, coreset
+
+
+class PatchCore(Detector):
+    """The largest distance of a patch to a memory bank of normal patches.
+
+    Images in [-1, 1] are brought to the mean and standard deviation that the backbone was trained with, except in the
+    protocol ``kauffmann2025``, which leaves them as they are. Distances are not squared.
+
+    Args:
+        backbone: ``wide_resnet50_2`` (torchvision's ImageNet weights of the paper, downloaded once), any other name
+            that `chinspect.encoders.load_encoder` knows, an `Encoder`, or a module that takes images in [-1, 1]. A
+            detector with a backbone that is not given by name cannot be saved.
+        layers: names of the modules whose features are compared, the one of the largest maps first. By default those at
+            1/8 and 1/16 of the image's size of a ResNet (``layer2`` and ``layer3``), the first only in the protocol
+            ``kauffmann2025``.
+        embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
+            ``kauffmann2025``, one layer and no coreset.
+        coreset: share of the normal patches that the bank keeps, in (0, 1]; by default 0.1, in the protocol
+            ``kauffmann2025`` 1.
+        random_state: seeds the coreset and the folds.
+        resizer, size: how images on disk are read, see `chinspect.images.RESIZERS`.
+        threshold_fpr: false positive rate at which ``threshold_`` is set.
+
+    Attributes:
+        bank_: (m, D), the memory bank.
+        places_: (m, 3), where each entry of the bank comes from: training image, row and column of the patch; -1 where
+            it is not known.
+        map_shape_: rows and columns of patches.
+
+    The held-out scores are those of cross-validation: the images are split at random into 5 folds, and each fold is
+    scored by a bank made of the other folds.
+
+    Example:
+        >>> import torch
+        >>> from chinspect.anomaly import PatchCore
+        >>> normal = torch.rand(6, 3, 64, 64) / 4
+        >>> PatchCore(backbone="tiny-supervised").fit(normal).anomaly_map(normal).shape
+        (6, 64, 64)
+    """
+
+    bank_: Tensor
+    places_: Tensor
+    map_shape_: tuple[int, int]
+    _backbone: Backbone
+    _aggregate: Aggregate
+    _neighbours: NearestNeighbours
+
+    def __init__(
+        self,
+        *,
+        backbone: str | Encoder | nn.Module = WIDE_RESNET,
+        layers: Sequence[str] | None = None,
+        embedding: Literal["roth", "anomalib", "kauffmann2025"] = "roth",
+        coreset: float | None = None,
+        random_state: int = 0,
+        resizer: str = "opencv-nearest",
+        size: int = 224,
+        threshold_fpr: float = 0.05,
+    ) -> None:
+        self.backbone = backbone
+        self.layers = layers
+        self.embedding = embedding
+        self.coreset = coreset
+        self.random_state = random_state
+        self.resizer = resizer
+        self.size = size
+        self.threshold_fpr = threshold_fpr
+
+    @classmethod
+    def from_anomalib(
+        cls,
+        path: str | Path,
+        normal: Images,
+        *,
+        architecture: str = WIDE_RESNET,
+        layers: Sequence[str] = ("layer2", "layer3"),
+        resizer: str = "opencv-nearest",
+        size: int = 224,
+        threshold_fpr: float = 0.05,
+    ) -> Self:
+        """A detector with the backbone and the memory bank of a PatchCore that anomalib trained.
+
+        Args:
+            path: a checkpoint of anomalib (1 or 2); see `chinspect.anomaly._anomalib` for what is read.
+            normal: normal images that the bank was not made of; the threshold comes from their scores.
+            architecture: torchvision's name of the backbone.
+            layers: as anomalib was told.
+            resizer, size, threshold_fpr: see `PatchCore`.
+
+        Raises `InputError` for a file that is none, and for a bank that does not fit the layers.
+        """
+        from chinspect.anomaly._anomalib import read_anomalib
+
+        encoder, bank = read_anomalib(Path(path), architecture, layers)
+        detector = cls(
+            backbone=encoder,
+            layers=layers,
+            embedding="anomalib",
+            resizer=resizer,
+            size=size,
+            threshold_fpr=threshold_fpr,
+        )
+        detector._check_parameters()
+        x = torch.cat(list(detector._batches(normal)))
+        detector._open(tuple(x.shape[1:]))
+        detector._remember(bank, torch.full((len(bank), 3), -1))
+        detector.image_shape_, detector.n_images_ = tuple(x.shape[1:]), 0
+        detector.held_out_scores_ = detector._score(x)
+        detector.threshold_ = threshold_at(detector.held_out_scores_, threshold_fpr)
+        return detector
+
+    def anomaly_map(self, X: Images) -> NDArray[np.float32]:
+        """The distance of each patch to the bank, as a map (N, H, W) of the image's size: higher is more anomalous.
+
+        Upsampled bilinearly and smoothed by a Gaussian of 4 pixels (Roth et al. 2022, section 3.3).
+        """
+        distances = torch.cat([found.distances for found in self._matches(self.read(X))])
+        maps = distances.view(-1, 1, *self.map_shape_)
+        whole = F.interpolate(maps, self.image_shape_[1:], mode="bilinear", align_corners=False)[:, 0]
+        smooth: NDArray[np.float32] = gaussian_filter(whole.numpy(), (0, _SMOOTHING, _SMOOTHING))
+        return smooth
+
+    def nearest_patches(self, X: Images) -> pd.DataFrame:
+        """Which patch gives each image its score, and which normal patch it was compared with: one row an image.
+
+        Columns: ``score``, ``distance``; ``row`` and ``column`` of the patch (counted in patches, see ``map_shape_``);
+        ``prototype``, the entry of the bank; ``train_image``, ``train_row``, ``train_column``, where that comes from.
+        """
+        frames = []
+        for found in self._matches(self.read(X)):
+            places = self.places_[found.prototype].numpy()
+            columns = {
+                "score": found.score.numpy(),
+                "distance": found.distance.numpy(),
+                "row": found.patch.numpy() // self.map_shape_[1],
+                "column": found.patch.numpy() % self.map_shape_[1],
+                "prototype": found.prototype.numpy(),
+            }
+            names = ("train_image", "train_row", "train_column")
+            frames.append(pd.DataFrame(columns | {name: places[:, i] for i, name in enumerate(names)}))
+        return pd.concat(frames, ignore_index=True)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.embedding not in EMBEDDINGS:
+            raise InputError(f"the embedding {self.embedding!r} is not known: use one of {', '.join(EMBEDDINGS)}.")
+        if not 0 < self._share <= 1:
+            raise InputError(f"the coreset is a share of the patches in (0, 1], not {self.coreset!r}.")
+
+    @property
+    def _share(self) -> float:
+        return _USUAL[self.embedding][1] if self.coreset is None else self.coreset
+
+    def _open(self, shape: tuple[int, ...]) -> None:
+        """Loads the backbone for images of ``shape`` (C, H, W)."""
+        if shape[0] != 3:
+            raise InputError(f"PatchCore reads images of 3 channels, not {shape[0]}.")
+        usual = _USUAL[self.embedding][0]
+        neutral = self.embedding == "kauffmann2025"
+        self._backbone = open_backbone(self.backbone, self.layers, usual, neutral=neutral)
+        self._aggregate = EMBEDDINGS[self.embedding](self._backbone.channels(shape))
+        rows, columns = self._describe(torch.zeros(1, *shape)).shape[2:]
+        self.map_shape_ = rows, columns
+
+    def _remember(self, bank: Tensor, places: Tensor) -> None:
+        if bank.shape[1] != self._aggregate.channels:
+            raise InputError(
+                f"the bank has descriptors of {bank.shape[1]} numbers, and the layers {self._backbone.features.layers} "
+                f"give {self._aggregate.channels}: name the layers that it was made of."
+            )
+        self.bank_, self.places_ = bank, places
+        self._neighbours = NearestNeighbours(self._backbone.own(bank))
+
+    @torch.no_grad()
+    def _describe(self, x: Tensor) -> Tensor:
+        """Descriptors (N, D, h, w) of a batch, where the backbone lies."""
+        descriptors: Tensor = self._aggregate(self._backbone.features(self._backbone.normalise(x)))
+        return descriptors
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """Descriptors of all patches, (N, h * w, D)."""
+        return self._describe(x).flatten(2).mT.contiguous()
+
+    def _all_flat(self, x: Tensor) -> Tensor:
+        """As `_flat`, batch by batch into one tensor, which may be most of the memory."""
+        rows, columns = self.map_shape_
+        patches = self._backbone.own(torch.empty(len(x), rows * columns, self._aggregate.channels))
+        for part, batch in zip(patches.split(_BATCH), x.split(_BATCH), strict=True):
+            part.copy_(self._flat(batch))
+        return patches
+
+    def _fit(self, x: Tensor) -> None:
+        self._open(tuple(x.shape[1:]))
+        generator = np.random.default_rng(self.random_state)
+        patches = self._all_flat(x)
+        # one grid for all folds: what a held-out image can lend to its bank is the grid's scale
+        grid = integer_grid(patches.flatten(0, 1), generator) if self._share < 1 else None
+        folds = np.array_split(generator.permutation(len(x)), min(FOLDS, len(x)))
+        self._left_out = np.empty(len(x))
+        for fold in folds:
+            others = np.setdiff1d(np.arange(len(x)), fold)
+            bank = NearestNeighbours(patches.flatten(0, 1)[self._select(others, grid, patches.shape[1], generator)])
+            batches = torch.from_numpy(fold).split(_BATCH)
+            found = [match(patches[images], bank, weighted=self._weighted) for images in batches]
+            self._left_out[fold] = torch.cat([part.score for part in found]).cpu().numpy()
+        rows = self._select(np.arange(len(x)), grid, patches.shape[1], generator)
+        cell, columns = rows.cpu() % patches.shape[1], self.map_shape_[1]
+        places = torch.stack([rows.cpu() // patches.shape[1], cell // columns, cell % columns], 1)
+        self._remember(patches.flatten(0, 1)[rows], places)
+
+    def _select(
+        self, images: NDArray[np.int64], grid: Tensor | None, per_image: int, generator: np.random.Generator
+    ) -> Tensor:
+        """Rows of the patches of ``images`` that a bank keeps."""
+        rows = torch.from_numpy((images[:, None] * per_image + np.arange(per_image)).ravel())
+        if grid is None:
+            return rows
+        rows = rows.to(grid.device)
+        count = max(1, round(self._share * len(rows)))
+        return rows[greedy_coreset(grid[rows], count, first=int(generator.integers(len(rows))))]
+
+    @property
+    def _weighted(self) -> bool:
+        return self.embedding == "anomalib"
+
+    def _matches(self, x: Tensor) -> Iterator[Matches]:
+        """Where the images of ``x`` are nearest to the bank, batch by batch, on the CPU."""
+        for batch in x.split(_BATCH):
+            yield match(self._flat(batch), self._neighbours, weighted=self._weighted).cpu()
+
+    def _held_out_scores(self) -> NDArray[np.float64]:
+        return self._left_out
+
+    def _score(self, x: Tensor) -> NDArray[np.float64]:
+        return np.concatenate([found.score.double().numpy() for found in self._matches(x)])
+
+    def _explain(self, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:
+        from chinspect.anomaly._patch_shares import explain_patches
+
+        return explain_patches(self, x, edges, components)
+
+    def _state(self) -> dict[str, Tensor]:
+        fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)
+        return {"bank": self.bank_, "places": self.places_, "backbone": fingerprint}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self._open(self.image_shape_)
+        if bytes(tensors["backbone"].tolist()).decode() != self._backbone.fingerprint:
+            raise InputError(f"the weights of its backbone {self.backbone!r} have changed since: fit it again.")
+        self._remember(tensors["bank"], tensors["places"])

@@ -1,0 +1,214 @@
+"""Explanations of D2Neighbors against slow textbook loops, the authors' formula, and what must hold for any."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.fft import dctn, idctn
+
+from chinspect.anomaly import AnomalyExplanation, D2Neighbors, _distances, explain_anomaly
+from chinspect.anomaly._dct import inner_by_band, lower_bands
+from chinspect.errors import InputError
+from chinspect.mitigate.blur import Blur
+from chinspect.relevance import frequency_bands
+from chinspect.relevance.components import Bands
+
+SIZE = 24
+EDGES = (2, 19)
+BLURS = [None, Blur(5, 1.0)]
+
+
+def images(count: int, seed: int = 0, *, eight_bit: bool = True) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    x = (0.1 + 0.25 * torch.randn(count, 3, SIZE, SIZE, generator=generator)).clamp(-1, 1)
+    return ((x + 1) * 127.5).round().div(127.5).sub(1) if eight_bit else x
+
+
+def band(x: np.ndarray, low: int, high: int) -> np.ndarray:
+    order = np.add.outer(np.arange(SIZE), np.arange(SIZE))
+    kept = (order >= low) & (order < high)
+    return idctn(dctn(x, axes=(-2, -1), norm="ortho") * kept, axes=(-2, -1), norm="ortho")
+
+
+def textbook(
+    x: torch.Tensor, u: torch.Tensor, p: int, gamma: float, blur: Blur | None
+) -> tuple[float, np.ndarray, float]:
+    """Score, maps (B, H, W) and reference of one image, training image by training image, in float64."""
+    layer = (lambda batch: batch) if blur is None else blur
+    one_by_one, distances = [], []
+    for other in u:
+        delta = (x.double() - other.double()).requires_grad_()
+        distance = (layer(delta[None]).abs() ** p).sum()
+        (gradient,) = torch.autograd.grad(distance, delta)
+        one_by_one.append((delta.detach().numpy(), gradient.numpy() / p))
+        distances.append(float(distance.detach()))
+    factors = np.exp(-gamma * (np.array(distances) - min(distances)))
+    score = min(distances) - np.log(factors.mean()) / gamma
+    maps, reference = np.zeros((3, SIZE, SIZE)), 0.0
+    for (delta, gradient), distance, weight in zip(one_by_one, distances, factors / factors.sum(), strict=True):
+        if distance == 0:
+            reference += weight * score
+            continue
+        for b, (low, high) in enumerate(zip((0, *EDGES), (*EDGES, 10**6), strict=True)):
+            maps[b] += weight * score * (band(delta, low, high) * gradient / distance).sum(0)
+    return score, maps, reference
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+@pytest.mark.parametrize("blur", BLURS)
+@pytest.mark.parametrize("eight_bit", [True, False])
+def test_maps_equal_the_textbook(p: int, blur: Blur | None, eight_bit: bool) -> None:
+    u, x = images(12, eight_bit=eight_bit), images(4, 1, eight_bit=eight_bit)
+    x[1] = u[3]
+    x[2] = u[4]
+    x[2, 0, 5, 5] += 4 / 127.5
+    x[3, :, 4:9, 4:9] = 0.8
+    detector = D2Neighbors(p=p, blur=blur).fit(u)
+    found = explain_anomaly(detector, x)
+    for i in range(4):
+        score, maps, reference = textbook(x[i], u, p, detector.gamma_, blur)
+        scale = max(np.abs(maps).max(), 1e-12)
+        assert found.score[i] == pytest.approx(score, rel=1e-5)
+        assert found.reference[i] == pytest.approx(reference, rel=1e-4, abs=1e-12)
+        np.testing.assert_allclose(found.pixel_bands[i] / scale, maps / scale, atol=1e-4)
+        np.testing.assert_allclose(found.pixels[i] / scale, maps.sum(0) / scale, atol=1e-4)
+        np.testing.assert_allclose(found.bands[i], maps.sum((1, 2)), rtol=1e-4, atol=1e-4 * score)
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+@pytest.mark.parametrize("blur", BLURS)
+@pytest.mark.parametrize("components", ["neighbours", "pixels", "bands", "pixel_bands"])
+def test_relevance_is_conserved(p: int, blur: Blur | None, components: str) -> None:
+    u, x = images(30), images(5, 1)
+    x[0], x[1, 0, 0, 0] = u[0], 1.0
+    clusters = torch.cat([u[:15] * 0.5 - 0.4, u[15:] * 0.5 + 0.4])  # far from their mean
+    for bank in (u, clusters):
+        found = explain_anomaly(D2Neighbors(p=p, blur=blur).fit(bank), x, components=components)  # type: ignore[arg-type]
+        assert np.abs(found.conservation - 1).max() < 1e-5
+        np.testing.assert_allclose(found.neighbours.sum(1), found.score, rtol=1e-12)
+        for part in (found.pixels, found.bands, found.pixel_bands):
+            if part is not None:
+                whole = part.reshape(5, -1).sum(1, dtype=float) + found.reference
+                np.testing.assert_allclose(whole, found.score, rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+@pytest.mark.parametrize("blur", BLURS)
+def test_components_agree_with_each_other(p: int, blur: Blur | None) -> None:
+    detector, x = D2Neighbors(p=p, blur=blur).fit(images(12)), images(3, 1)
+    joint = explain_anomaly(detector, x)
+    np.testing.assert_allclose(joint.pixel_bands.sum(1), joint.pixels, atol=1e-5 * joint.pixels.max())
+    pixels, bands = (explain_anomaly(detector, x, components=kind) for kind in ("pixels", "bands"))
+    np.testing.assert_allclose(pixels.pixels, joint.pixels, atol=1e-5 * joint.pixels.max())
+    np.testing.assert_allclose(bands.bands, joint.bands, rtol=1e-4, atol=1e-5 * joint.score.max())
+    assert (pixels.bands, pixels.pixel_bands, bands.pixels) == (None, None, None)
+
+
+def test_two_norm_maps_are_those_of_the_authors() -> None:
+    u, x = images(12, eight_bit=False), images(1, 1, eight_bit=False)
+    detector = D2Neighbors().fit(u)
+    bank = u.double().requires_grad_()
+    output = detector_score(x.double(), bank, detector.gamma_)
+    (gradient,) = torch.autograd.grad(output, bank)
+    delta = x.double() - u.double()
+    factor = (output / ((delta**2).flatten(1).sum(1) + 1e-6)).detach().view(-1, 1, 1, 1)
+    expected = -0.5 * (delta * gradient * factor).sum((0, 1))
+    found = explain_anomaly(detector, x).pixels
+    np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
+
+
+def detector_score(x: torch.Tensor, u: torch.Tensor, gamma: float) -> torch.Tensor:
+    distances = ((x - u) ** 2).flatten(1).sum(1)
+    return -(torch.logsumexp(-gamma * distances, 0) - np.log(len(u))) / gamma
+
+
+@pytest.mark.parametrize("p", [2, 4])
+def test_alone_or_in_blocks_gives_the_same(p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector, x = D2Neighbors(p=p).fit(images(20)), images(3, 1)
+    whole = explain_anomaly(detector, x)
+    monkeypatch.setattr(_distances, "_BLOCK", 3 * 3 * SIZE**2)
+    for i in range(3):
+        alone = explain_anomaly(detector, x[i : i + 1])
+        np.testing.assert_allclose(alone.pixel_bands[0], whole.pixel_bands[i], atol=1e-5 * whole.pixels.max())
+
+
+def test_an_anomaly_lies_where_it_was_planted() -> None:
+    u, x = images(30), images(1, 1)
+    x[:, :, 4:10, 12:18] = 0.9
+    pixels = explain_anomaly(D2Neighbors().fit(u), x).pixels[0]
+    assert pixels[4:10, 12:18].mean() > 4 * pixels.mean()
+
+
+def test_scores_of_zero_have_no_shares() -> None:
+    u = images(1).repeat(4, 1, 1, 1)
+    found = explain_anomaly(D2Neighbors().fit(u), u[:1])
+    assert (found.score[0], found.conservation[0], found.reference[0]) == (0, 1, 0)
+    assert not found.pixel_bands.any()
+
+
+def test_bands_equal_those_of_the_relevance_engine() -> None:
+    x, y = images(2).double(), images(2, 1).double()
+    parts = frequency_bands(EDGES).on((SIZE, SIZE))
+    assert isinstance(parts, Bands)
+    split = parts.split(x)
+    torch.testing.assert_close(lower_bands(x, EDGES), split[:-1])
+    torch.testing.assert_close(inner_by_band(x, y, EDGES), (split * y).sum((2, 3, 4)).T)
+    assert lower_bands(x, []).shape == (0, *x.shape)
+    torch.testing.assert_close(inner_by_band(x, y, [])[:, 0], (x * y).sum((1, 2, 3)))
+
+
+def test_three_bands_are_those_of_the_paper() -> None:
+    detector = D2Neighbors().fit(images(5))
+    assert explain_anomaly(detector, images(1)).band_names == ["0-1", "2-18", "19+"]
+    assert explain_anomaly(detector, images(1), bands=(1, 2)).band_names == ["0", "1", "2+"]
+    assert explain_anomaly(detector, images(1), bands=1).bands.shape == (1, 1)
+    small = D2Neighbors().fit(images(5)[:, :, :9, :9])  # orders end at 16
+    assert explain_anomaly(small, images(1)[:, :, :9, :9]).bands.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"components": "patches"}, "'patches'"), ({"bands": (19, 2)}, r"\[19, 2\]"), ({"bands": 0}, "0 frequency bands")],
+)
+def test_bad_requests(options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        explain_anomaly(D2Neighbors().fit(images(5)), images(1), **options)
+
+
+@pytest.fixture(scope="module")
+def explanation() -> AnomalyExplanation:
+    return explain_anomaly(D2Neighbors().fit(images(8)), images(2, 1))
+
+
+def test_table_and_files(explanation: AnomalyExplanation, tmp_path: Path) -> None:
+    table = explanation.to_frame()
+    assert list(table) == ["score", "reference", "conservation", "band_0-1", "band_2-18", "band_19+", "nearest"]
+    assert table.nearest.tolist() == explanation.neighbours.argmax(1).tolist()
+    document, arrays = explanation.save(tmp_path / "out")
+    assert json.loads(document.read_text())["images"][0]["score"] == explanation.score[0]
+    with np.load(arrays) as stored:
+        np.testing.assert_array_equal(stored["pixel_bands"], explanation.pixel_bands)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_figure_is_drawn_from_pictures_or_inputs(
+    explanation: AnomalyExplanation, tmp_path: Path, suffix: str
+) -> None:
+    inputs = images(2, 1).numpy()
+    pixels = ((np.moveaxis(inputs, 1, -1) + 1) * 127.5).round().astype(np.uint8)
+    paths = [explanation.plot(tmp_path / f"{i}.{suffix}", shown) for i, shown in enumerate((inputs, pixels))]
+    if suffix == "png":
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_figures_that_cannot_be_drawn(explanation: AnomalyExplanation, tmp_path: Path) -> None:
+    for path, shown, message in [
+        ("a.txt", images(2), "'a.txt'"),
+        ("a.png", images(3), "not 3"),
+        ("a.png", np.zeros((2, 4)), r"float64 \(2, 4\)"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            explanation.plot(tmp_path / path, shown)
