@@ -7,6 +7,7 @@
 """
 
 from chinspect.world.animals import ANIMALS, FISH
+from chinspect.world.industrial import industrial
 from chinspect.world.logos import Logo
 from chinspect.world.people import Person
 from chinspect.world.photos import CLASSES, iterate_scenes, scenes
@@ -14,4 +15,16 @@ from chinspect.world.scene import Scene
 from chinspect.world.vehicles import VEHICLES
 from chinspect.world.xray import xray
 
-__all__ = ["ANIMALS", "CLASSES", "FISH", "VEHICLES", "Logo", "Person", "Scene", "iterate_scenes", "scenes", "xray"]
+__all__ = [
+    "ANIMALS",
+    "CLASSES",
+    "FISH",
+    "VEHICLES",
+    "Logo",
+    "Person",
+    "Scene",
+    "industrial",
+    "iterate_scenes",
+    "scenes",
+    "xray",
+]

@@ -1,0 +1,146 @@
+"""Anomaly detection data in the layout of MVTec AD (Bergmann et al. 2019).
+
+::
+
+    root/category/train/good/000.png
+    root/category/test/good/000.png
+    root/category/test/scratch/000.png
+    root/category/ground_truth/scratch/000_mask.png
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chinspect.errors import InputError
+from chinspect.images import list_images, open_image
+
+GOOD = "good"
+"""Name of the folder, and of the type, of images without a defect."""
+
+
+@dataclass(frozen=True)
+class MVTecCategory:
+    """The images of one category, by their paths.
+
+    Attributes:
+        name: the category.
+        train: images without a defect.
+        test: images with and without.
+        types: of each test image, `GOOD` or the type of its defect.
+        masks: of each test image, the file that marks its defect; None for good images, and for all images of a data
+            set without masks.
+    """
+
+    name: str
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+    types: tuple[str, ...]
+    masks: tuple[Path | None, ...]
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Of each test image, 1 with a defect and 0 without, (n,)."""
+        return np.array([kind != GOOD for kind in self.types], dtype=np.int64)
+
+    @property
+    def defect_types(self) -> tuple[str, ...]:
+        """The types of defects that occur, sorted."""
+        return tuple(sorted({*self.types} - {GOOD}))
+
+    def mask(self, index: int) -> NDArray[np.bool_]:
+        """Where the defect of a test image is, (H, W) in the pixels of the original; nowhere for a good one.
+
+        Raises `InputError` for a defect without a mask, a damaged image or mask, or one that does not fit its image.
+        """
+        size = open_image(self.test[index]).size
+        path = self.masks[index]
+        if path is None:
+            if self.labels[index]:
+                raise InputError(f"The data set {self.name!r} has no mask for {str(self.test[index])!r}.")
+            return np.zeros(size[::-1], dtype=bool)
+        mask = open_image(path).convert("L")
+        if mask.size != size:
+            raise InputError(f"The mask {str(path)!r} has {mask.size} pixels, but its image has {size}.")
+        return np.asarray(mask) > 127
+
+    def check(self) -> None:
+        """Decode every image and mask once.
+
+        Raises `InputError` for the first that is damaged, and for a mask that does not fit its image.
+        """
+        for path in (*self.train, *self.test):
+            open_image(path)
+        for index, mask in enumerate(self.masks):
+            if mask is not None:
+                self.mask(index)
+
+
+def load_mvtec(root: str | Path, category: str | None = None) -> MVTecCategory:
+    """List one category of a data set in the layout of MVTec AD.
+
+    Args:
+        root: the data set; without `category`, the folder of one category.
+        category: such as ``bottle``.
+
+    Only names are read here: `MVTecCategory.check` decodes all files, and a damaged one is refused where it is opened.
+
+    Raises `InputError` for a folder that is missing, a split or defect type without images, a test split without good
+    or without defective images, and a defect without its mask.
+    """
+    folder = Path(root) if category is None else Path(root) / category
+    _check_category(Path(root), folder)
+    train = list_images(folder / "train" / GOOD)
+    test, types, masks = [], [], []
+    for kind in _types(folder / "test"):
+        for image in list_images(folder / "test" / kind):
+            test.append(image)
+            types.append(kind)
+            masks.append(None if kind == GOOD else _mask_of(image, folder / "ground_truth" / kind))
+    return MVTecCategory(folder.resolve().name, tuple(train), tuple(test), tuple(types), tuple(masks))
+
+
+def categories(root: str | Path) -> list[str]:
+    """The categories below a data set's root, sorted.
+
+    Raises `InputError` if there is none.
+    """
+    if not Path(root).is_dir():
+        raise InputError(f"The data set {str(root)!r} does not exist; give a folder in the layout of MVTec AD.")
+    found = sorted(path.parent.parent.name for path in Path(root).glob(f"*/train/{GOOD}"))
+    if not found:
+        raise InputError(f"{str(root)!r} holds no category with a folder 'train/{GOOD}', as MVTec AD has.")
+    return found
+
+
+def _check_category(root: Path, folder: Path) -> None:
+    if not root.is_dir():
+        raise InputError(f"The data set {str(root)!r} does not exist; give a folder in the layout of MVTec AD.")
+    if not folder.is_dir():
+        known = ", ".join(sorted(path.name for path in root.iterdir() if (path / "train").is_dir())) or "none"
+        raise InputError(f"{str(root)!r} has no category {folder.name!r}; it has: {known}.")
+    for part in (Path("train", GOOD), Path("test", GOOD)):
+        if not (folder / part).is_dir():
+            raise InputError(f"{str(folder)!r} has no folder {str(part)!r}, which the layout of MVTec AD needs.")
+
+
+def _types(test: Path) -> list[str]:
+    """Good first, then the defects."""
+    defects = sorted(path.name for path in test.iterdir() if path.is_dir() and path.name != GOOD)
+    defects = [name for name in defects if not name.startswith(".")]
+    if not defects:
+        raise InputError(f"{str(test)!r} holds only {GOOD!r}; at least one type of defect is needed beside it.")
+    return [GOOD, *defects]
+
+
+def _mask_of(image: Path, folder: Path) -> Path:
+    for suffix in (".png", image.suffix):
+        path = folder / f"{image.stem}_mask{suffix}"
+        if path.is_file():
+            return path
+    raise InputError(f"The mask {str(folder / f'{image.stem}_mask.png')!r} of {str(image)!r} is missing.")

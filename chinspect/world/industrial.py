@@ -1,0 +1,131 @@
+"""A generated industrial inspection task in the layout of MVTec AD.
+
+All variants share the light, the sensor and the defects. They differ in where the fine structure comes from:
+
+* ``image-grain``: grain and sensor noise, new in each image of an aligned part. Whatever averages pixels removes it:
+  after a switch to an antialiased resizer all distances shrink, scores fall and defects are missed. This is the
+  direction in Kauffmann et al. 2025.
+* ``scene-texture``: the very same fine structure in each image of the aligned part. It cancels in distances until
+  another resizer samples it differently: scores rise, and normal parts raise alarms.
+* ``unaligned``: a sheet that passes the camera, a new place in each image. Distances of pixels tell next to nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from chinspect.errors import InputError
+from chinspect.files import output_folder
+from chinspect.world.defects import DEFECTS, place
+from chinspect.world.parts import RADIUS, Picture, exposure, flange, grain, margin, sheet
+
+Variant = Literal["image-grain", "scene-texture", "unaligned"]
+Pixels = NDArray[np.uint8]
+
+GRAIN = 3.0
+"""Standard deviation of the fine structure, in grey levels."""
+SENSOR = 1.5
+"""Standard deviation of the noise that each image has in each variant, in grey levels."""
+LIGHT = 0.008
+"""Standard deviation of the exposure and of its slopes across the image, relative."""
+GOOD = "good"
+_QUALITY = 97  # of JPEG: keeps the grain, and is ten times faster than PNG
+_SIZES = 64, 4096
+_SPLITS = {"train": 0, "good": 1, "defect": 2}
+
+
+def industrial(root: str | Path, *, variant: Variant, n_train: int, n_test: int, seed: int, size: int = 1000) -> Path:
+    """Write a data set of `size` x `size` pixels, JPEG with PNG masks, to `root/variant`, and return that folder.
+
+    A quarter of the `n_test` test images is good, as in MVTec AD; the others show one defect each, of the types in
+    turn, with its mask. Each image depends on the variant, the seed and its number only. Nothing is left behind if
+    writing fails.
+
+    Raises `InputError` for an unknown variant, fewer than 1 training or 4 test images, a negative seed, a size outside
+    64..4096, or a folder that exists already.
+    """
+    _check(variant, n_train, n_test, seed, size)
+    target = output_folder(root) / variant
+    if target.exists():
+        raise InputError(f"{str(target)!r} exists already; choose another folder.")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{variant}.", dir=target.parent))
+    try:
+        _write(temporary, variant, n_train, n_test, seed, size)
+        temporary.chmod(0o755)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def inspection(
+    variant: Variant, split: Literal["train", "good", "defect"], index: int, *, seed: int, size: int = 1000
+) -> tuple[Pixels, NDArray[np.bool_], str]:
+    """One image (size, size, 3), the mask of its defect (size, size), and the type of the defect, `good` if none.
+
+    The defect has random numbers of its own: without it every pixel would stay.
+    """
+    scene, fine, sensor, fault = (np.random.default_rng([seed, _SPLITS[split], index, part]) for part in range(4))
+    surface, factor = _surface(variant, scene, seed, size), exposure(scene, size, LIGHT)
+    structure = grain(np.random.default_rng([seed, 91]) if variant == "scene-texture" else fine, size, GRAIN)
+    structure += SENSOR * sensor.standard_normal((size, size), dtype=np.float32)
+    mask, kind = np.zeros((size, size), dtype=bool), GOOD
+    if split == "defect":
+        kind = [*DEFECTS][index % len(DEFECTS)]
+        change, mask = place(DEFECTS[kind](fault, size), size, *_somewhere(fault, size))
+        structure += change
+    planes = [cv2.add(cv2.multiply(plane, factor), structure, dtype=cv2.CV_8U) for plane in surface]
+    return np.asarray(cv2.merge(planes)), mask, kind
+
+
+def _surface(variant: str, rng: np.random.Generator, seed: int, size: int) -> Picture:
+    """The part, a pixel or two beside its place, or any piece of the sheet."""
+    whole, reach = (sheet(size, seed), size) if variant == "unaligned" else (flange(size), 2 * margin(size))
+    left, top = rng.integers(0, reach + 1, 2)
+    return whole[:, top : top + size, left : left + size]
+
+
+def _somewhere(rng: np.random.Generator, size: int) -> tuple[float, float]:
+    """A place on the part, evenly over its area."""
+    radius, angle = 0.85 * RADIUS * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+    return size * (0.5 + radius * np.cos(angle)), size * (0.5 + radius * np.sin(angle))
+
+
+def _write(folder: Path, variant: Variant, n_train: int, n_test: int, seed: int, size: int) -> None:
+    n_good = n_test // 4
+    splits: tuple[tuple[Literal["train", "good", "defect"], int], ...]
+    splits = (("train", n_train), ("good", n_good), ("defect", n_test - n_good))
+    for split, count in splits:
+        for index in range(count):
+            pixels, mask, kind = inspection(variant, split, index, seed=seed, size=size)
+            part = "train" if split == "train" else "test"
+            _save(folder / part / kind / f"{index:03d}.jpg", pixels[..., ::-1])
+            if kind != GOOD:
+                _save(folder / "ground_truth" / kind / f"{index:03d}_mask.png", 255 * mask.astype(np.uint8))
+
+
+def _save(path: Path, pixels: Pixels) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if path.suffix == ".jpg" else []
+    done, data = cv2.imencode(path.suffix, pixels, options)
+    if not done:
+        raise RuntimeError(f"OpenCV cannot encode {pixels.shape} pixels as {path.suffix}.")
+    path.write_bytes(data.tobytes())
+
+
+def _check(variant: str, n_train: int, n_test: int, seed: int, size: int) -> None:
+    if variant not in get_args(Variant):
+        raise InputError(f"There is no variant {variant!r}; choose from {', '.join(get_args(Variant))}.")
+    if n_train < 1 or n_test < 4 or seed < 0:
+        raise InputError(
+            f"At least 1 training and 4 test images and a seed from 0 are needed, not {n_train}, {n_test} and {seed}."
+        )
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise InputError(f"The size of an image must lie between {_SIZES[0]} and {_SIZES[1]} pixels, not {size}.")
