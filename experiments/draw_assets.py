@@ -1,6 +1,6 @@
 """Draw the example images of the README: two garbage trucks with the same logo, two fish shown by a person.
 
-    python experiments/draw_assets.py
+python experiments/draw_assets.py
 """
 
 from pathlib import Path

@@ -1,0 +1,41 @@
+"""Stress tests: do the decisions of an anomaly detector survive changes that should not matter?
+
+>>> from chinspect.stress import stress
+>>> report = stress(detector, dataset, deploy=["pillow-bilinear"])  # doctest: +SKIP
+>>> report.to_frame()[["resizer", "f1", "fpr", "fnr", "auroc"]]  # doctest: +SKIP
+"""
+
+from chinspect.stress.changes import CHANGES, change
+from chinspect.stress.metrics import Evaluation, best_threshold, evaluate, wilson
+from chinspect.stress.parity import Parity, onnx_session, parity, resized
+from chinspect.stress.prediction import Prediction, predict_shift, transfer
+from chinspect.stress.report import StressReport
+from chinspect.stress.resizing import CHAIN, chain, decompose
+from chinspect.stress.scoring import Condition, Mitigation, Scorer, check_rate, score_conditions
+from chinspect.stress.stress import stress
+
+__all__ = [
+    "CHAIN",
+    "CHANGES",
+    "Condition",
+    "Evaluation",
+    "Mitigation",
+    "Parity",
+    "Prediction",
+    "Scorer",
+    "StressReport",
+    "best_threshold",
+    "chain",
+    "change",
+    "check_rate",
+    "decompose",
+    "evaluate",
+    "onnx_session",
+    "parity",
+    "predict_shift",
+    "resized",
+    "score_conditions",
+    "stress",
+    "transfer",
+    "wilson",
+]

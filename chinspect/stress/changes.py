@@ -1,0 +1,99 @@
+"""Changes that should not matter: what cameras, formats and loaders do to an image on its way to a detector.
+
+A detector whose decisions change under one of them relies on something that is no property of the object.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from chinspect.errors import InputError
+
+Pixels = NDArray[np.uint8]
+Change = Callable[[Pixels, np.random.Generator], Pixels]
+
+_OFFSETS = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
+
+
+def jpeg(pixels: Pixels, _rng: np.random.Generator, *, quality: int) -> Pixels:
+    """Compress and decompress."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer, formats=["JPEG"]))
+
+
+def gamma(pixels: Pixels, _rng: np.random.Generator, *, exponent: float) -> Pixels:
+    """``255 (v / 255)^exponent``: another display curve; an exponent below 1 brightens."""
+    return _by_table(255 * (np.arange(256) / 255) ** exponent, pixels)
+
+
+def brightness(pixels: Pixels, _rng: np.random.Generator, *, factor: float) -> Pixels:
+    """Another exposure: values times a factor, clipped."""
+    return _by_table(np.arange(256) * factor, pixels)
+
+
+def one_pixel_shift(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Move by one pixel of the original in one of the eight directions, drawn for each image; edges are repeated."""
+    y, x = _OFFSETS[int(rng.integers(len(_OFFSETS)))]
+    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return padded[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+
+
+def truncated_16_bit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """A 16-bit image of which a loader takes the high bytes, where the 8-bit original was rounded.
+
+    The lower bits are lost, so they are drawn: a 16-bit value is uniform among those that round to the 8-bit one.
+    """
+    lower = rng.integers(-128, 129, pixels.shape, dtype=np.int32)
+    return (np.clip(257 * pixels.astype(np.int32) + lower, 0, 65535) >> 8).astype(np.uint8)
+
+
+def bgr(pixels: Pixels, _rng: np.random.Generator) -> Pixels:
+    """Red and blue exchanged: OpenCV's order of channels read as Pillow's."""
+    return pixels[..., ::-1]
+
+
+def exif_ignored(pixels: Pixels, _rng: np.random.Generator) -> Pixels:
+    """A camera held upright stores its rows sideways with EXIF orientation 6; a loader that ignores it turns them."""
+    return np.rot90(pixels)
+
+
+CHANGES: Mapping[str, Change] = MappingProxyType(
+    {
+        "jpeg-90": partial(jpeg, quality=90),
+        "jpeg-50": partial(jpeg, quality=50),
+        "gamma-0.9": partial(gamma, exponent=0.9),
+        "gamma-1.1": partial(gamma, exponent=1.1),
+        "brightness-0.95": partial(brightness, factor=0.95),
+        "brightness-1.05": partial(brightness, factor=1.05),
+        "shift-1px": one_pixel_shift,
+        "16-bit-truncated": truncated_16_bit,
+        "bgr": bgr,
+        "exif-ignored": exif_ignored,
+    }
+)
+"""Innocuous changes by name. Each takes an RGB image (H, W, 3), uint8, and a generator for what chance decides."""
+
+
+def change(pixels: Pixels, name: str, *, seed: int, index: int) -> Pixels:
+    """Apply one of `CHANGES` to image number ``index``; the result depends on the seed, the index and the name only.
+
+    Raises `InputError` for an unknown name.
+    """
+    if name not in CHANGES:
+        raise InputError(f"The change {name!r} is not known; use one of {', '.join(CHANGES)}.")
+    rng = np.random.default_rng([seed, index])
+    return np.ascontiguousarray(CHANGES[name](pixels, rng))
+
+
+def _by_table(values: NDArray[np.floating[Any]], pixels: Pixels) -> Pixels:
+    table: Pixels = np.clip(np.round(values), 0, 255).astype(np.uint8)
+    return table[pixels]

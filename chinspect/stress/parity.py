@@ -1,0 +1,126 @@
+"""Do two pipelines that should be the same give the same scores? Resizers, runtimes, exported programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chinspect.errors import InputError
+from chinspect.images.resizers import load_inputs
+from chinspect.stress.scoring import Scorer
+
+Stage = Callable[[Any], Any]
+Pipeline = Stage | Sequence[Stage]
+
+
+@dataclass(frozen=True, eq=False)
+class Parity:
+    """How far two pipelines agree.
+
+    Attributes:
+        scores_a, scores_b: (N,).
+        largest_difference: of the two scores of an image.
+        worst: the index of that image.
+        label_flips: number of images that only one of the pipelines calls anomalous; None without a threshold.
+        first_stage: index of the first stage whose outputs differ by more than the tolerance, though its inputs come
+            from the stages before in each pipeline; None if none does, or if the pipelines have no equal number of
+            stages.
+        stage_differences: largest absolute difference after each stage; nan where shapes differ; empty as above.
+    """
+
+    scores_a: NDArray[np.float64]
+    scores_b: NDArray[np.float64]
+    largest_difference: float
+    worst: int
+    label_flips: int | None
+    first_stage: int | None
+    stage_differences: tuple[float, ...]
+
+
+def parity(a: Pipeline, b: Pipeline, images: Any, *, threshold: float | None = None, tolerance: float = 1e-5) -> Parity:
+    """Run two pipelines on the same images and compare.
+
+    Args:
+        a, b: a callable, or a list of stages that are applied one after the other; the last gives scores (N,).
+        images: what the first stages read.
+        threshold: above which an image is called anomalous.
+        tolerance: largest difference that counts as none, relative to the larger magnitude of the stage's output, or
+            absolute below 1.
+
+    Raises `InputError` for a pipeline without stages, and for outputs that are not two lists of finite scores of one
+    length.
+    """
+    outputs_a, outputs_b = _run(a, images), _run(b, images)
+    scores_a, scores_b = _scores(outputs_a[-1]), _scores(outputs_b[-1])
+    if len(scores_a) != len(scores_b):
+        raise InputError(f"The pipelines give {len(scores_a)} and {len(scores_b)} scores for the same images.")
+    gaps = np.abs(scores_a - scores_b)
+    flips = None if threshold is None else int(((scores_a > threshold) != (scores_b > threshold)).sum())
+    differences, first = _stages(outputs_a, outputs_b, tolerance)
+    return Parity(scores_a, scores_b, float(gaps.max()), int(gaps.argmax()), flips, first, differences)
+
+
+def resized(detector: Scorer, resizer: str) -> list[Stage]:
+    """The pipeline from paths of images to scores, with this resizer: two stages, reading and scoring."""
+    return [partial(load_inputs, resizer=resizer, size=detector.size), detector.decision_function]
+
+
+def onnx_session(path: str | Path) -> Stage:
+    """An ONNX model as a stage: from its one input, as float32, to its first output.
+
+    Raises `InputError` if ONNX Runtime is not installed or cannot read the file.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError("ONNX Runtime is not installed: run 'pip install onnxruntime'.") from error
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime has no common base class for its errors
+        raise InputError(f"ONNX Runtime cannot read {str(path)!r} ({error}).") from error
+    name = session.get_inputs()[0].name
+    return lambda x: session.run(None, {name: np.asarray(x, dtype=np.float32)})[0]
+
+
+def _run(pipeline: Pipeline, images: Any) -> list[NDArray[Any]]:
+    """The output of each stage."""
+    stages = list(pipeline) if isinstance(pipeline, Sequence) else [pipeline]
+    if not stages:
+        raise InputError("A pipeline needs at least one stage.")
+    outputs, value = [], images
+    for stage in stages:
+        value = stage(value)
+        outputs.append(_array(value))
+    return outputs
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _scores(output: NDArray[Any]) -> NDArray[np.float64]:
+    scores = np.asarray(output, dtype=np.float64).squeeze()
+    scores = scores[None] if scores.ndim == 0 else scores
+    if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
+        raise InputError(f"A pipeline must end in finite scores (N,), not in an output of shape {output.shape}.")
+    return scores
+
+
+def _stages(a: list[NDArray[Any]], b: list[NDArray[Any]], tolerance: float) -> tuple[tuple[float, ...], int | None]:
+    if len(a) != len(b):
+        return (), None
+    differences, first = [], None
+    for index, (one, other) in enumerate(zip(a, b, strict=True)):
+        same_shape = one.shape == other.shape
+        gap = float(np.abs(one.astype(np.float64) - other).max(initial=0)) if same_shape else float("nan")
+        scale = max(float(np.abs(one).max(initial=0)), 1.0)
+        if first is None and not gap <= tolerance * scale:
+            first = index
+        differences.append(gap)
+    return tuple(differences), first

@@ -1,0 +1,142 @@
+"""What a new resizer will do to a score, told from the score's relevance by frequency.
+
+A squared distance between an image and normal ones is a sum over frequency bands. Under another resizer the image's
+bands change, those of the training images do not. Let ``V_b`` be the power of normal images around their mean in band
+``b``, ``V'_b`` the same behind the new resizer, and ``m_b``, ``m'_b`` the means. What is special in an image passes the
+resizer with the gain ``g_b = V'_b / V_b``; what all images share moves by ``|m'_b - m_b|^2``, in units of the squared
+distance of two normal images the drift ``d_b = |m'_b - m_b|^2 / (2 V_b)``. Half of a distance comes from the training
+images, which keep theirs. So a score with the relevance ``R_b``, and ``N_b`` on average over normal images, should
+shift by
+
+    sum_b R_b (g_b - 1) / 2 + N_b d_b.
+
+Only normal images, the resizer and the explanation enter: the prediction can be made before deployment. It is derived
+for squared Euclidean distances; for other scores the correlation with the measured shift says what it is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dctn
+
+from chinspect.anomaly import Detector, explain_anomaly
+from chinspect.datasets import MVTecCategory
+from chinspect.errors import InputError
+from chinspect.images.resizers import load_inputs
+from chinspect.relevance import band_edges
+
+Array = NDArray[np.float64]
+_BANDS = 16
+_TRAINING, _TEST = 64, 32  # images: spectra and shares are averages, more would only cost time
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Score shifts of test images under a new resizer.
+
+    Attributes:
+        resizer: the new one.
+        edges: the DCT orders ``u + v`` at which bands begin, the first excepted.
+        gain, drift: (B,), the transfer of each band.
+        relevance: (B,), the mean relevance of each band over the images.
+        predicted, measured: (n,), shifts in units of the score.
+        label: (n,), 1 for a defect.
+    """
+
+    resizer: str
+    edges: tuple[int, ...]
+    gain: Array
+    drift: Array
+    relevance: Array
+    predicted: Array
+    measured: Array
+    label: NDArray[np.int64]
+
+    @property
+    def correlation(self) -> float:
+        """Pearson's, over the images; nan where one of the two is constant."""
+        spread = np.std(self.predicted) * np.std(self.measured)
+        return float(np.mean(_centred(self.predicted) * _centred(self.measured)) / spread) if spread else float("nan")
+
+    @property
+    def slope(self) -> float:
+        """Of the line ``measured = slope * predicted``, by least squares: 1 for a perfect prediction."""
+        power = float(self.predicted @ self.predicted)
+        return float(self.predicted @ self.measured) / power if power else float("nan")
+
+
+def predict_shift(detector: Detector, dataset: MVTecCategory, measured: Mapping[str, Array]) -> tuple[Prediction, ...]:
+    """Predict the shifts of the test scores from the training resizer to others, beside the measured ones.
+
+    At most 32 test images are explained, spread evenly over the data set.
+
+    Args:
+        detector: fitted.
+        dataset: its training images tell the transfer.
+        measured: for each new resizer, by name, the shifts of all test scores (n,).
+
+    Raises `InputError` where the detector has no explanation by frequency.
+    """
+    chosen = _spread(len(dataset.test), _TEST)
+    inputs = load_inputs([dataset.test[i] for i in chosen], detector.resizer, detector.size)
+    edges, labels = band_edges(inputs.shape, _BANDS), dataset.labels[chosen]
+    bands = explain_anomaly(detector, inputs, bands=edges, components="bands").bands
+    if bands is None:
+        raise InputError(f"{type(detector).__name__} does not explain its scores by frequency.")
+    relevance = np.asarray(bands, dtype=np.float64)
+    normal = relevance[labels == 0].mean(0)
+    predictions = []
+    for resizer, shifts in measured.items():
+        gain, drift = transfer(dataset.train, detector.resizer, resizer, detector.size, edges)
+        predicted = relevance @ (gain - 1) / 2 + normal @ drift
+        predictions.append(
+            Prediction(resizer, tuple(edges), gain, drift, relevance.mean(0), predicted, shifts[chosen], labels)
+        )
+    return tuple(predictions)
+
+
+def transfer(normals: Sequence[Path], before: str, after: str, size: int, edges: Sequence[int]) -> tuple[Array, Array]:
+    """The gain and the drift (B,) of each band between two resizers, from normal images; see the module.
+
+    Raises `InputError` for fewer than two images.
+    """
+    if len(normals) < 2:
+        raise InputError(f"At least 2 normal images are needed for the spread of a spectrum, not {len(normals)}.")
+    paths = [normals[i] for i in _spread(len(normals), _TRAINING)]
+    old, new = (_spectra(paths, resizer, size) for resizer in (before, after))
+    moved = ((new.mean(0, dtype=np.float64) - old.mean(0, dtype=np.float64)) ** 2).sum(0)
+    moved -= _variance(new - old) / len(paths)  # means of few images differ by chance too
+    power, new_power, drift = (_by_band(values, edges) for values in (_variance(old), _variance(new), moved))
+    power = np.maximum(power, 1e-12)
+    return new_power / power, drift.clip(0) / (2 * power)
+
+
+def _spectra(paths: Sequence[Path], resizer: str, size: int) -> NDArray[np.float32]:
+    """Orthonormal DCT-II of each image and channel, (N, 3, size, size)."""
+    inputs = load_inputs(paths, resizer, size).numpy()
+    return np.asarray(dctn(inputs, axes=(2, 3), norm="ortho", overwrite_x=True), dtype=np.float32)
+
+
+def _variance(spectra: NDArray[np.float32]) -> Array:
+    """Unbiased, summed over channels: (size, size)."""
+    return np.asarray(spectra.var(0, ddof=1, dtype=np.float64).sum(0))
+
+
+def _by_band(power: Array, edges: Sequence[int]) -> Array:
+    order = np.add.outer(*(np.arange(side) for side in power.shape))
+    sums = np.bincount(np.searchsorted(edges, order.ravel(), side="right"), power.ravel(), len(edges) + 1)
+    return sums.astype(np.float64)
+
+
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    """At most ``most`` of ``count`` indices, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
+
+
+def _centred(values: Array) -> Array:
+    return np.asarray(values - values.mean())

@@ -1,0 +1,64 @@
+"""What a switch of the resizer does, step by step: another phase, another interpolation, antialiasing.
+
+OpenCV's nearest neighbour reads pixels up to half a step beside the centres, so the switch to an antialiased resizer
+moves the image and filters it. The chain ``nearest -> nearest-exact -> linear -> antialiased`` takes both apart.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from chinspect.stress.metrics import score_shift
+
+CHAIN = ("opencv-nearest", "opencv-nearest-exact", "opencv-linear")
+"""Resizers between the crudest and an antialiased one; each differs from the one before in one thing."""
+_STEPS = {"opencv-nearest-exact": "phase", "opencv-linear": "interpolation"}
+
+
+def chain(train: str, deployed: str) -> tuple[str, ...]:
+    """The resizers from the training one to the deployed one, both included; empty if the first is not in `CHAIN`.
+
+    >>> chain("opencv-nearest", "pillow-bilinear")
+    ('opencv-nearest', 'opencv-nearest-exact', 'opencv-linear', 'pillow-bilinear')
+    """
+    if train not in CHAIN or train == deployed:
+        return ()
+    rest = CHAIN[CHAIN.index(train) :]
+    return (*rest[: rest.index(deployed)], deployed) if deployed in rest else (*rest, deployed)
+
+
+def decompose(
+    links: tuple[str, ...], scores: dict[str, NDArray[np.float64]], labels: NDArray[np.int64]
+) -> pd.DataFrame:
+    """The share of each link of a chain in the whole score shift.
+
+    Args:
+        links: see `chain`.
+        scores: of the test images (n,), for each resizer of the chain.
+        labels: (n,), 1 for a defect.
+
+    Returns:
+        One row a step with ``deployed``, ``step``, ``from``, ``to``, and for ``normal`` images and for ``defect`` ones
+        the ``shift`` in interquartile ranges of the normal scores before any step, and its ``share`` of the shift of
+        all steps: shares sum to 1, and lie outside 0..1 where steps work against each other.
+    """
+    truth = labels.astype(bool)
+    first = scores[links[0]]
+    rows = []
+    for before, after in pairwise(links):
+        row: dict[str, str | float] = {
+            "deployed": links[-1],
+            "step": _STEPS.get(after, "antialiasing"),
+            "from": before,
+            "to": after,
+        }
+        for name, group in (("normal", ~truth), ("defect", truth)):
+            steps = score_shift(scores[after][group], scores[before][group], first[~truth])
+            total = score_shift(scores[links[-1]][group], first[group], first[~truth])
+            row |= {f"shift_{name}": steps, f"share_{name}": steps / total if total else np.nan}
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,156 @@
+"""The stress test on a detector of a few lines, and on D2Neighbors."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from _nearest import Nearest
+
+from chinspect.anomaly import D2Neighbors
+from chinspect.datasets import MVTecCategory
+from chinspect.errors import InputError
+from chinspect.images.resizers import load_inputs
+from chinspect.stress import CHANGES, Condition, Mitigation, best_threshold, chain, score_conditions, stress
+from chinspect.stress.changes import change
+
+
+def test_every_condition_has_a_row_and_the_unchanged_one_comes_first(nearest: Nearest, dataset: MVTecCategory) -> None:
+    report = stress(nearest, dataset, deploy=["pillow-bilinear", "opencv-area"])
+    table = report.to_frame()
+    assert len(table) == 3 + len(CHANGES)
+    assert table.loc[0, ["mitigation", "resizer", "change"]].tolist() == ["none", "opencv-nearest", "none"]
+    assert (table.shift_normal[0], table.shift_defect[0]) == (0, 0)
+    assert (table.threshold == nearest.threshold_).all()
+    assert len(report.scores) == len(table) * len(dataset.test)
+    assert report.predictions == ()
+
+
+def test_scores_are_those_of_the_detector_alone(nearest: Nearest, dataset: MVTecCategory) -> None:
+    conditions = [Condition("opencv-nearest"), Condition("pillow-bilinear"), Condition("opencv-nearest", "bgr")]
+    scores = score_conditions([nearest], dataset.test, conditions)[0]
+    for row, resizer in zip(scores, ("opencv-nearest", "pillow-bilinear"), strict=False):
+        alone = nearest.decision_function(load_inputs(dataset.test, resizer, 32))
+        np.testing.assert_array_equal(row, alone)
+    swapped = load_inputs(dataset.test, "opencv-nearest", 32).flip(1)
+    np.testing.assert_allclose(scores[2], nearest.decision_function(swapped))
+
+
+def test_each_image_is_decoded_once(nearest: Nearest, dataset: MVTecCategory, monkeypatch: pytest.MonkeyPatch) -> None:
+    import chinspect.stress.scoring as scoring
+
+    opened: list[Path] = []
+    original = scoring.open_image
+    monkeypatch.setattr(scoring, "open_image", lambda path: opened.append(path) or original(path))  # type: ignore
+    conditions = [
+        Condition("opencv-nearest"),
+        Condition("opencv-area"),
+        *(Condition("opencv-nearest", c) for c in CHANGES),
+    ]
+    score_conditions([nearest, nearest], dataset.test, conditions)
+    assert opened == list(dataset.test)
+
+
+def test_published_protocols_take_the_threshold_from_the_test_scores(nearest: Nearest, dataset: MVTecCategory) -> None:
+    report = stress(nearest, dataset, protocol="kauffmann2025-text", changes=[])
+    original = nearest.decision_function(load_inputs(dataset.test, "opencv-nearest", 32))
+    assert (report.table.threshold == best_threshold(original, dataset.labels)).all()
+    cubic = Nearest(load_inputs(dataset.train, "opencv-cubic", 32), resizer="opencv-cubic")
+    assert stress(cubic, dataset, protocol="kauffmann2025-code", changes=[]).train_resizer == "opencv-cubic"
+    with pytest.raises(InputError, match="kauffmann2025-code trains with opencv-cubic, not with 'opencv-nearest'"):
+        stress(nearest, dataset, protocol="kauffmann2025-code")
+
+
+def test_a_mitigation_gets_the_same_rows(nearest: Nearest, dataset: MVTecCategory) -> None:
+    other = Nearest(nearest.bank[:4])
+    remedies = [Mitigation("fewer", other), Mitigation("recalibrate", normals=dataset.train[8:], fpr=0.25)]
+    table = stress(nearest, dataset, changes=["bgr"], mitigate=remedies).table
+    assert table.groupby("mitigation", sort=False).size().tolist() == [3, 3, 3]
+    fewer, again = table[table.mitigation == "fewer"], table[table.mitigation == "recalibrate"]
+    assert (fewer.threshold == other.threshold_).all()
+    assert again.threshold.nunique() == 3
+    assert again.auroc.tolist() == table[table.mitigation == "none"].auroc.tolist()
+
+
+def test_the_steps_of_a_resizer_add_up(nearest: Nearest, dataset: MVTecCategory) -> None:
+    report = stress(nearest, dataset, changes=[])
+    assert report.steps.step.tolist() == ["phase", "interpolation", "antialiasing"]
+    assert report.steps.share_normal.sum() == pytest.approx(1)
+    assert report.steps.shift_defect.sum() == pytest.approx(report.table.shift_defect[1])
+
+
+def test_chains() -> None:
+    assert chain("opencv-nearest", "opencv-linear") == ("opencv-nearest", "opencv-nearest-exact", "opencv-linear")
+    assert chain("opencv-linear", "pillow-lanczos") == ("opencv-linear", "pillow-lanczos")
+    assert chain("opencv-cubic", "pillow-bilinear") == ()
+    assert chain("opencv-nearest", "opencv-nearest") == ()
+
+
+def test_a_report_is_saved_and_drawn(nearest: Nearest, dataset: MVTecCategory, tmp_path: Path) -> None:
+    report = stress(nearest, dataset, changes=["jpeg-90"])
+    names = {path.name for path in report.save(tmp_path / "run")}
+    assert names == {f"{name}.{kind}" for name in ("stress", "scores", "steps") for kind in ("csv", "parquet")} | {
+        "stress.json"
+    }
+    document = json.loads((tmp_path / "run/stress.json").read_text())
+    assert document["rows"][1]["resizer"] == "pillow-bilinear"
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "run/stress.parquet"), report.table)
+    assert report.plot(tmp_path / "stress.svg").stat().st_size > 10_000
+    with pytest.raises(InputError, match=r"\.png"):
+        report.plot(tmp_path / "stress.bmp")
+
+
+def test_a_detector_that_explains_itself_predicts_its_shift(grainy: MVTecCategory) -> None:
+    detector = D2Neighbors().fit(list(grainy.train))
+    report = stress(detector, grainy, deploy=["pillow-bilinear", "torch-bilinear"], changes=[])
+    assert [prediction.resizer for prediction in report.predictions] == ["pillow-bilinear", "torch-bilinear"]
+    smooth = report.predictions[0]
+    assert smooth.gain[-1] < 0.5 < smooth.gain[0] < 2
+    assert smooth.predicted.mean() == pytest.approx(smooth.measured.mean(), rel=0.25)
+    assert len(report.document()["predictions"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "paper"}, "'paper' is not known"),
+        ({"deploy": ["opencv"]}, "'opencv' is not known"),
+        ({"train_resizer": "best"}, "'best' is not known"),
+        ({"mitigate": [Mitigation("twice"), Mitigation("twice")]}, "a name of its own"),
+        ({"mitigate": [Mitigation("none")]}, "a name of its own"),
+        ({"changes": ["sepia"]}, "'sepia' is not known"),
+        ({"mitigate": [Mitigation("big", Nearest(np.zeros((2, 3, 8, 8)), size=8))]}, "one size"),
+    ],
+)
+def test_hostile_options_give_one_sentence(
+    nearest: Nearest, dataset: MVTecCategory, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        stress(nearest, dataset, **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_test_image_is_named(nearest: Nearest, dataset: MVTecCategory, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(dataset.test[0].read_bytes()[:200])
+    with pytest.raises(InputError, match=r"broken\.jpg"):
+        stress(nearest, replace(dataset, test=(broken, *dataset.test[1:])), changes=[])
+
+
+def test_changes_reach_the_detector_before_the_resizer(nearest: Nearest, dataset: MVTecCategory) -> None:
+    from chinspect.images import open_image
+    from chinspect.images.resizers import resize, to_input
+
+    changed = [change(np.asarray(open_image(path)), "jpeg-50", seed=7, index=i) for i, path in enumerate(dataset.test)]
+    expected = nearest.decision_function(to_input(np.stack([resize(c, 32, "opencv-nearest") for c in changed])))
+    scores = score_conditions([nearest], dataset.test, [Condition("opencv-nearest", "jpeg-50")], seed=7)
+    np.testing.assert_array_equal(scores[0, 0], expected)
+
+
+def test_a_rate_needs_enough_held_out_images(dataset: MVTecCategory) -> None:
+    with pytest.raises(InputError, match="needs 19 normal images, not 12"):
+        Mitigation("recalibrate", normals=dataset.train)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        Mitigation("recalibrate", normals=dataset.train, fpr=1.0)
