@@ -11,10 +11,12 @@ import sys
 import typer
 
 from chinspect import __version__
-from chinspect.cli import models, similarity
+from chinspect.cli import anomaly, models, similarity, stress
 from chinspect.errors import InputError
 
-_UsageError = typer.BadParameter.__mro__[1]  # of click, or of the copy that newer versions of typer hold
+_UsageError: type[Exception] = typer.BadParameter.__mro__[
+    1
+]  # of click, or of the copy that newer versions of typer hold
 
 app = typer.Typer(
     name="chinspect",
@@ -24,6 +26,11 @@ app = typer.Typer(
     help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
 app.command("explain-similarity")(similarity.explain_similarity)
+app.command("fit")(anomaly.fit)
+app.command("score")(anomaly.score)
+app.command("explain-anomaly")(anomaly.explain_anomaly)
+app.command("stress")(stress.stress)
+app.command("parity")(stress.parity)
 app.command("models")(models.models)
 
 
@@ -43,9 +50,8 @@ def _root(
 def _reason(error: Exception) -> str:
     """The error's sentence; newer versions of typer leave the bad value out of theirs, and keep it in the cause."""
     reason = error.format_message() if hasattr(error, "format_message") else str(error)
-    if hasattr(error.__cause__, "errors"):
-        return f"{reason}, not {error.__cause__.errors()[0]['input']!r}."
-    return reason
+    details = getattr(error.__cause__, "errors", None)
+    return reason if details is None else f"{reason}, not {details()[0]['input']!r}."
 
 
 def main() -> None:

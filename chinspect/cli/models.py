@@ -7,8 +7,10 @@ from dataclasses import asdict
 
 import typer
 
+from chinspect.cli._common import DEBUG, JSON
 
-def models(as_json: bool = typer.Option(False, "--json", help="Print one JSON document and nothing else.")) -> None:
+
+def models(as_json: bool = JSON, debug: bool = DEBUG) -> None:  # noqa: ARG001, debug is read by main
     """List the encoders: name, embedding, licence, and whether they are bundled, cached or downloadable."""
     from chinspect.encoders import list_models
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from chinspect.cli._common import DEBUG, JSON, OUT
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,16 +27,16 @@ def explain_similarity(
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
     bands: int = typer.Option(None, min=1, max=64, help="Also share the dot product among this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
-    out: str = typer.Option("chinspect-out", help="Folder for the figure, the numbers and the arrays."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON document and nothing else."),
+    out: str = OUT,
+    as_json: bool = JSON,
     verify: int = typer.Option(None, min=1, help="Recompute this many neurons with Zennit and report the difference."),
     device: str = typer.Option("auto", help="Where to compute: auto, cpu, cuda, ..."),
-    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),  # noqa: ARG001, read by main
+    debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
     import warnings
 
-    from chinspect.cli._device import resolve_device
+    from chinspect.cli._common import resolve_device
     from chinspect.encoders import load_encoder
     from chinspect.relevance import RelevanceWarning
     from chinspect.similarity import explain_similarity

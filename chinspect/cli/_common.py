@@ -1,0 +1,54 @@
+"""What several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+JSON = typer.Option(False, "--json", help="Print one JSON document and nothing else.")
+DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
+OUT = typer.Option("chinspect-out", "--out", help="Folder for the figures, the numbers and the arrays.")
+
+T = TypeVar("T")
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is the first of cuda, mps and cpu that is there; other names stay as they are."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def image_paths(arguments: Sequence[str]) -> list[Path]:
+    """Files as they are given, folders by what they hold."""
+    from chinspect.images import list_images
+
+    return [path for given in arguments for path in (list_images(given) if Path(given).is_dir() else [Path(given)])]
+
+
+def progress(items: Sequence[T], what: str) -> Iterable[T]:
+    """The items, with a progress bar on a terminal and without a word in a pipe."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(items, what, console=console, disable=not console.is_terminal, transient=True)
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """Says on a terminal what takes long."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield

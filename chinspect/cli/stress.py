@@ -1,0 +1,165 @@
+"""``chinspect stress`` and ``parity``: do a detector's decisions survive deployment?"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from chinspect.cli._common import DEBUG, JSON, OUT, image_paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from chinspect.anomaly import Detector
+    from chinspect.datasets import MVTecCategory
+    from chinspect.stress import Mitigation, StressReport
+
+_SHOWN = ("f1", "f1_balanced", "fpr", "fnr", "auroc")
+_GATE = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
+
+
+def stress(
+    detector: str = typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote."),
+    dataset: str = typer.Argument(metavar="DATASET_DIR", help="A category of MVTec AD, or train and test/{good,bad}."),
+    deploy: list[str] = typer.Option(["pillow-bilinear"], help="A resizer to switch to; may be given again."),
+    mitigate: list[str] = typer.Option([], help="A remedy to test beside the detector: blur."),
+    protocol: str = typer.Option("deploy", help="deploy, kauffmann2025-text or kauffmann2025-code."),
+    fail_on: str = typer.Option(
+        None, metavar="GATE", help="Exit with 1 if it holds in a deployed row of the last remedy, as in 'fnr>0.1'."
+    ),
+    out: str = OUT,
+    as_json: bool = JSON,
+    debug: bool = DEBUG,  # noqa: ARG001, read by main
+) -> None:
+    """Score a test set under other resizers and innocuous changes, and judge the decisions.
+
+    Resizers: opencv-nearest, opencv-linear, opencv-cubic, opencv-area, opencv-nearest-exact, pillow-nearest,
+    pillow-bilinear, pillow-bicubic, pillow-lanczos, torch-bilinear, torch-bilinear-aa, torch-bicubic-aa.
+    """
+    from chinspect.anomaly import load_detector
+    from chinspect.cli._common import status
+    from chinspect.files import output_folder
+    from chinspect.stress import stress
+
+    gate = None if fail_on is None else _parse_gate(fail_on)
+    fitted, data = load_detector(detector), _load(dataset)
+    with status("scoring under every condition"):
+        remedies = [_remedy(name, fitted, data) for name in mitigate]
+        report = stress(fitted, data, deploy=deploy, protocol=protocol, mitigate=remedies)  # type: ignore[arg-type]
+    failed = [] if gate is None else _failed(report, gate)
+    folder = output_folder(out)
+    files = [report.plot(folder / "stress.png"), *report.save(folder)]
+    if as_json:
+        document = report.document() | {"failed": failed, "files": [str(file) for file in files]}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print(report, failed, fail_on, files)
+    if failed:
+        raise typer.Exit(1)
+
+
+def parity(
+    detector: str = typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote."),
+    images: list[str] = typer.Argument(metavar="IMAGES...", help="Image files or folders."),
+    resizer_a: str = typer.Option(..., help="A resizer."),
+    resizer_b: str = typer.Option(..., help="Another resizer."),
+    as_json: bool = JSON,
+    debug: bool = DEBUG,  # noqa: ARG001, read by main
+) -> None:
+    """Compare a detector's scores of the same images through two resizers."""
+    from chinspect.anomaly import load_detector
+    from chinspect.stress import parity, resized
+
+    fitted, paths = load_detector(detector), image_paths(images)
+    found = parity(resized(fitted, resizer_a), resized(fitted, resizer_b), paths, threshold=fitted.threshold_)
+    document = {
+        "images": len(paths),
+        "largest_difference": found.largest_difference,
+        "worst_image": str(paths[found.worst]),
+        "label_flips": found.label_flips,
+        "threshold": fitted.threshold_,
+        "pixel_difference": found.stage_differences[0],
+    }
+    if as_json:
+        typer.echo(json.dumps(document, indent=2))
+        return
+    typer.echo(
+        f"{resizer_a} against {resizer_b}: {found.label_flips} of {len(paths)} decisions flip at the threshold "
+        f"{fitted.threshold_:.4g}\nscores differ by {found.largest_difference:.4g} at most "
+        f"({paths[found.worst]}), pixels by {found.stage_differences[0]:.3g} in [-1, 1]"
+    )
+
+
+def _load(folder: str) -> MVTecCategory:
+    from chinspect.datasets import load_folder, load_mvtec
+
+    plain = (Path(folder) / "test" / "bad").is_dir() and not (Path(folder) / "ground_truth").exists()
+    return load_folder(folder) if plain else load_mvtec(folder)
+
+
+def _remedy(name: str, detector: Detector, data: MVTecCategory) -> Mitigation:
+    from sklearn.base import clone
+
+    from chinspect.anomaly import D2Neighbors
+    from chinspect.errors import InputError
+    from chinspect.mitigate import Blur, Filtered
+    from chinspect.stress import Mitigation
+
+    if name != "blur":
+        raise InputError(f"unknown remedy {name!r}: choose blur.")
+    if isinstance(detector, D2Neighbors):
+        return Mitigation(name, clone(detector).set_params(blur=Blur()).fit(data.train))
+    return Mitigation(name, Filtered(detector, Blur()).fit(data.train))
+
+
+def _parse_gate(text: str) -> tuple[str, str, float]:
+    from chinspect.errors import InputError
+
+    match = _GATE.fullmatch(text)
+    try:
+        assert match is not None
+        return match[1], match[2], float(match[3])
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"the gate {text!r} cannot be read: write a column, a comparison and a number, as in 'fnr>0.1'."
+        ) from error
+
+
+def _failed(report: StressReport, gate: tuple[str, str, float]) -> list[dict[str, Any]]:
+    """The deployed rows of the last remedy in which the gate holds."""
+    from chinspect.errors import InputError
+
+    column, comparison, limit = gate
+    table = report.table
+    if column not in table.columns or table[column].dtype.kind not in "fi":
+        numeric = [name for name in table.columns if table[name].dtype.kind in "fi"]
+        raise InputError(f"the gate's column {column!r} does not exist: choose one of {', '.join(numeric)}.")
+    rows = table[(table.mitigation == table.mitigation.iloc[-1]) & (table.resizer != report.train_resizer)]
+    compare = {">": rows[column].gt, ">=": rows[column].ge, "<": rows[column].lt, "<=": rows[column].le}[comparison]
+    held = rows[compare(limit)]
+    return [{"resizer": row.resizer, column: float(getattr(row, column))} for row in held.itertuples()]
+
+
+def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None, files: list[Path]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("remedy", "resizer", "change", *_SHOWN):
+        table.add_column(column.replace("_", " "))
+    for _, row in report.table.iterrows():
+        table.add_row(row.mitigation, row.resizer, row.change, *(_number(row, column) for column in _SHOWN))
+    console = Console(highlight=False)
+    console.print(f"{report.detector} on {report.dataset}, threshold by the protocol {report.protocol}")
+    console.print(table)
+    for held in failed:
+        console.print(f"[red]gate {gate} holds[/red]: {held}")
+    console.print("wrote " + ", ".join(map(str, files)), markup=False)
+
+
+def _number(row: pd.Series[Any], column: str) -> str:
+    return f"{row[column]:.3f}"

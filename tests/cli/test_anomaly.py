@@ -1,0 +1,118 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.test_cli import run  # noqa: F401, a fixture
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Grey squares on grain; defects have a dark spot."""
+    root = tmp_path_factory.mktemp("data") / "squares"
+    generator = np.random.default_rng(0)
+    for folder, count, spot in (("train/good", 24, False), ("test/good", 8, False), ("test/spot", 8, True)):
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            image = np.full((120, 120, 3), 100.0)
+            image[30:90, 30:90] += 80
+            if spot:
+                y, x = generator.integers(35, 70, 2)
+                image[y : y + 14, x : x + 14] -= 90
+            image += generator.normal(0, 8, image.shape)
+            Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / folder / f"{number:02}.png")
+    (root / "ground_truth" / "spot").mkdir(parents=True)
+    for number in range(8):
+        Image.new("L", (120, 120)).save(root / "ground_truth" / "spot" / f"{number:02}_mask.png")
+    return root
+
+
+@pytest.fixture
+def detector(run, dataset, tmp_path):  # noqa: F811
+    path = tmp_path / "detector.safetensors"
+    status, out, err = run("fit", "d2neighbors", str(dataset / "train"), "--out", str(path), "--size", "48")
+    assert (status, err) == (0, "")
+    assert "fitted d2neighbors on 24 images" in out
+    return str(path)
+
+
+def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
+    status, out, _ = run("score", detector, str(dataset / "test"), "--json", "--csv", str(tmp_path / "scores.csv"))
+    document = json.loads(out)
+    assert status == 0
+    flagged = {row["image"]: row["anomalous"] for row in document["images"]}
+    assert len(flagged) == 16
+    assert all(value for image, value in flagged.items() if "spot" in image)
+    assert (tmp_path / "scores.csv").read_text().startswith("image,score,anomalous\n")
+    status, out, _ = run("score", detector, str(dataset / "test" / "good"))
+    assert "exceed the threshold" in out
+
+
+def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
+    images = [str(dataset / "test" / "spot" / f"{number:02}.png") for number in range(2)]
+    status, out, err = run("explain-anomaly", detector, *images, "--json", "--out", "why")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    for record in document["images"]:
+        shares = [value for key, value in record.items() if key.startswith("band_")]
+        assert len(shares) == 3
+        assert sum(shares) == pytest.approx(record["score"], rel=1e-4)
+        assert record["conservation"] == pytest.approx(1, abs=1e-4)
+    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["anomaly.json", "anomaly.npz", "anomaly.png"]
+    assert "conservation" in run("explain-anomaly", detector, *images)[1]
+
+
+def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tmp_path):  # noqa: F811
+    arguments = ("stress", detector, str(dataset), "--deploy", "pillow-bilinear", "--mitigate", "blur", "--json")
+    status, out, err = run(*arguments, "--fail-on", "auroc>2")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert document["failed"] == []
+    assert {row["mitigation"] for row in document["rows"]} == {"none", "blur"}
+    assert (tmp_path / "chinspect-out" / "stress.png").exists()
+    status, out, _ = run(*arguments, "--fail-on", "auroc<=1")
+    assert status == 1
+    assert json.loads(out)["failed"][0]["resizer"] == "pillow-bilinear"
+    assert "pillow-bilinear" in run(*arguments[:-1])[1]
+
+
+def test_parity_counts_flips(run, detector, dataset):  # noqa: F811
+    images = str(dataset / "test")
+    same = ("--resizer-a", "opencv-nearest", "--resizer-b", "opencv-nearest")
+    document = json.loads(run("parity", detector, images, *same, "--json")[1])
+    assert (document["label_flips"], document["largest_difference"]) == (0, 0)
+    other = ("--resizer-a", "opencv-nearest", "--resizer-b", "pillow-bilinear")
+    status, out, _ = run("parity", detector, images, *other)
+    assert status == 0
+    assert "decisions flip" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (["fit", "nonsense", "TRAIN", "--out", "d"], "nonsense"),
+        (["fit", "d2neighbors", "missing", "--out", "d"], "missing"),
+        (["fit", "d2neighbors", "TRAIN", "--out", "d", "--resizer", "nonsense"], "nonsense"),
+        (["fit", "d2neighbors", "TRAIN", "--out", "d", "--p", "3"], "3"),
+        (["fit", "d2neighbors", "TRAIN", "--out", "d", "--blur", "-1"], "-1"),
+        (["score", "missing.safetensors", "TRAIN"], "missing"),
+        (["score", "DETECTOR", "missing.png"], "missing"),
+        (["explain-anomaly", "DETECTOR", "TRAIN", "--bands", "0"], "0"),
+        (["stress", "DETECTOR", "missing"], "missing"),
+        (["stress", "DETECTOR", "DATA", "--deploy", "nonsense"], "nonsense"),
+        (["stress", "DETECTOR", "DATA", "--mitigate", "nonsense"], "nonsense"),
+        (["stress", "DETECTOR", "DATA", "--protocol", "nonsense"], "nonsense"),
+        (["stress", "DETECTOR", "DATA", "--fail-on", "fnr ~ 2"], "fnr ~ 2"),
+        (["stress", "DETECTOR", "DATA", "--fail-on", "nonsense>1"], "nonsense"),
+        (["parity", "DETECTOR", "DATA", "--resizer-a", "nonsense", "--resizer-b", "opencv-area"], "nonsense"),
+    ],
+)
+def test_bad_usage_is_one_line(run, detector, dataset, tmp_path, arguments, match):  # noqa: F811
+    places = {"TRAIN": str(dataset / "train"), "DATA": str(dataset), "DETECTOR": detector}
+    status, out, err = run(*(places.get(argument, argument) for argument in arguments))
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert match in err
+    assert not (tmp_path / "d").exists()
+    assert not (tmp_path / "chinspect-out").exists()
