@@ -38,9 +38,9 @@ class LinearLayer:
             raise InputError(f"the layer {self.module} cannot read images {self.shape}: {error}") from error
         if parts.ndim < 2 or not torch.isfinite(parts).all():
             raise InputError(f"the layer {self.module} gives no batch of finite numbers: use a linear one.")
-        error = (parts[2] - 2 * parts[0] + 3 * parts[1]).abs().max() + parts[3].abs().max()
-        if error > 1e-3 * (1 + parts.abs().max()):
-            raise InputError(f"the layer {self.module} is not linear (it is off by {float(error):.3g}): use a filter.")
+        excess = (parts[2] - 2 * parts[0] + 3 * parts[1]).abs().max() + parts[3].abs().max()
+        if excess > 1e-3 * (1 + parts.abs().max()):
+            raise InputError(f"the layer {self.module} is not linear (it is off by {float(excess):.3g}): use a filter.")
 
     def _pulled(self, y: Tensor) -> Tensor:
         assert self.module is not None

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -213,7 +212,11 @@ def _div(site: Site) -> Push | None:
         return None
     numerator, factor = (site.operation.args[0].name,), 1 / torch.as_tensor(site.argument(1)).to(site.output)
     if site.argument(0).shape != site.output.shape:
-        return Push(numerator, torch.vmap(lambda t: t * factor), fresh=True)
+
+        def broadcast(t: Tensor) -> Tensor:
+            return t * factor
+
+        return Push(numerator, torch.vmap(broadcast), fresh=True)
     return Push(numerator, scale=factor, window=site.same_window())
 
 
@@ -222,7 +225,11 @@ def _product(site: Site) -> Push:
     """Bilinear: with one carrier linear in it, of two carriers each carries half of the relevance."""
     if site.operation.args[0] == site.operation.args[1]:
         x, product = site.argument(0), site.operation.target
-        return Push(site.carried, torch.vmap(lambda t: (product(t, x) + product(x, t)) / 2), fresh=True)
+
+        def square(t: Tensor) -> Tensor:
+            return (product(t, x) + product(x, t)) / 2
+
+        return Push(site.carried, torch.vmap(square), fresh=True)
     if len(site.carried) == 1:
         return Push(site.carried, site.each(site.values), fresh=True)
     left, right = site.carried
@@ -232,14 +239,14 @@ def _product(site: Site) -> Push:
 
 
 @handles("relu", "relu6", "gelu", "silu", "hardswish", "leaky_relu", "elu", "celu", "selu", "mish", "tanh", "hardtanh")
-@handles("square", "pow")
+@handles("square", "pow", "clamp", "clamp_min")
 def _activation(site: Site) -> Push:
     """Element by element, and zero at zero: the component's share of the input is its share of the output."""
     x = site.argument(0)
     return Push(site.carried, scale=torch.where(x == 0, 0, site.output / x), window=site.same_window())
 
 
-@handles("sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm", "clamp", "clamp_min")
+@handles("sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm")
 @handles(
     "eq", "ne", "gt", "lt", "ge", "le", "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"
 )
@@ -257,119 +264,3 @@ def _affine(site: Site) -> Push:
         scale=affine(torch.ones_like(site.output[:1]), scale, torch.zeros_like(scale)),
         window=site.same_window(),
     )
-
-
-@handles("layer_norm")
-def _layer_norm(site: Site) -> Push:
-    """Centred, divided by the standard deviation of the activations, which is frozen."""
-    x, weight, epsilon = site.argument(0), site.argument(2), site.argument(4, 1e-5)
-    dims = tuple(range(-len(site.argument(1)), 0))
-    scale = (x.var(dims, correction=0, keepdim=True) + epsilon).rsqrt()
-    scale = scale if weight is None else scale * weight
-    return Push(site.carried, lambda t: t - t.mean(dims, keepdim=True), scale, fresh=True)
-
-
-@handles("group_norm")
-def _group_norm(site: Site) -> Push:
-    x, groups, weight, epsilon = site.argument(0), site.argument(1), site.argument(2), site.argument(4, 1e-5)
-    grouped = x.unflatten(1, (groups, -1)).flatten(2)
-    deviation = (grouped.var(-1, correction=0) + epsilon).sqrt().repeat_interleave(x.shape[1] // groups, 1)
-    scale = deviation.reciprocal() if weight is None else weight / deviation
-    scale = scale.view(*deviation.shape, *[1] * (x.ndim - 2))
-
-    def centred(t: Tensor) -> Tensor:
-        cells = t.unflatten(2, (groups, -1)).flatten(3)
-        return (cells - cells.mean(-1, keepdim=True)).view(t.shape)
-
-    return Push(site.carried, centred, scale, fresh=True)
-
-
-@handles("max_pool2d")
-def _max_pool2d(site: Site) -> Push:
-    """The component at the maximum's place (the winner takes all)."""
-    kernel = pair(site.argument(1))
-    stride, padding, dilation = pair(site.argument(2) or kernel), pair(site.argument(3, 0)), pair(site.argument(4, 1))
-    _, index = F.max_pool2d(
-        site.argument(0), kernel, stride, padding, dilation, bool(site.argument(5, False)), return_indices=True
-    )
-    places = index.flatten(2)
-
-    def push(t: Tensor) -> Tensor:
-        return t.flatten(3).gather(3, places.expand(len(t), *places.shape)).view(len(t), *index.shape)
-
-    return Push(site.carried, push, fresh=True, window=_window(kernel, stride, padding, dilation))
-
-
-@handles("avg_pool2d")
-def _avg_pool2d(site: Site) -> Push:
-    rest, target = site.operation.arguments(site.values)[0][1:], site.operation.target
-    kernel, stride, padding = pair(site.argument(1)), site.argument(2), site.argument(3, 0)
-    window = _window(kernel, pair(stride or kernel), pair(padding), [1, 1])
-    return Push(site.carried, _on_images(lambda t: target(t, *rest)), fresh=True, window=window)
-
-
-@handles("adaptive_avg_pool2d")
-def _adaptive_avg_pool2d(site: Site) -> Push:
-    size, sizes = site.argument(1), list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
-    kernel = [inside // outside for inside, outside in sizes]
-    regular = all(inside % outside == 0 for inside, outside in sizes)
-    window = _window(kernel, kernel, [0, 0], [1, 1]) if regular else None
-    return Push(site.carried, _on_images(lambda t: F.adaptive_avg_pool2d(t, size)), fresh=True, window=window)
-
-
-def _on_images(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function of images (N, C, H, W), for their components (K, N, C, H, W)."""
-    return lambda t: function(t.flatten(0, 1)).unflatten(0, t.shape[:2])
-
-
-def _window(kernel: list[int], stride: list[int], padding: list[int], dilation: list[int]) -> Window:
-    vertical, horizontal = zip(kernel, stride, padding, dilation, strict=True)
-    return vertical, horizontal
-
-
-def pair(value: Any) -> list[int]:
-    """A size for both axes: ATen writes ``3``, ``[3]`` or ``[3, 3]``."""
-    values = list(value) if isinstance(value, (list, tuple)) else [value]
-    return values * 2 if len(values) == 1 else values
-
-
-@handles("softmax", "_softmax")
-def _softmax(site: Site) -> Push | None:
-    """Frozen; with AttnLRP its Taylor expansion, ``s * (t - <s, t>)``."""
-    if site.attention == "frozen":
-        return None
-    expand = torch.vmap(partial(_softmax_push, site.output, dim=site.argument(1)))
-    return Push(site.carried, expand, fresh=True)
-
-
-def _softmax_push(weights: Tensor, t: Tensor, *, dim: int) -> Tensor:
-    return weights * (t - (weights * t).sum(dim, keepdim=True))
-
-
-@handles("scaled_dot_product_attention")
-def _attention(site: Site) -> Push | None:
-    """``softmax(scale * q k^T + mask) v``: the values carry, and with AttnLRP the weights as well, half each."""
-    if not site.carries(2):
-        return None
-    query, key, value = (site.argument(position) for position in range(3))
-    scale = site.operation.kwargs.get("scale") or query.shape[-1] ** -0.5
-    weights = _attention_weights(site, query * scale, key)
-    if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
-        return Push((site.operation.args[2].name,), lambda v: weights @ v, fresh=True)
-
-    def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        logits = scale * (q @ key.mT + query @ k.mT) / 2
-        return (weights @ v + _softmax_push(weights, logits, dim=-1) @ value) / 2
-
-    return Push(tuple(ref.name for ref in site.operation.args[:3]), push, fresh=True)
-
-
-def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
-    mask, causal = site.argument(3), site.argument(5, site.operation.kwargs.get("is_causal", False))
-    mask = site.operation.kwargs.get("attn_mask", mask) if mask is None else mask
-    if causal:
-        mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
-    logits = query @ key.mT
-    if mask is not None:
-        logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
-    return logits.softmax(-1)

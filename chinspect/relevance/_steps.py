@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from chinspect.errors import InputError
+from chinspect.relevance import _attention  # noqa: F401, registers its operations
 from chinspect.relevance._graph import Graph, Operation, Ref
 from chinspect.relevance._layer import Layer, contributions
-from chinspect.relevance._operations import HANDLERS, Push, Site, Window, pair
+from chinspect.relevance._operations import HANDLERS, Push, Site, Window
+from chinspect.relevance._pooling import pair
 from chinspect.relevance.composites import Composite
 from chinspect.relevance.rules import Term
 

@@ -26,7 +26,7 @@ from chinspect.relevance._steps import build
 from chinspect.relevance.components import Components, Partition, Parts
 from chinspect.relevance.composites import Composite, composite
 
-_MOST_MEMORY = 2 << 30  # larger chunks are no faster
+_MOST_MEMORY = 512 << 20  # larger chunks are no faster
 _EXPLODED = 1e3  # sum of absolute contributions over that of the outputs; signed rules that behave stay below 100
 
 
@@ -48,7 +48,7 @@ def relevance_map(
             images of one shape give ``trace(model, x)``, which is the slow part.
         x: images (N, C, H, W), preprocessed.
         composite: a name of `COMPOSITES`, or a table of your own.
-        memory_limit: bytes that a push may take for components; by default half of what is free, at most 2 GiB.
+        memory_limit: bytes that a push may take for components; by default half of what is free, at most 512 MiB.
 
     Raises:
         InputError: the model has an operation without rule, or the input is not an image batch.
@@ -75,7 +75,7 @@ class RelevanceMap:
     """
 
     def __init__(self, graph: Graph, x: Tensor, composite: Composite, memory_limit: int | None = None) -> None:
-        self.x = x.detach()
+        self.x = x.detach().contiguous(memory_format=torch.channels_last)
         self.composite = composite
         self._memory = memory_limit or min(_free_memory(x.device) // 2, _MOST_MEMORY)
         with torch.no_grad():
@@ -170,7 +170,7 @@ class RelevanceMap:
         """The push of all parts, from the transposed map of each output: (N, P, D)."""
         seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
         tables = []
-        for some in seeds.split(64):
+        for some in seeds.split(self._seeds_at_once()):
             values, indicators = self._transposed(some)
             table = parts.inner(self.x, values)
             if self._program.reads_indicators:

@@ -60,8 +60,10 @@ class Rule(ABC):
         return [Term(branch.parts, self._scale(layer, branch)) for branch in self.branches(layer)]
 
     def _scale(self, layer: Layer, branch: Branch) -> Tensor:
-        covered = torch.ones_like(layer.input) if layer.covered is None else layer.covered
-        z = contributions(layer, branch.parts, layer.input[None], covered[None])[0]
+        covered = None
+        if any(part.indicator for part in branch.parts):
+            covered = (torch.ones_like(layer.input) if layer.covered is None else layer.covered)[None]
+        z = contributions(layer, branch.parts, layer.input[None], covered)[0]
         if self.bias and branch.bias is not None:
             z = z + branch.bias
         scale = branch.share * layer.output / stabilise(z, self.stabiliser)

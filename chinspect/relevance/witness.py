@@ -38,7 +38,6 @@ _MOVES = {
     "unsqueeze",
 }
 _MOVES |= {
-    "unsqueeze",
     "select",
     "slice",
     "split",

@@ -58,15 +58,15 @@ def precision(table: str) -> torch.dtype:
     return torch.float64 if table == "epsilon" else torch.float32
 
 
-def pulled(name: str, table: str, bias: bool | None) -> Tensor:
+def pulled(name: str, table: str, bias: bool | None, neurons: int = 8) -> Tensor:
     dtype = precision(table)
     mapped = relevance_map(graph(name, dtype), photograph(dtype), composite(table, bias=bias))
-    return torch.cat([mapped.pull(seed * mapped.output) for seed in seeds(dtype)])
+    return torch.cat([mapped.pull(seed * mapped.output) for seed in seeds(dtype)[:neurons]])
 
 
-def by_witness(name: str, table: str, bias: bool | None) -> Tensor:
+def by_witness(name: str, table: str, bias: bool | None, neurons: int = 8) -> Tensor:
     dtype = precision(table)
-    return zennit_relevance(graph(name, dtype), photograph(dtype), composite(table, bias=bias), NEURONS)
+    return zennit_relevance(graph(name, dtype), photograph(dtype), composite(table, bias=bias), NEURONS[:neurons])
 
 
 def difference(ours: Tensor, theirs: Tensor) -> float:
@@ -77,7 +77,8 @@ def difference(ours: Tensor, theirs: Tensor) -> float:
 @pytest.mark.parametrize("table", FROZEN)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_agrees_with_the_witness(name: str, table: str) -> None:
-    assert difference(pulled(name, table, None), by_witness(name, table, None)) < 1e-3
+    neurons = 8 if table not in ZENNIT or name == "resnet18" else 2  # the others are compared below, all eight
+    assert difference(pulled(name, table, None, neurons), by_witness(name, table, None, neurons)) < 1e-3
 
 
 @pytest.mark.parametrize("table", ["epsilon", "epsilon_gamma_box", "epsilon_alpha2_beta1_flat"])
