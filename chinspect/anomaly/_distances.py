@@ -59,12 +59,19 @@ class Bank:
     @cached_property
     def central_squares(self) -> Tensor:
         """``||u - centre||_2^2`` (N,), float64."""
-        return torch.cat([_size(block - self.centre) for _, block in self.blocks()])
+        return self._sizes(2)
 
     @cached_property
     def central_fourth_powers(self) -> Tensor:
         """``||u - centre||_4^4`` (N,), float64."""
-        return torch.cat([_size((block - self.centre).square_()) for _, block in self.blocks()])
+        return self._sizes(4)
+
+    def _sizes(self, p: int) -> Tensor:
+        sizes = torch.empty(len(self), dtype=torch.float64)  # small results kept between blocks would pin their memory
+        for part, block in self.blocks():
+            centred = block - self.centre
+            sizes[part] = _size(centred.square_() if p == 4 else centred)
+        return sizes
 
     def take(self, index: Tensor | slice) -> Tensor:
         """Some rows in [-1, 1], float32."""
@@ -186,4 +193,7 @@ def _absolute(x: Tensor, rows: Tensor) -> Tensor:
 
 def _absolute_of_floats(x: Tensor, bank: Bank) -> Tensor:
     x = from_levels(x)
-    return torch.cat([_absolute(x, block) for _, block in bank.blocks()], 1)
+    distances = torch.empty(len(x), len(bank), dtype=torch.float64)
+    for part, block in bank.blocks():
+        distances[:, part] = _absolute(x, block)
+    return distances

@@ -75,7 +75,7 @@ class RelevanceMap:
     """
 
     def __init__(self, graph: Graph, x: Tensor, composite: Composite, memory_limit: int | None = None) -> None:
-        self.x = x.detach().contiguous(memory_format=torch.channels_last)
+        self.x = x.detach()
         self.composite = composite
         self._memory = memory_limit or min(_free_memory(x.device) // 2, _MOST_MEMORY)
         with torch.no_grad():

@@ -60,7 +60,7 @@ def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
         assert sum(shares) == pytest.approx(record["score"], rel=1e-4)
         assert record["conservation"] == pytest.approx(1, abs=1e-4)
     assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["anomaly.json", "anomaly.npz", "anomaly.png"]
-    assert "conservation" in run("explain-anomaly", detector, *images)[1]
+    assert "conserved" in run("explain-anomaly", detector, *images)[1]
 
 
 def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tmp_path):  # noqa: F811

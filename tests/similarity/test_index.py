@@ -122,8 +122,10 @@ def test_an_incomplete_index_is_refused(encoder, folder, tmp_path):
 
 SCRIPT = """
 import sys
+import torch
 from chinspect.encoders import load_encoder
 from chinspect.similarity import SimilarityIndex
+torch.set_num_threads(1)  # as the test itself: sums of other threads round otherwise
 print("start", flush=True)
 encoder = load_encoder("tiny-clip")
 SimilarityIndex.build(encoder, sys.argv[1], sys.argv[2], progress=lambda *_: print("shard", flush=True))

@@ -33,7 +33,7 @@ class PlantedIndex:
 
 
 def test_pairs_that_share_a_mark_come_first():
-    table = suspicious_pairs(PlantedIndex(marked=6), n_neighbors=4)
+    table = suspicious_pairs(PlantedIndex(marked=6), n_neighbors=5)
     marked = {f"{i:02}" for i in range(6)}
     both = table.a.isin(marked) & table.b.isin(marked)
     assert both.sum() == 15
