@@ -80,7 +80,7 @@ def plan(program: Program, parts: Parts, memory: int) -> Plan:
             break
         cut += 1
     largest = max(_live(program, {})[cut:], default=1)
-    chunk = max(1, min(parts.count, memory // (largest * size)))
+    chunk = max(1, min(parts.count, memory // (2 * largest * size)))  # convolutions make copies of their own
     before = sum(step.push.macs * maps[step.name] for step in program.steps[:cut])
     return Plan(layout, cut, chunk, before + parts.count * sum(step.push.macs for step in program.steps[cut:]))
 

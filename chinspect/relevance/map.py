@@ -26,7 +26,7 @@ from chinspect.relevance._steps import build
 from chinspect.relevance.components import Components, Partition, Parts
 from chinspect.relevance.composites import Composite, composite
 
-_MOST_MEMORY = 512 << 20  # larger chunks are no faster
+_MOST_MEMORY = 1 << 30  # larger chunks are no faster
 _EXPLODED = 1e3  # sum of absolute contributions over that of the outputs; signed rules that behave stay below 100
 
 
@@ -48,7 +48,7 @@ def relevance_map(
             images of one shape give ``trace(model, x)``, which is the slow part.
         x: images (N, C, H, W), preprocessed.
         composite: a name of `COMPOSITES`, or a table of your own.
-        memory_limit: bytes that a push may take for components; by default half of what is free, at most 512 MiB.
+        memory_limit: bytes that a push may take for components; by default half of what is free, at most 1 GiB.
 
     Raises:
         InputError: the model has an operation without rule, or the input is not an image batch.
