@@ -6,6 +6,7 @@ from chinspect.anomaly.d2neighbors import D2Neighbors
 from chinspect.anomaly.explanation import AnomalyExplanation, explain_anomaly
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import load_detector, register, save_detector
+from chinspect.anomaly.threshold import threshold_at
 
 __all__ = [
     "AnomalyExplanation",
@@ -17,4 +18,5 @@ __all__ = [
     "load_detector",
     "register",
     "save_detector",
+    "threshold_at",
 ]

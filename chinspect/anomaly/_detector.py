@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from chinspect.anomaly.threshold import threshold_at
 from chinspect.errors import InputError
 from chinspect.images import list_images, load_inputs
 from chinspect.images.resizers import check_resizer
@@ -144,17 +145,6 @@ def checked_batch(X: Any) -> Tensor:
     if low < -1 - _TOLERANCE or high > 1 + _TOLERANCE:
         raise InputError(f"pixels lie in [-1, 1], and these go from {low:.4g} to {high:.4g}: see to_input.")
     return x
-
-
-def threshold_at(scores: NDArray[np.float64], fpr: float) -> float:
-    """The threshold that an unseen normal image exceeds at most with probability ``fpr``, averaged over training sets.
-
-    It is the k-th smallest held-out score, k = ceil((N + 1)(1 - fpr)): the conformal quantile, whatever the
-    distribution, as far as held-out scores behave like those of unseen images. Where N is too small for the rate
-    (k > N) it is the largest score, whose rate is 1 / (N + 1).
-    """
-    rank = min(int(np.ceil((len(scores) + 1) * (1 - fpr))), len(scores))
-    return float(np.sort(scores)[rank - 1])
 
 
 def _paths(X: Any) -> list[str | Path] | None:

@@ -17,12 +17,12 @@ from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from chinspect.anomaly._detector import Detector
+from chinspect.anomaly._distance_shares import Metric, Shares, share
 from chinspect.anomaly._distances import Bank, as_levels, from_levels, powered_distances
 from chinspect.anomaly._layer import LinearLayer
 from chinspect.anomaly._pictures import pictures
-from chinspect.anomaly._shares import Metric, Shares, share
-from chinspect.anomaly._softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.anomaly.explanation import AnomalyExplanation
+from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.errors import InputError
 
 ANCHORS = 1000

@@ -27,10 +27,11 @@ from torch import Tensor, nn
 from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
 from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
 from chinspect.anomaly._coreset import greedy_coreset, integer_grid
-from chinspect.anomaly._detector import Detector, Images, threshold_at
+from chinspect.anomaly._detector import Detector, Images
 from chinspect.anomaly._neighbours import NearestNeighbours
 from chinspect.anomaly._patches import Matches, match
 from chinspect.anomaly.explanation import AnomalyExplanation
+from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 

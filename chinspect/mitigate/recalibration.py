@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from chinspect.anomaly._detector import threshold_at
+from chinspect.anomaly import threshold_at
 from chinspect.mitigate._inputs import as_batch
 from chinspect.stress import Scorer, check_rate
 

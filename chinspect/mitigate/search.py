@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy.fft import dctn
 from torch import Tensor
 
-from chinspect.anomaly import D2Neighbors, Detector
-from chinspect.anomaly._detector import threshold_at
-from chinspect.anomaly._softmin import fit_gamma, soft_minimum
+from chinspect.anomaly import D2Neighbors, Detector, threshold_at
+from chinspect.anomaly.softmin import fit_gamma, soft_minimum
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import load_inputs

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.anomaly import Detector
-from chinspect.anomaly._detector import threshold_at
+from chinspect.anomaly import Detector, threshold_at
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import check_resizer

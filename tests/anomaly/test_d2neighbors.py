@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from chinspect.anomaly import D2Neighbors, _distances, d2neighbors
 from chinspect.anomaly._distances import Bank, powered_distances
-from chinspect.anomaly._softmin import fit_gamma, soft_minimum, soft_minimum_weights
+from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.mitigate.blur import Blur
 
 

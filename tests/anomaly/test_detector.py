@@ -9,8 +9,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from chinspect.anomaly import D2Neighbors, Detector, explain_anomaly
-from chinspect.anomaly._detector import threshold_at
+from chinspect.anomaly import D2Neighbors, Detector, explain_anomaly, threshold_at
 from chinspect.errors import InputError
 from chinspect.images import load_inputs
 
