@@ -1,40 +1,33 @@
 """Frequency bands of many images: separable, and only those rows and columns of the DCT that a band can see.
 
-Coefficient (u, v) of the orthonormal DCT-II has order ``u + v``; band b holds the orders from ``edges[b - 1]`` to below
-``edges[b]``. All bands but the last lie within ``edges[-1]`` rows and columns, 19 of 224 with the paper's edges, which
-makes projecting an image ten times cheaper than a whole transform. The last band is what remains.
+All bands but the last lie within a few rows and columns of the orthonormal DCT-II, 19 of 224 with the paper's edges,
+which makes projecting an image ten times cheaper than a whole transform. The last band is what remains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from chinspect.anomaly._bands import BandEdges
 from chinspect.relevance.components import dct_matrix
 
 
-def lower_bands(x: Tensor, edges: Sequence[int]) -> Tensor:
-    """All bands but the last of images (..., H, W): (len(edges), ..., H, W)."""
-    if not edges:
+def lower_bands(x: Tensor, edges: BandEdges) -> Tensor:
+    """All bands but the last of images (..., H, W): (edges.count - 1, ..., H, W)."""
+    last = edges.count - 1
+    if not last:
         return x.new_empty(0, *x.shape)
-    rows, columns = (dct_matrix(size)[: edges[-1]].to(x) for size in x.shape[-2:])
-    coefficients = rows @ (x @ columns.T)
-    starts = [0, *edges]
-    order = _orders(coefficients.shape[-2:])
-    kept = ((order >= low) & (order < high) for low, high in zip(starts, edges, strict=False))
-    return torch.stack([(rows.T @ (coefficients * mask)) @ columns for mask in kept])
+    band = edges.band(x.shape)
+    reach = [int((band < last).any(axis).sum()) for axis in (1, 0)]
+    rows, columns = (dct_matrix(size)[:kept].to(x) for size, kept in zip(x.shape[-2:], reach, strict=True))
+    coefficients, band = rows @ (x @ columns.T), band[: reach[0], : reach[1]]
+    return torch.stack([(rows.T @ (coefficients * (band == b))) @ columns for b in range(last)])
 
 
-def inner_by_band(x: Tensor, y: Tensor, edges: Sequence[int]) -> Tensor:
-    """Inner products ``<P_b x, y>`` of images (n, C, H, W) for each band b: (n, len(edges) + 1), float64."""
+def inner_by_band(x: Tensor, y: Tensor, edges: BandEdges) -> Tensor:
+    """Inner products ``<P_b x, y>`` of images (n, C, H, W) for each band b: (n, edges.count), float64."""
     rows, columns = (dct_matrix(size).to(x) for size in x.shape[-2:])
     products = (rows @ (x @ columns.T)) * (rows @ (y @ columns.T))
-    band = torch.bucketize(_orders(x.shape[-2:]), torch.tensor(list(edges)), right=True).reshape(-1)
-    sums = torch.zeros(len(x), len(edges) + 1, dtype=torch.float64)
-    return sums.index_add_(1, band, products.sum(1, dtype=torch.float64).flatten(1))
-
-
-def _orders(shape: Sequence[int]) -> Tensor:
-    return torch.arange(shape[0])[:, None] + torch.arange(shape[1])
+    sums = torch.zeros(len(x), edges.count, dtype=torch.float64)
+    return sums.index_add_(1, edges.band(x.shape).flatten(), products.sum(1, dtype=torch.float64).flatten(1))

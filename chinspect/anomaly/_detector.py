@@ -20,6 +20,7 @@ from chinspect.images import list_images, load_inputs
 from chinspect.images.resizers import check_resizer
 
 if TYPE_CHECKING:
+    from chinspect.anomaly._bands import BandEdges
     from chinspect.anomaly.explanation import AnomalyExplanation
 
 Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
@@ -75,10 +76,10 @@ class Detector(BaseEstimator, ABC):
         """1 for each image whose score exceeds ``threshold_``, else 0: (N,)."""
         return (self.decision_function(X) > self.threshold_).astype(np.int64)
 
-    def explain(self, X: Images, edges: Sequence[int], components: str) -> AnomalyExplanation:
+    def explain(self, X: Images, edges: BandEdges, components: str) -> AnomalyExplanation:
         """See `chinspect.anomaly.explain_anomaly`, which chooses the edges; all images of ``X`` are read at once."""
         check_is_fitted(self, "threshold_")
-        return self._explain(self.read(X), list(edges), components)
+        return self._explain(self.read(X), edges, components)
 
     def read(self, X: Images) -> Tensor:
         """``X`` as one float32 batch (N, C, H, W) in [-1, 1], checked, also against the images fitted on if any."""
@@ -97,8 +98,8 @@ class Detector(BaseEstimator, ABC):
         """Scores (N,) of the training images just fitted, each by a detector that has not seen it."""
 
     @abstractmethod
-    def _explain(self, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:
-        """The explanation of a checked batch; bands begin at DCT orders 0 and ``edges``."""
+    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
+        """The explanation of a checked batch."""
 
     @abstractmethod
     def _state(self) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._dct import inner_by_band, lower_bands
 from chinspect.anomaly._distances import CANCELLING, Bank
 from chinspect.anomaly._layer import LinearLayer
@@ -64,22 +65,22 @@ class Shares:
         bands: (n, B), float64, or None.
     """
 
-    edges: list[int]
+    edges: BandEdges
     reference: Tensor
     pixels: Tensor | None = None
     lower: Tensor | None = None
     bands: Tensor | None = None
 
     @classmethod
-    def empty(cls, x: Tensor, edges: list[int], components: str) -> Shares:
+    def empty(cls, x: Tensor, edges: BandEdges, components: str) -> Shares:
         """Zeros for what ``components`` ask of images ``x`` (n, C, H, W)."""
         n, _, *size = x.shape
         reference = torch.zeros(n, dtype=torch.float64)
         if components == "neighbours":
             return cls(edges, reference)
         if components == "bands":
-            return cls(edges, reference, bands=reference.new_zeros(n, len(edges) + 1))
-        lower = x.new_zeros(n, len(edges), *size) if components == "pixel_bands" else None
+            return cls(edges, reference, bands=reference.new_zeros(n, edges.count))
+        lower = x.new_zeros(n, edges.count - 1, *size) if components == "pixel_bands" else None
         return cls(edges, reference, x.new_zeros(n, *size), lower)
 
     def rows(self, rows: slice) -> Shares:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chinspect.anomaly.explanation import AnomalyExplanation, Array
 
 _FORMATS = (".png", ".svg", ".pdf")
+_UNITS = {"order": "orders", "zigzag": "zigzag"}
 _ROWS, _BANDS, _NEAREST = 16, 6, 2  # what fits on a page
 _QUANTILE = 0.999  # of the strongest map, where the colours of a row end: single pixels would hide the rest
 
@@ -42,8 +43,8 @@ def draw(explanation: AnomalyExplanation, path: Path, images: NDArray[Any]) -> P
         for axes, (kind, k) in zip(row, columns, strict=True):
             _draw_cell(axes, explanation, i, shown[i], kind, k)
     figure.suptitle(
-        "Why are these images anomalous?  Red adds to the score, blue takes from it; "
-        "bands are DCT orders (half periods down + across)",
+        "Why are these images anomalous?  Red adds to the score, blue takes from it; bands are "
+        + ("DCT orders (half periods down + across)" if explanation.band_index == "order" else "places on the zigzag"),
         fontsize=8.5,
     )
     with replacing(path) as temporary:
@@ -92,7 +93,8 @@ def _draw_cell(
         values = maps[0 if kind == "pixels" else k + 1]
         _draw_map(axes, picture, values, max(float(np.quantile(np.abs(each), _QUANTILE)) for each in maps) or 1.0)
         part = values.sum(dtype=float) / score if score else 0.0
-        title = f"by pixel ({part:.0%})" if kind == "pixels" else f"orders {explanation.band_names[k]} ({part:.0%})"
+        unit = _UNITS[explanation.band_index]
+        title = f"by pixel ({part:.0%})" if kind == "pixels" else f"{unit} {explanation.band_names[k]} ({part:.0%})"
     axes.set_title(title, fontsize=8)
 
 

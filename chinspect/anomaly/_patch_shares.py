@@ -8,14 +8,15 @@ is taken as it is). With ``delta = e - m`` entry d of the descriptor holds
 Where ``e_d = 0`` the prototype has a feature that the image lacks. No activation can carry that on: it is the
 ``reference``. All else goes to the features by the transposed aggregation, ``R_i = f_i sum_d A_di R_d / e_d``, and
 through the backbone as a relevance map has it, whose rules read the values of pixels, so that frequencies are pulled
-alike: the bands of the image are fed apart, and summed in front of the network.
+alike: the bands of the image are fed apart, and summed in front of the network. Tracing the backbone takes longer than
+pulling through it, so its graphs are kept for as long as it lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -23,14 +24,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chinspect.anomaly._backbone import LayerFeatures
+from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly.explanation import AnomalyExplanation
-from chinspect.relevance import Graph, frequency_bands, relevance_map, trace
-from chinspect.relevance.components import Bands
+from chinspect.relevance import Graph, relevance_map, trace
+from chinspect.relevance.components import Bands, Partition
 
 if TYPE_CHECKING:
     from chinspect.anomaly.patchcore import PatchCore
 
 COMPOSITE = "epsilon_plus"
+_GRAPHS: WeakKeyDictionary[LayerFeatures, dict[tuple[object, ...], Graph]] = WeakKeyDictionary()
 
 
 class BandedFeatures(nn.Module):
@@ -55,11 +58,11 @@ class PatchShares:
     reference: float
 
 
-def explain_patches(detector: PatchCore, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:
+def explain_patches(detector: PatchCore, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
     """The explanation of a checked batch (n, 3, H, W); see `chinspect.anomaly.explain_anomaly`."""
     found = list(detector._matches(x))
     score, patch, prototype = (torch.cat([getattr(part, key) for part in found]) for key in _MATCHED)
-    cuts = [] if components == "pixels" else edges
+    cuts = BandEdges(()) if components == "pixels" else edges
     sharer = PatchSharer(detector._backbone.features, detector._aggregate, cuts)
     bank, shares = detector._neighbours.bank, []
     if components != "neighbours":
@@ -70,7 +73,8 @@ def explain_patches(detector: PatchCore, x: Tensor, edges: list[int], components
         score=score.double().numpy(),
         reference=np.zeros(len(x)),
         conservation=np.ones(len(x)),
-        band_edges=tuple(edges),
+        band_edges=edges.edges,
+        band_index=edges.index,
         neighbours=neighbours,
         nearest=nearest,
     )
@@ -107,24 +111,37 @@ def _neighbours(
 
 
 class PatchSharer:
-    """Shares the distances of patches among pixels and bands; bands begin at DCT orders 0 and ``edges``."""
+    """Shares the distances of patches among pixels and bands."""
 
-    def __init__(self, features: LayerFeatures, aggregate: nn.Module, edges: Sequence[int]) -> None:
-        self.features, self.aggregate, self.edges = features, aggregate, list(edges)
-        self._graph: Graph | None = None
+    def __init__(self, features: LayerFeatures, aggregate: nn.Module, edges: BandEdges) -> None:
+        self.features, self.aggregate, self.edges = features, aggregate, edges
 
     def share(self, z: Tensor, patch: int, prototype: Tensor, score: float) -> PatchShares:
         """Shares of ``score``, which the patch number ``patch`` of a normalised image ``z`` (1, C, H, W) got."""
         with torch.no_grad():
             maps = self.features(z)
         relevance, reference = _at_features(self.aggregate, maps, patch, prototype, score)
-        parts = frequency_bands(self.edges).on(z.shape)
-        assert isinstance(parts, Bands)
+        whole = torch.zeros(z.shape[-2:], dtype=torch.long, device=z.device)
+        parts = Bands(self.edges.band(z.shape), Partition(whole))
         banded = parts.split(z).movedim(0, 1).flatten(1, 2)
-        if self._graph is None:
-            self._graph = trace(BandedFeatures(self.features, parts.bands), banded)
-        pulled = relevance_map(self._graph, banded, COMPOSITE).pull(relevance)
+        graph = banded_graph(self.features, parts.bands, banded)
+        pulled = relevance_map(graph, banded, COMPOSITE).pull(relevance)
         return PatchShares(pulled[0].unflatten(0, (parts.bands, -1)).sum(1), reference)
+
+
+def banded_graph(features: LayerFeatures, bands: int, banded: Tensor) -> Graph:
+    """The graph of `BandedFeatures` for images like ``banded``, traced once until the features change.
+
+    Graphs hold tensors only, so that a backbone that is gone takes its graphs with it.
+    """
+    version = tuple((tensor.data_ptr(), tensor._version) for tensor in features.state_dict().values())
+    graphs = _GRAPHS.setdefault(features, {})
+    key = (bands, banded.shape, version)
+    if key not in graphs:
+        for stale in [other for other in graphs if other[-1] != version]:
+            del graphs[stale]
+        graphs[key] = trace(BandedFeatures(features, bands), banded)
+    return graphs[key]
 
 
 def _at_features(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._detector import Detector
 from chinspect.anomaly.explanation import AnomalyExplanation
 from chinspect.errors import InputError
@@ -68,7 +69,7 @@ class CallableDetector(Detector):
             raise InputError(f"the function gives {what} for {len(batch)} images: one finite score each is needed.")
         return scores
 
-    def _explain(self, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:  # noqa: ARG002
+    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:  # noqa: ARG002
         raise InputError("a function cannot be explained: use a D2Neighbors or a PatchCore.")
 
     def _state(self) -> NoReturn:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
+from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._detector import Detector
 from chinspect.anomaly._distance_shares import Metric, Shares, share
 from chinspect.anomaly._distances import Bank, as_levels, from_levels, powered_distances
@@ -136,7 +137,7 @@ class D2Neighbors(Detector):
         levels = as_levels(x.flatten(1)) if self.bank_.rows.dtype == torch.int8 else None
         return x if levels is None else from_levels(levels).view_as(x)
 
-    def _explain(self, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:
+    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
         x = self._as_bank(x)
         distances = self._distances(x)
         score = soft_minimum(distances, self.gamma_)
@@ -184,7 +185,8 @@ def _explanation(
         score=score.numpy(),
         reference=shares.reference.numpy(),
         conservation=torch.where(score > 0, total / score, 1.0).numpy(),
-        band_edges=tuple(shares.edges),
+        band_edges=shares.edges.edges,
+        band_index=shares.edges.index,
         neighbours=relevance.numpy(),
         pixels=None if pixels is None else pixels.numpy(),
         bands=None if bands is None else bands.numpy(),

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -14,15 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from chinspect.anomaly._bands import BandEdges, named_bands
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
-from chinspect.relevance import band_edges
 
 Array = NDArray[np.floating[Any]]
 AnomalyComponents = Literal["pixels", "bands", "pixel_bands", "neighbours"]
-PAPER_EDGES = (2, 19)
-"""The three bands of Kauffmann et al. 2025: DCT orders 0-1, 2-18 and from 19 on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +33,9 @@ class AnomalyExplanation:
         score: (n,), as the detector gives it.
         reference: (n,), the part of the score that nothing in the image can carry.
         conservation: (n,), the sum of all shares (of the finest kind asked for) over the score: 1 where none is lost.
-        band_edges: the DCT orders ``u + v`` at which a band begins, the first excepted.
+        band_edges: at which a band begins, the first excepted.
+        band_index: what the edges count: the ``order`` ``u + v`` of DCT coefficients, or their place on the ``zigzag``
+            path.
         pixels: (n, H, W), summed over channels.
         bands: (n, B), frequency bands, lowest first.
         pixel_bands: (n, B, H, W), the bands of each pixel; single values may be negative.
@@ -49,6 +48,7 @@ class AnomalyExplanation:
     reference: Array
     conservation: Array
     band_edges: tuple[int, ...]
+    band_index: Literal["order", "zigzag"] = "order"
     pixels: Array | None = None
     bands: Array | None = None
     pixel_bands: Array | None = None
@@ -61,10 +61,8 @@ class AnomalyExplanation:
 
     @property
     def band_names(self) -> list[str]:
-        """The DCT orders of each band: ``0-1``, ``2-18``, ``19+``."""
-        starts = (0, *self.band_edges)
-        closed = [str(a) if b == a + 1 else f"{a}-{b - 1}" for a, b in pairwise(starts)]
-        return [*closed, f"{starts[-1]}+"]
+        """What each band holds, in orders or places: ``0-1``, ``2-18``, ``19+``."""
+        return BandEdges(self.band_edges, self.band_index).names
 
     def to_frame(self) -> pd.DataFrame:
         """One row an image: score, reference, conservation, the share of each band and the nearest training image."""
@@ -78,7 +76,8 @@ class AnomalyExplanation:
     def save(self, folder: str | Path) -> list[Path]:
         """Writes ``anomaly.json`` (the table of `to_frame` and the bands) and ``anomaly.npz`` (all arrays)."""
         target = output_folder(folder)
-        document = {"bands": self.band_names, "images": self.to_frame().to_dict("records")}
+        rows = self.to_frame().to_dict("records")
+        document = {"bands": self.band_names, "band_index": self.band_index, "images": rows}
         given = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
         arrays = {name: np.asarray(value) for name, value in given.items() if value is not None}
         paths = [target / "anomaly.json", target / "anomaly.npz"]
@@ -104,7 +103,7 @@ def explain_anomaly(
     detector: Detector,
     x: Images,
     *,
-    bands: int | Sequence[int] = 3,
+    bands: int | Sequence[int] | Literal["kauffmann2025"] = 3,
     components: AnomalyComponents = "pixel_bands",
 ) -> AnomalyExplanation:
     """Shares the anomaly score of each image among its pixels, its frequencies and the training images.
@@ -114,7 +113,8 @@ def explain_anomaly(
         x: a batch (n, C, H, W) in [-1, 1], or images on disk as the detector reads them.
         bands: number of frequency bands (3 are those of the paper, orders 0-1, 2-18, 19+; others are spaced
             geometrically), or the DCT orders ``u + v`` at which a new one begins; see
-            `chinspect.relevance.frequency_bands`.
+            `chinspect.relevance.frequency_bands`. ``kauffmann2025`` are the 20 bins of the paper's spectra, which
+            begin at the places ``(b / 20)^3.47 H W`` of the zigzag path; images have at least 55x55 pixels for them.
         components: ``neighbours`` alone, or beside it ``pixels``, ``bands``, or ``pixel_bands`` with its two marginals.
 
     Raises `InputError` for components or bands that do not exist, and scikit-learn's `NotFittedError`.
@@ -124,7 +124,4 @@ def explain_anomaly(
     if components not in get_args(AnomalyComponents):
         raise InputError(f"{components!r} are no components: use one of {', '.join(get_args(AnomalyComponents))}.")
     batch = detector.read(x)
-    shape = batch.shape[-2:]
-    if bands == 3 and sum(shape) - 1 > PAPER_EDGES[-1]:
-        bands = PAPER_EDGES
-    return detector.explain(batch, band_edges(shape, bands), components)
+    return detector.explain(batch, named_bands(batch.shape, bands), components)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
 from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
+from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._coreset import greedy_coreset, integer_grid
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.anomaly._neighbours import NearestNeighbours
@@ -50,7 +51,8 @@ class PatchCore(Detector):
     Args:
         backbone: ``wide_resnet50_2`` (torchvision's ImageNet weights of the paper, downloaded once), any other name
             that `chinspect.encoders.load_encoder` knows, an `Encoder`, or a module that takes images in [-1, 1]. A
-            detector with a backbone that is not given by name cannot be saved.
+            detector with an encoder is saved by the encoder's name, if `load_encoder` gives the same weights for it;
+            one with a module cannot be saved.
         layers: names of the modules whose features are compared, the one of the largest maps first. By default those at
             1/8 and 1/16 of the image's size of a ResNet (``layer2`` and ``layer3``), the first only in the protocol
             ``kauffmann2025``.
@@ -275,7 +277,7 @@ class PatchCore(Detector):
     def _score(self, x: Tensor) -> NDArray[np.float64]:
         return np.concatenate([found.score.double().numpy() for found in self._matches(x)])
 
-    def _explain(self, x: Tensor, edges: list[int], components: str) -> AnomalyExplanation:
+    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
         from chinspect.anomaly._patch_shares import explain_patches
 
         return explain_patches(self, x, edges, components)

@@ -2,7 +2,8 @@
 
 The header says which version wrote the file, the detector's class and parameters, where its threshold comes from, and a
 fingerprint of its preprocessing: what two fixed pictures become. A library that resizes otherwise would feed other
-pixels to the detector under the same threshold, so a file with another fingerprint is refused.
+pixels to the detector under the same threshold, so a file with another fingerprint is refused. An encoder is written as
+its name and the fingerprint of its weights.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from chinspect import __version__
 from chinspect.anomaly._detector import Detector
+from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.files import replacing
 from chinspect.images import resize
@@ -119,7 +121,9 @@ def _header(detector: Detector) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A parameter as JSON; a layer as its class and its own parameters."""
+    """A parameter as JSON; a layer as its class and its own parameters, an encoder as its name and fingerprint."""
+    if isinstance(value, Encoder):
+        return {"encoder": named_encoder(value.name, value.fingerprint).name, "fingerprint": value.fingerprint}
     if isinstance(value, nn.Module):
         layer = type(value)
         parameters = inspect.signature(layer.__init__).parameters
@@ -129,7 +133,8 @@ def _plain(name: str, value: Any) -> Any:
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
-        raise InputError(f"a detector with {name}={value!r} cannot be saved: only plain values can.") from error
+        given = type(value).__name__ if isinstance(value, nn.Module) else repr(value)
+        raise InputError(f"a detector with {name}={given} cannot be saved: only plain values can.") from error
     return value
 
 
@@ -154,7 +159,20 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Detector:
     return detector
 
 
+def named_encoder(name: str, fingerprint: str) -> Encoder:
+    """What `load_encoder` gives for a name; `InputError` unless it has this fingerprint."""
+    encoder = load_encoder(name)
+    if encoder.fingerprint != fingerprint:
+        raise InputError(
+            f"the encoder {name!r} has other weights than the one that the detector was fitted with: fit it again with "
+            "the one that load_encoder gives for this name."
+        )
+    return encoder
+
+
 def _value(stored: Any) -> Any:
+    if isinstance(stored, dict) and "encoder" in stored:
+        return named_encoder(stored["encoder"], stored["fingerprint"])
     if isinstance(stored, dict) and "layer" in stored:
         return _class(stored["layer"], nn.Module)(**{k: _value(v) for k, v in stored["parameters"].items()})
     return tuple(_value(item) for item in stored) if isinstance(stored, list) else stored

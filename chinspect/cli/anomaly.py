@@ -111,7 +111,7 @@ def score(
 def explain_anomaly(
     detector: str = DETECTOR,
     images: list[str] = IMAGES,
-    bands: int = typer.Option(3, help="Number of frequency bands."),
+    bands: str = typer.Option("3", help="Number of frequency bands, or kauffmann2025 for the paper's 20 bins."),
     out: str = OUT,
     as_json: bool = JSON,
     debug: bool = DEBUG,  # noqa: ARG001, read by main
@@ -124,7 +124,8 @@ def explain_anomaly(
     fitted, paths = load_detector(detector), image_paths(images)
     with status("explaining"):
         inputs = fitted.read(paths)
-        explanation = explain_anomaly(fitted, inputs, bands=bands)
+        asked: Any = int(bands) if bands.isdecimal() else bands
+        explanation = explain_anomaly(fitted, inputs, bands=asked)
     folder = output_folder(out)
     files = [explanation.plot(folder / "anomaly.png", inputs.numpy()), *explanation.save(folder)]
     records = [
@@ -145,7 +146,13 @@ def _print_explanation(
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("image", "score", "", *(f"orders {name}" for name in explanation.band_names), "conserved"):
+    for column in (
+        "image",
+        "score",
+        "",
+        *(f"{explanation.band_index} {name}" for name in explanation.band_names),
+        "conserved",
+    ):
         table.add_column(column, overflow="fold")
     for record in records:
         shares = [record[f"band_{name}"] / record["score"] for name in explanation.band_names]

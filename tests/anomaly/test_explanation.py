@@ -1,6 +1,7 @@
 """Explanations of D2Neighbors against slow textbook loops, the authors' formula, and what must hold for any."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from scipy.fft import dctn, idctn
 
 from chinspect.anomaly import AnomalyExplanation, D2Neighbors, _distances, explain_anomaly
+from chinspect.anomaly._bands import BandEdges, named_bands, zigzag
 from chinspect.anomaly._dct import inner_by_band, lower_bands
 from chinspect.errors import InputError
 from chinspect.mitigate.blur import Blur
@@ -153,10 +155,10 @@ def test_bands_equal_those_of_the_relevance_engine() -> None:
     parts = frequency_bands(EDGES).on((SIZE, SIZE))
     assert isinstance(parts, Bands)
     split = parts.split(x)
-    torch.testing.assert_close(lower_bands(x, EDGES), split[:-1])
-    torch.testing.assert_close(inner_by_band(x, y, EDGES), (split * y).sum((2, 3, 4)).T)
-    assert lower_bands(x, []).shape == (0, *x.shape)
-    torch.testing.assert_close(inner_by_band(x, y, [])[:, 0], (x * y).sum((1, 2, 3)))
+    torch.testing.assert_close(lower_bands(x, BandEdges(EDGES)), split[:-1])
+    torch.testing.assert_close(inner_by_band(x, y, BandEdges(EDGES)), (split * y).sum((2, 3, 4)).T)
+    assert lower_bands(x, BandEdges(())).shape == (0, *x.shape)
+    torch.testing.assert_close(inner_by_band(x, y, BandEdges(()))[:, 0], (x * y).sum((1, 2, 3)))
 
 
 def test_three_bands_are_those_of_the_paper() -> None:
@@ -212,3 +214,78 @@ def test_figures_that_cannot_be_drawn(explanation: AnomalyExplanation, tmp_path:
     ]:
         with pytest.raises(InputError, match=message):
             explanation.plot(tmp_path / path, shown)
+
+
+def walk(height: int, width: int) -> list[tuple[int, int]]:
+    """The zigzag path, step by step: along an antidiagonal until the border, then one step along the border."""
+    u, v, up, path = 0, 0, True, []
+    for _ in range(height * width):
+        path.append((u, v))
+        if up:
+            if v == width - 1:
+                u, up = u + 1, False
+            elif u == 0:
+                v, up = v + 1, False
+            else:
+                u, v = u - 1, v + 1
+        elif u == height - 1:
+            v, up = v + 1, True
+        elif v == 0:
+            u, up = u + 1, True
+        else:
+            u, v = u + 1, v - 1
+    return path
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (8, 8), (9, 9), (5, 8), (8, 5), (224, 224)])
+def test_the_zigzag_visits_all_coefficients_in_turn(height: int, width: int) -> None:
+    places = zigzag(height, width).numpy()
+    assert [places[u, v] for u, v in walk(height, width)] == list(range(height * width))
+
+
+def test_the_three_bands_of_the_paper_are_orders_and_places_alike() -> None:
+    by_place = BandEdges((3, 190), "zigzag").band((224, 224))
+    assert torch.equal(by_place, named_bands((224, 224), 3).band((224, 224)))
+
+
+def test_the_spectrum_of_the_paper_has_its_bins() -> None:
+    """Edges as published, and every coefficient put into its bin one by one."""
+    edges = np.linspace(0, (64 * 60) ** (1 / 3.47), 21) ** 3.47
+    found = named_bands((3, 64, 60), "kauffmann2025")
+    band = found.band((64, 60)).numpy()
+    for place, (u, v) in enumerate(walk(64, 60)):
+        assert edges[band[u, v]] <= place < edges[band[u, v] + 1] + 1e-6
+    assert found.count == len(found.names) == 20
+    assert found.names[0] == "0"
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_bands_along_the_zigzag_are_those_of_a_whole_transform(p: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    u, x = (0.3 * torch.rand(count, 3, 56, 55, generator=generator) for count in (6, 2))
+    detector = D2Neighbors(p=p).fit(u)
+    found = explain_anomaly(detector, x, bands="kauffmann2025")
+    alone = explain_anomaly(detector, x, bands="kauffmann2025", components="bands")
+    place = np.empty((56, 55), dtype=int)
+    place[tuple(np.array(walk(56, 55)).T)] = np.arange(56 * 55)
+    starts = [0, *found.band_edges, 56 * 55]
+    expected = np.zeros((2, 20))
+    for i, image in enumerate(x.double().numpy()):
+        for other, relevance in zip(u.double().numpy(), found.neighbours[i], strict=True):
+            delta = image - other
+            gradient = np.sign(delta) * np.abs(delta) ** (p - 1)
+            spectra = (dctn(each, axes=(1, 2), norm="ortho") for each in (delta, gradient))
+            products = np.prod(list(spectra), axis=0).sum(0) / (np.abs(delta) ** p).sum() * relevance
+            kept = [(place >= low) & (place < high) for low, high in pairwise(starts)]
+            expected[i] += [products[mask].sum() for mask in kept]
+    assert found.band_index == "zigzag"
+    for bands in (found.bands, alone.bands, found.pixel_bands.sum((2, 3))):
+        np.testing.assert_allclose(bands, expected, atol=1e-4 * found.score.max())
+
+
+def test_bands_that_are_not_there() -> None:
+    detector, x = D2Neighbors().fit(images(3)), images(1)
+    with pytest.raises(InputError, match="'octaves' are not known"):
+        explain_anomaly(detector, x, bands="octaves")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="24x24 pixels are too small for the 20 bins"):
+        explain_anomaly(detector, x, bands="kauffmann2025")

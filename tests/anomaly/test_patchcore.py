@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from chinspect.anomaly import explain_anomaly, load_detector, save_detector
+from chinspect.anomaly import _patch_shares, explain_anomaly, load_detector, save_detector
 from chinspect.anomaly._aggregate import EMBEDDINGS
 from chinspect.anomaly._patch_shares import BandedFeatures
 from chinspect.anomaly.patchcore import PatchCore
@@ -279,6 +281,36 @@ def test_an_image_at_distance_zero_has_nothing_to_explain():
     assert found.conservation.tolist() == [1, 1, 1]
 
 
+def test_a_backbone_is_traced_once_until_its_weights_change(monkeypatch):
+    traced = []
+    trace = _patch_shares.trace
+    monkeypatch.setattr(_patch_shares, "trace", lambda *given: traced.append(given) or trace(*given))
+    detector = small().fit(images(4))
+    first, again = (explain_anomaly(detector, odd()).pixels for _ in range(2))
+    explain_anomaly(copy.copy(detector), odd(1))
+    np.testing.assert_array_equal(first, again)
+    assert len(traced) == 1
+    explain_anomaly(detector, odd(1), bands=2)
+    assert len(traced) == 2
+    with torch.no_grad():
+        detector.backbone.layer2[0].weight *= -1
+    changed = explain_anomaly(detector, odd()).pixels
+    monkeypatch.setattr(_patch_shares, "_GRAPHS", weakref.WeakKeyDictionary())
+    np.testing.assert_array_equal(changed, explain_anomaly(detector, odd()).pixels)
+    assert not np.allclose(changed, first)
+
+
+def test_graphs_go_with_their_backbone_and_are_not_copied():
+    detector = small().fit(images(4))
+    explain_anomaly(detector, odd(1))
+    twin = copy.deepcopy(detector)
+    assert twin._backbone.features not in _patch_shares._GRAPHS
+    gone = weakref.ref(detector._backbone.features)
+    del detector
+    gc.collect()
+    assert gone() is None
+
+
 # Files
 
 
@@ -305,6 +337,35 @@ def test_a_backbone_that_changed_is_refused(tmp_path, monkeypatch):
 def test_a_module_has_no_name_to_be_saved_under(tmp_path):
     with pytest.raises(InputError, match="backbone="):
         save_detector(small().fit(images(3)), tmp_path / "detector.safetensors")
+
+
+def test_an_encoder_is_saved_by_its_name(tmp_path):
+    detector = PatchCore(backbone=load_encoder(TINY), size=64).fit(images(4, size=64))
+    path = save_detector(detector, tmp_path / "detector.safetensors")
+    loaded = load_detector(path)
+    assert isinstance(loaded.backbone, Encoder)
+    assert loaded.backbone.name == TINY
+    x = odd(size=64)
+    np.testing.assert_array_equal(loaded.decision_function(x), detector.decision_function(x))
+    assert save_detector(loaded, tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_an_encoder_that_its_name_does_not_give_is_refused(tmp_path, monkeypatch):
+    path = save_detector(
+        PatchCore(backbone=load_encoder(TINY), size=64).fit(images(3, size=64)), tmp_path / "detector.safetensors"
+    )
+    other = load_encoder(TINY)
+    with torch.no_grad():
+        next(other.module.parameters())[0] += 1
+    with pytest.raises(InputError, match=r"'tiny-simclr' has other weights"):
+        save_detector(PatchCore(backbone=other, size=64).fit(images(3, size=64)), tmp_path / "other.safetensors")
+    unknown = random_resnet18()
+    with pytest.raises(InputError, match=r"no model 'resnet18'"):
+        save_detector(PatchCore(backbone=unknown, size=64).fit(images(3, size=64)), tmp_path / "other.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["detector.safetensors"]
+    monkeypatch.setattr("chinspect.anomaly.persistence.load_encoder", lambda name: other)
+    with pytest.raises(InputError, match=r"'tiny-simclr' has other weights"):
+        load_detector(path)
 
 
 # anomalib
