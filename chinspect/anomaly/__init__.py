@@ -6,6 +6,7 @@ from chinspect.anomaly.d2neighbors import D2Neighbors
 from chinspect.anomaly.explanation import AnomalyExplanation, explain_anomaly
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import load_detector, register, save_detector
+from chinspect.anomaly.shares import ScoreShares, score_shares
 from chinspect.anomaly.threshold import threshold_at
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "D2Neighbors",
     "Detector",
     "PatchCore",
+    "ScoreShares",
     "explain_anomaly",
     "load_detector",
     "register",
     "save_detector",
+    "score_shares",
     "threshold_at",
 ]
