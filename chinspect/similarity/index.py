@@ -1,40 +1,38 @@
-"""A folder of images, explained once: any pair, any neighbourhood, any marginal map is then a matrix product.
+"""A data set of images, explained once: any pair, any neighbourhood, any marginal map is then a matrix product.
 
-On disk an index is a folder:
+On disk an index is a `Store` whose shards hold 16 images each:
 
-    manifest.json   what it was made of and how: images, encoder, its fingerprint, composite, patches
-    tables/         zarr (N, P, D) float16: each image's ``T``, divided by its largest absolute entry
-    scales/         zarr (N,): those entries
-    embeddings/     zarr (N, D) float32
-    states/         zarr (N,): 0 to be done, 1 done, 2 not readable
+    tables      (16, P, D) float16: each image's ``T``, divided by its largest absolute entry
+    scales      (16,) float32: those entries
+    embeddings  (16, D) float32
+    readable    (16,) bool: False for an image that could not be read; its rows are zero
 
-Images are explained in shards of 16. A shard is written when it is complete and its state last, so that a run that was
-stopped anywhere goes on where it was. Another encoder, composite or folder is refused instead of mixed in.
+The store's description says what it was made of and how: images and their contents, encoder, its fingerprint,
+composite, patches. A run that was stopped anywhere goes on where it was; another encoder, composite or folder, or an
+image that was edited, is refused instead of mixed in. To explain a pair, two rows are read.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import zarr
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.files import output_folder, replacing
-from chinspect.images import Preprocessing, list_images, open_image
-from chinspect.relevance import trace
+from chinspect.execute import Samples, Store, load_samples, run
+from chinspect.images import Preprocessing, open_image
+from chinspect.relevance import Graph, trace
 from chinspect.similarity.bilrp import explain_image, patch_boxes, resolve_composite
 from chinspect.similarity.explanation import Array, ExplainedImage, Metric, SimilarityExplanation
 
 SHARD = 16
-_LAYOUT = 1
-_DONE, _UNREADABLE = 1, 2
+_KIND = "similarity index"
 
 
 class SimilarityIndex:
@@ -50,16 +48,24 @@ class SimilarityIndex:
     def __init__(self, path: str | Path) -> None:
         """Opens a complete index; see `open`."""
         self.path = Path(path)
-        self._manifest = _read_manifest(self.path)
-        states = _array(self.path, "states")[:]
-        if (states == 0).any():
-            missing = int((states == 0).sum())
-            raise InputError(f"the index {str(path)!r} is not complete ({missing} images are missing): build it again.")
-        self._rows = np.flatnonzero(states == _DONE)
-        self._tables, self._scales = _array(self.path, "tables"), _array(self.path, "scales")[:]
-        self.names = [self._manifest["images"][row] for row in self._rows]
-        self.embeddings: Array = _array(self.path, "embeddings")[:][self._rows]
-        self.grid: tuple[int, int] = tuple(self._manifest["grid"])
+        try:
+            self._store = Store.open(self.path)
+        except InputError as error:
+            raise InputError(f"{str(path)!r} is no similarity index: {error}") from error
+        self._made: dict[str, Any] = self._store.description
+        if self._made.get("kind") != _KIND:
+            raise InputError(f"{str(path)!r} is no similarity index, but a store of something else.")
+        missing = len(self._store.missing())
+        if missing:
+            raise InputError(
+                f"the index {str(path)!r} is not complete ({missing} of {self._store.n_shards} shards are missing): "
+                "build it again."
+            )
+        self._rows = np.flatnonzero(self._store.arrays("readable"))
+        self._scales = self._store.arrays("scales")
+        self.names = [self._made["images"][row] for row in self._rows]
+        self.embeddings: Array = self._store.arrays("embeddings")[self._rows]
+        self.grid: tuple[int, int] = tuple(self._made["grid"])
 
     @classmethod
     def open(cls, path: str | Path) -> SimilarityIndex:
@@ -75,42 +81,44 @@ class SimilarityIndex:
         *,
         patch_size: int = 16,
         composite: str = "epsilon_plus_flat",
+        workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> SimilarityIndex:
-        """Explains all images of a folder; goes on where an earlier run with the same arguments was stopped.
+        """Explains all images of a data set; goes on where an earlier run with the same arguments was stopped.
 
         Args:
-            images: folder, read recursively.
+            images: folder, read recursively, or a list or table of paths (see `load_samples`).
             path: folder of the index, made if need be.
+            workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.run`).
             progress: called with the number of images done and in all, after each shard.
 
         Raises:
             InputError: there are no images, or ``path`` holds an index of something else.
         """
-        target, root = output_folder(path), Path(images)
-        names = [found.relative_to(root).as_posix() for found in list_images(root)]
-        manifest = _manifest(encoder, root, names, patch_size, composite)
-        _prepare(target, manifest)
-        states = _array(target, "states")
-        for start in range(0, len(names), SHARD):
-            if not states[start : start + SHARD].all():
-                _explain_shard(target, encoder, manifest, start)
+        samples = load_samples(images)
+        job = _Explain(encoder, samples, patch_size, composite)
+        count = len(samples)
+
+        def report(done: int, _: int) -> None:
             if progress is not None:
-                progress(min(start + SHARD, len(names)), len(names))
-        return cls(target)
+                progress(min(done * SHARD, count), count)
+
+        run(job, path, workers=workers, progress=report)
+        return cls(path)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def unreadable(self) -> list[str]:
         """Names of the images that could not be read and are left out."""
-        states = _array(self.path, "states")[:]
-        return [self._manifest["images"][row] for row in np.flatnonzero(states == _UNREADABLE)]
+        names: list[str] = np.delete(np.array(self._made["images"], dtype=object), self._rows).tolist()
+        return names
 
     def contributions(self, i: int) -> Array:
         """``T`` (P, D) of image ``i``: what each patch contributes to its embedding, to half precision."""
-        row = self._rows[i]
-        return self._tables[row].astype(np.float32) * self._scales[row]
+        row = int(self._rows[i])
+        table = self._store.row(row // SHARD, "tables", row % SHARD)
+        return table.astype(np.float32) * self._scales[row]
 
     def relevance(self, i: int, j: int) -> Array:
         """(h, w, h', w') as in `SimilarityExplanation`: which patches of ``i`` and ``j`` make them similar."""
@@ -138,16 +146,16 @@ class SimilarityIndex:
             self._image(i),
             self._image(j),
             metric=metric,
-            encoder=self._manifest["encoder"],
-            composite=self._manifest["composite"],
-            patch_size=self._manifest["patch_size"],
+            encoder=self._made["encoder"],
+            composite=self._made["composite"],
+            patch_size=self._made["patch_size"],
         )
 
     def _image(self, i: int) -> ExplainedImage:
-        preprocessing = Preprocessing(**self._manifest["preprocessing"])
-        path = Path(self._manifest["folder"]) / self.names[i]
+        preprocessing = Preprocessing(**self._made["preprocessing"])
+        path = Path(self._made["folder"]) / self.names[i]
         picture = open_image(path)
-        boxes = patch_boxes((preprocessing.size, preprocessing.size), self._manifest["patch_size"])
+        boxes = patch_boxes((preprocessing.size, preprocessing.size), self._made["patch_size"])
         return ExplainedImage(
             name=str(path),
             picture=preprocessing.visible(picture),
@@ -158,87 +166,67 @@ class SimilarityIndex:
         )
 
 
-def _manifest(encoder: Encoder, root: Path, names: list[str], patch_size: int, composite: str) -> dict[str, Any]:
-    size = encoder.preprocessing.size
-    return {
-        "layout": _LAYOUT,
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "preprocessing": asdict(encoder.preprocessing),
-        "composite": composite,
-        "patch_size": patch_size,
-        "grid": list(patch_boxes((size, size), patch_size).shape[:2]),
-        "dimension": _dimension(encoder),
-        "folder": str(root.resolve()),
-        "images": names,
-    }
+@dataclass(frozen=True)
+class _Explain:
+    """The job: tables of the images of one shard."""
+
+    encoder: Encoder
+    samples: Samples
+    patch_size: int
+    composite: str
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What the index is made of and how."""
+        size = self.encoder.preprocessing.size
+        return {
+            "kind": _KIND,
+            "encoder": self.encoder.name,
+            "fingerprint": self.encoder.fingerprint,
+            "preprocessing": asdict(self.encoder.preprocessing),
+            "composite": self.composite,
+            "patch_size": self.patch_size,
+            "grid": list(patch_boxes((size, size), self.patch_size).shape[:2]),
+            "dimension": _dimension(self.encoder),
+            "folder": str(self.samples.root.resolve()),
+            "images": list(self.samples.names),
+            "contents": self.samples.digest,
+        }
+
+    @property
+    def n_shards(self) -> int:
+        return self.samples.n_shards(SHARD)
+
+    @property
+    def device(self) -> str:
+        return self.encoder.device.type
+
+    @cached_property
+    def _graph(self) -> Graph:
+        size = self.encoder.preprocessing.size
+        return trace(self.encoder.module, torch.zeros(1, 3, size, size, device=self.encoder.device))
+
+    def run_shard(self, shard: int) -> dict[str, Array]:
+        """The arrays of one shard; see the module."""
+        part = self.samples.shard(shard, SHARD)
+        count, patches, dimension = len(part), int(np.prod(self.description["grid"])), self.description["dimension"]
+        tables, embeddings = np.zeros((count, patches, dimension), np.float16), np.zeros((count, dimension), np.float32)
+        scales, readable = np.zeros(count, np.float32), np.zeros(count, bool)
+        table = resolve_composite(self.composite, self.encoder)
+        for row, (name, path) in enumerate(zip(part.names, part.paths, strict=True)):
+            try:
+                picture = open_image(path)
+            except InputError:
+                continue
+            image = explain_image(self.encoder, self._graph, picture, table, self.patch_size, name=name)
+            scales[row] = np.abs(image.contributions).max() or 1.0
+            tables[row] = image.contributions / scales[row]
+            embeddings[row] = image.embedding
+            readable[row] = True
+        return {"tables": tables, "scales": scales, "embeddings": embeddings, "readable": readable}
 
 
 def _dimension(encoder: Encoder) -> int:
     size = encoder.preprocessing.size
     with torch.no_grad():
         return encoder.module(torch.zeros(1, 3, size, size, device=encoder.device)).shape[1]
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is not a similarity index: it has no readable manifest.json.") from error
-    if not isinstance(manifest, dict) or manifest.get("layout") != _LAYOUT:
-        raise InputError(f"the index {str(path)!r} has a layout that this version cannot read: build it again.")
-    return manifest
-
-
-def _prepare(target: Path, manifest: dict[str, Any]) -> None:
-    """Makes the arrays of a new index, or checks that the one there is of the same making."""
-    if (target / "manifest.json").exists():
-        known = _read_manifest(target)
-        given = json.loads(json.dumps(manifest))
-        changed = [key for key in given if known.get(key) != given[key]]
-        if changed:
-            raise InputError(
-                f"{str(target)!r} holds an index with another {changed[0]}: choose another folder or remove it."
-            )
-        return
-    count, patches, dimension = len(manifest["images"]), int(np.prod(manifest["grid"])), manifest["dimension"]
-    for name, shape, kind in (
-        ("tables", (count, patches, dimension), "float16"),
-        ("scales", (count,), "float32"),
-        ("embeddings", (count, dimension), "float32"),
-        ("states", (count,), "uint8"),
-    ):
-        whole, one = (SHARD, *shape[1:]), (1, *shape[1:])
-        zarr.create_array(target / name, shape=shape, dtype=kind, shards=whole, chunks=one, overwrite=True)
-    with replacing(target / "manifest.json") as temporary:
-        temporary.write_text(json.dumps(manifest), encoding="utf-8")
-
-
-def _array(path: Path, name: str) -> Any:
-    try:
-        return zarr.open_array(path / name, mode="r+")
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"the index {str(path)!r} lacks its {name}: build it again.") from error
-
-
-def _explain_shard(target: Path, encoder: Encoder, manifest: dict[str, Any], start: int) -> None:
-    names = manifest["images"][start : start + SHARD]
-    shape = (len(names), int(np.prod(manifest["grid"])), manifest["dimension"])
-    tables, embeddings = np.zeros(shape, np.float16), np.zeros((shape[0], shape[2]), np.float32)
-    scales, states = np.zeros(shape[0], np.float32), np.full(shape[0], _UNREADABLE, np.uint8)
-    table = resolve_composite(manifest["composite"], encoder)
-    graph = None
-    for row, name in enumerate(names):
-        try:
-            picture = open_image(Path(manifest["folder"]) / name)
-        except InputError:
-            continue
-        graph = graph or trace(encoder.module, encoder.prepare(picture))
-        image = explain_image(encoder, graph, picture, table, manifest["patch_size"], name=name)
-        scales[row] = np.abs(image.contributions).max() or 1.0
-        tables[row] = image.contributions / scales[row]
-        embeddings[row] = image.embedding
-        states[row] = _DONE
-    rows = slice(start, start + len(names))
-    for key, values in (("tables", tables), ("scales", scales), ("embeddings", embeddings), ("states", states)):
-        _array(target, key)[rows] = values

@@ -1,0 +1,167 @@
+"""Workers on Ray: one process and one model each, a shard at a time, and a fresh worker for each that dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from chinspect.errors import InputError
+from chinspect.execute.job import Job
+from chinspect.execute.store import Store
+
+try:
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+except ImportError as error:
+    raise InputError("workers need Ray, which is not installed: pip install chinspect[ray].") from error
+
+_TRIES = 3
+
+
+class Worker:
+    """What runs on Ray."""
+
+    def __init__(self, job: Job, path: Path, threads: int) -> None:
+        self._job, self._path, self._threads = job, path, threads
+
+    def begin(self) -> None:
+        """Opens the store; apart from the constructor, whose errors Ray takes for the worker's death."""
+        import torch
+
+        torch.set_num_threads(self._threads)
+        if not self._path.is_dir():
+            raise InputError(
+                f"the worker on {platform.node()!r} does not see {str(self._path)!r}: give a folder on a disk that "
+                "all machines share."
+            )
+        self._store = Store.open(self._path)
+        self._store.check(self._job.description, self._job.n_shards)
+
+    def run(self, shard: int) -> None:
+        """Runs and writes one shard, unless it is there."""
+        if not self._store.has(shard):
+            self._store.write(shard, self._job.run_shard(shard))
+
+
+def run_on_ray(job: Job, path: Path, missing: Sequence[int], workers: int) -> Iterator[int]:
+    """Runs the missing shards of a store that exists; yields the number of each as it is done."""
+    workers = min(workers, len(missing))
+    with _connected(workers):
+        cpus, gpus = share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.device)
+        hire = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
+        crew = _Crew(hire, (ray.put(job), path, cpus), missing)
+        try:
+            yield from crew.finished(workers)
+        finally:
+            crew.dismiss()
+
+
+def share(nodes: Sequence[dict[str, float]], workers: int, device: str) -> tuple[int, float]:
+    """CPUs and GPUs of one worker: the most that let all workers run at once, else 1 CPU, and the rest wait.
+
+    ``nodes`` are the resources of each machine. A GPU is given whole or shared among as many workers as need be.
+    """
+    gpus = [node.get("GPU", 0.0) for node in nodes]
+    parts = 0
+    if device != "cpu":
+        if not any(gpus):
+            raise InputError(f"the job computes on {device!r}, and the cluster has no GPU: choose cpu.")
+        parts = next(parts for parts in range(1, workers + 1) if sum(int(gpu * parts) for gpu in gpus) >= workers)
+    slots = [int(gpu * parts) if parts else workers for gpu in gpus]
+    cpus = [int(node.get("CPU", 0.0)) for node in nodes]
+    fits = (
+        size
+        for size in range(max(cpus), 1, -1)
+        if sum(min(cpu // size, slot) for cpu, slot in zip(cpus, slots, strict=True)) >= workers
+    )
+    return next(fits, 1), int(1e4 / parts) / 1e4 if parts else 0.0  # Ray counts in steps of 0.0001
+
+
+class _Crew:
+    """The workers, what each of them is doing, and the shards that nobody does yet."""
+
+    def __init__(self, hire: Any, arguments: tuple[Any, ...], missing: Sequence[int]) -> None:
+        self._hire, self._arguments = hire, arguments
+        self._queue = deque(missing)
+        self._deaths: Counter[int | None] = Counter()
+        self._running: dict[Any, tuple[Any, int | None]] = {}
+        """Worker and shard of each call; no shard while a worker begins, so that none waits for a busy cluster."""
+
+    def finished(self, workers: int) -> Iterator[int]:
+        """Numbers of the shards as they are done."""
+        for _ in range(workers):
+            self._begin()
+        while self._running:
+            (call,), _ = ray.wait(list(self._running), num_returns=1)
+            worker, shard = self._running.pop(call)
+            if not self._survived(call, shard):
+                self._begin()
+                continue
+            self._next(worker)
+            if shard is not None:
+                yield shard
+
+    def dismiss(self) -> None:
+        """Ends all workers; for those that are not done."""
+        for worker, _ in self._running.values():
+            ray.kill(worker)
+
+    def _begin(self) -> None:
+        if self._queue:
+            worker = self._hire.remote(*self._arguments)
+            self._running[worker.begin.remote()] = (worker, None)
+
+    def _next(self, worker: Any) -> None:
+        if self._queue:
+            shard = self._queue.popleft()
+            self._running[worker.run.remote(shard)] = (worker, shard)
+        else:
+            ray.kill(worker)
+
+    def _survived(self, call: Any, shard: int | None) -> bool:
+        """Whether the call came back; its own errors are raised, a worker's death is counted."""
+        try:
+            ray.get(call)
+        except RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+            raise
+        except RayError as error:
+            self._deaths[shard] += 1
+            if self._deaths[shard] == _TRIES:
+                what = "as it began" if shard is None else f"in shard {shard}"
+                raise InputError(
+                    f"a worker died {_TRIES} times {what} (of too little memory?): try fewer workers, or workers=0 to "
+                    "see it."
+                ) from error
+            if shard is not None:
+                self._queue.appendleft(shard)
+            return False
+        return True
+
+
+@contextmanager
+def _connected(workers: int) -> Iterator[None]:
+    """Connects to the cluster of ``RAY_ADDRESS``, else starts one here; ends what it began, and nothing else."""
+    if ray.is_initialized():
+        yield
+        return
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report to its makers
+        options = {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, RayError, ValueError, RuntimeError) as error:
+        raise InputError(f"no Ray cluster answers at {address!r} ({error}): check RAY_ADDRESS.") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()

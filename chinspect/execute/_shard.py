@@ -1,0 +1,103 @@
+"""One shard on disk: a safetensors file that knows where it belongs and what it holds.
+
+Its header carries the digest of the store's manifest, its own number, and one sha256 an array over name, type, shape
+and values. One each, and not one for all, so that a small array is checked without reading the large one beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from chinspect.errors import InputError
+from chinspect.files import creating
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An open shard, checked to be the one that was asked for."""
+
+    path: Path
+    file: Any
+    checksums: dict[str, str]
+
+    def array(self, name: str) -> Array:
+        """One array, read and compared with its checksum."""
+        self.require(name)
+        array: Array = self.file.get_tensor(name)
+        if _checksum(name, array) != self.checksums[name]:
+            raise damaged(self.path, f"the values of {name!r} are not those that were written")
+        return array
+
+    def row(self, name: str, row: int) -> Array:
+        """One row of an array, not compared with anything."""
+        self.require(name)
+        found: Array = self.file.get_slice(name)[row]
+        return found
+
+    def require(self, name: str) -> None:
+        """`InputError` for an array that is not there."""
+        if name not in self.checksums:
+            raise InputError(f"{str(self.path)!r} has no {name!r}: it has {', '.join(sorted(self.checksums))}.")
+
+
+def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: int) -> None:
+    """Writes one shard, whole or not at all; one that is there stays."""
+    # safetensors writes the memory as it lies, so that it has to lie in rows
+    plain = {name: _in_rows(np.asarray(array)) for name, array in arrays.items()}
+    checksums = {name: _checksum(name, array) for name, array in plain.items()}
+    metadata = {"manifest": digest, "shard": str(number), "sha256": json.dumps(checksums)}
+    try:
+        with creating(path) as temporary:
+            save_file(plain, temporary, metadata=metadata)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"the shard {str(path)!r} cannot be written ({error}): make room, or run elsewhere."
+        ) from error
+
+
+@contextmanager
+def open_shard(path: Path, digest: str, number: int) -> Iterator[Shard]:
+    """A shard to read from; `InputError` if it is missing, damaged, or of another store or place."""
+    if not path.exists():
+        raise InputError(f"the shard {str(path)!r} is missing: run again.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("manifest") != digest or metadata.get("shard") != str(number):
+                raise InputError(f"the shard {str(path)!r} is of another store or place: remove it and run again.")
+            checksums = json.loads(metadata.get("sha256", "null"))
+            if not isinstance(checksums, dict) or checksums.keys() != set(file.keys()):
+                raise damaged(path, "it lists other arrays than it holds")
+            yield Shard(path, file, checksums)
+    except InputError:
+        raise
+    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, reason: str) -> InputError:
+    """The error of a shard that is not as it was written."""
+    return InputError(f"the shard {str(path)!r} is damaged or truncated ({reason}): remove it and run again.")
+
+
+def _in_rows(array: Array) -> Array:
+    return array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+
+
+def _checksum(name: str, array: Array) -> str:
+    digest = hashlib.sha256(json.dumps([name, array.dtype.str, array.shape]).encode("ascii"))
+    digest.update(_in_rows(np.asarray(array)).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
