@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from chinspect.stress import Mitigation, StressReport
 
 _SHOWN = ("f1", "f1_balanced", "fpr", "fnr", "auroc")
+_WHERE = {"high_frequency": "lies in high frequencies", "outside": "lies outside the defect"}
 _GATE = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
 
 
@@ -156,6 +157,11 @@ def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None,
     console = Console(highlight=False)
     console.print(f"{report.detector} on {report.dataset}, threshold by the protocol {report.protocol}")
     console.print(table)
+    for row in report.shares.itertuples():
+        console.print(
+            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
+            f"{row.low:.0%} to {row.high:.0%}); {row.uniform:.0%} if it were spread evenly"
+        )
     for held in failed:
         console.print(f"[red]gate {gate} holds[/red]: {held}")
     console.print("wrote " + ", ".join(map(str, files)), markup=False)

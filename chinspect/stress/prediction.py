@@ -32,7 +32,9 @@ from chinspect.relevance import band_edges
 
 Array = NDArray[np.float64]
 _BANDS = 16
-_TRAINING, _TEST = 64, 32  # images: spectra and shares are averages, more would only cost time
+EXPLAINED = 32
+"""Test images that are explained: shares are averages, more would only cost time."""
+_TRAINING = 64  # images for spectra, likewise
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ def predict_shift(detector: Detector, dataset: MVTecCategory, measured: Mapping[
 
     Raises `InputError` where the detector has no explanation by frequency.
     """
-    chosen = _spread(len(dataset.test), _TEST)
+    chosen = spread(len(dataset.test), EXPLAINED)
     inputs = load_inputs([dataset.test[i] for i in chosen], detector.resizer, detector.size)
     edges, labels = band_edges(inputs.shape, _BANDS), dataset.labels[chosen]
     bands = explain_anomaly(detector, inputs, bands=edges, components="bands").bands
@@ -107,7 +109,7 @@ def transfer(normals: Sequence[Path], before: str, after: str, size: int, edges:
     """
     if len(normals) < 2:
         raise InputError(f"At least 2 normal images are needed for the spread of a spectrum, not {len(normals)}.")
-    paths = [normals[i] for i in _spread(len(normals), _TRAINING)]
+    paths = [normals[i] for i in spread(len(normals), _TRAINING)]
     old, new = (_spectra(paths, resizer, size) for resizer in (before, after))
     moved = ((new.mean(0, dtype=np.float64) - old.mean(0, dtype=np.float64)) ** 2).sum(0)
     moved -= _variance(new - old) / len(paths)  # means of few images differ by chance too
@@ -133,7 +135,7 @@ def _by_band(power: Array, edges: Sequence[int]) -> Array:
     return sums.astype(np.float64)
 
 
-def _spread(count: int, most: int) -> NDArray[np.intp]:
+def spread(count: int, most: int) -> NDArray[np.intp]:
     """At most ``most`` of ``count`` indices, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
 

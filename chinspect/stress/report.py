@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ class StressReport:
             `chinspect.stress.decompose`. Without rows if the training resizer has no chain.
         scores: of each test image, one row for each mitigation and condition.
         predictions: predicted and measured score shifts of each deployed resizer, where the detector explains itself.
+        shares: how much of the scores under the training resizer is high-frequency, and how much lies outside the
+            defects' masks; see `chinspect.anomaly.ScoreShares` for the columns. Without rows if the detector does not
+            explain itself.
     """
 
     dataset: str
@@ -37,6 +40,7 @@ class StressReport:
     steps: pd.DataFrame
     scores: pd.DataFrame
     predictions: tuple[Prediction, ...] = ()
+    shares: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def to_frame(self) -> pd.DataFrame:
         """A copy of `table`."""
@@ -52,12 +56,14 @@ class StressReport:
             "rows": _records(self.table),
             "steps": _records(self.steps),
             "predictions": _records(self._predictions()),
+            "shares": _records(self.shares),
         }
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `stress.json`, and each table as CSV and Parquet: `stress`, `scores`, `steps` and `predictions`."""
+        """Write `stress.json`, and each table as CSV and Parquet: `stress`, `scores`, `steps`, `predictions`, `shares`."""
         target = output_folder(folder)
-        tables = {"stress": self.table, "scores": self.scores, "steps": self.steps, "predictions": self._predictions()}
+        tables = {"stress": self.table, "scores": self.scores, "steps": self.steps}
+        tables |= {"predictions": self._predictions(), "shares": self.shares}
         paths = [target / "stress.json"]
         with replacing(paths[0]) as path:
             path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")

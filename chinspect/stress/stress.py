@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.anomaly import Detector, threshold_at
+from chinspect.anomaly import Detector, score_shares, threshold_at
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import check_resizer
 from chinspect.stress.changes import CHANGES
 from chinspect.stress.metrics import best_threshold, evaluate
-from chinspect.stress.prediction import Prediction, predict_shift
+from chinspect.stress.prediction import EXPLAINED, Prediction, predict_shift, spread
 from chinspect.stress.report import StressReport
 from chinspect.stress.resizing import chain, decompose
 from chinspect.stress.scoring import NONE, Condition, Mitigation, Scorer, score_conditions
@@ -71,6 +71,7 @@ def stress(
     ]
     by_resizer = {c.resizer: row for c, row in zip(conditions, scores[0], strict=True) if c.change == NONE}
     steps = [decompose(link, by_resizer, dataset.labels) for link in links]
+    predictions, shares = _explained(detector, dataset, trained, names, by_resizer)
     return StressReport(
         dataset=dataset.name,
         detector=type(detector).__name__,
@@ -79,7 +80,8 @@ def stress(
         table=pd.concat(tables, ignore_index=True),
         steps=pd.concat(steps, ignore_index=True) if steps else pd.DataFrame(),
         scores=_long(remedies, shown, scores, dataset),
-        predictions=_predictions(detector, dataset, trained, names, by_resizer),
+        predictions=predictions,
+        shares=shares,
     )
 
 
@@ -129,20 +131,24 @@ def _long(
     )
 
 
-def _predictions(
+def _explained(
     detector: Scorer,
     dataset: MVTecCategory,
     trained: str,
     names: Sequence[str],
     scores: dict[str, NDArray[np.float64]],
-) -> tuple[Prediction, ...]:
-    """For detectors that explain their scores by frequency; others have none."""
+) -> tuple[tuple[Prediction, ...], pd.DataFrame]:
+    """Predictions and shares of detectors that explain their scores by frequency; others have none."""
     if not isinstance(detector, Detector) or detector.resizer != trained:
-        return ()
+        return (), pd.DataFrame()
+    chosen = spread(len(dataset.test), EXPLAINED)
+    masks = [None if dataset.masks[i] is None else dataset.mask(i) for i in chosen]
+    paths, labels = [dataset.test[i] for i in chosen], dataset.labels[chosen]
     try:
-        return predict_shift(detector, dataset, {name: scores[name] - scores[trained] for name in names})
-    except InputError:  # an adapted callable or a norm without explanation
-        return ()
+        predictions = predict_shift(detector, dataset, {name: scores[name] - scores[trained] for name in names})
+        return predictions, score_shares(detector, paths, labels=labels, masks=masks).table
+    except InputError:  # an adapted callable, or images of fewer frequencies than are asked for
+        return (), pd.DataFrame()
 
 
 def _check(trained: str, deploy: Sequence[str], protocol: str, changes: Sequence[str], size: int) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from _nearest import Nearest
 
-from chinspect.anomaly import D2Neighbors
+from chinspect.anomaly import D2Neighbors, score_shares
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import load_inputs
@@ -110,6 +110,30 @@ def test_a_detector_that_explains_itself_predicts_its_shift(grainy: MVTecCategor
     assert smooth.gain[-1] < 0.5 < smooth.gain[0] < 2
     assert smooth.predicted.mean() == pytest.approx(smooth.measured.mean(), rel=0.25)
     assert len(report.document()["predictions"]) == 2
+
+
+def test_shares_of_a_detector_that_explains_itself(grainy: MVTecCategory, tmp_path: Path) -> None:
+    """The same as asked for directly; grain is fine and everywhere, a defect is coarse and in its mask."""
+    detector = D2Neighbors(size=224).fit(grainy.train)
+    report = stress(detector, grainy, changes=[])
+    masks = [grainy.mask(i) for i in range(len(grainy.test))]
+    expected = score_shares(detector, grainy.test, labels=grainy.labels, masks=masks)
+    pd.testing.assert_frame_equal(report.shares, expected.table)
+    assert report.shares[["group", "share"]].to_numpy().tolist() == [
+        ["normal", "high_frequency"],
+        ["defective", "high_frequency"],
+        ["defective", "outside"],
+    ]
+    grain, both, outside = report.shares["mean"]
+    assert 0.9 < grain <= 1
+    assert both < grain - 0.1
+    assert outside < report.shares.uniform[2] - 0.2
+    report.save(tmp_path)
+    assert report.document()["shares"] == json.loads((tmp_path / "stress.json").read_text())["shares"]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "shares.parquet"), report.shares)
+    assert stress(detector, grainy, train_resizer="opencv-area", changes=[]).shares.empty
+    without = replace(grainy, masks=(None,) * len(grainy.test))
+    assert set(stress(detector, without, changes=[]).shares.share) == {"high_frequency"}
 
 
 @pytest.mark.parametrize(
