@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from chinspect.anomaly.fingerprint import fingerprint
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.errors import InputError
 from chinspect.images import list_images, load_inputs
@@ -84,6 +85,16 @@ class Detector(BaseEstimator, ABC):
     def read(self, X: Images) -> Tensor:
         """``X`` as one float32 batch (N, C, H, W) in [-1, 1], checked, also against the images fitted on if any."""
         return torch.cat(list(self._batches(X, getattr(self, "image_shape_", None))))
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that change with the class, a parameter, or anything that was learned.
+
+        Raises scikit-learn's `NotFittedError`.
+        """
+        check_is_fitted(self, "threshold_")
+        learned = {f"learned {name}": tensor for name, tensor in self._state().items()}
+        return fingerprint(type(self).__qualname__, {**self.get_params(deep=False), **learned})
 
     @abstractmethod
     def _fit(self, x: Tensor) -> None:

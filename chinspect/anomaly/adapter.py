@@ -51,6 +51,11 @@ class CallableDetector(Detector):
         self.size = size
         self.threshold_fpr = threshold_fpr
 
+    @property
+    def fingerprint(self) -> NoReturn:
+        """A function has none: `InputError`."""
+        raise InputError("a detector that calls a function has no fingerprint: give no folder to resume from.")
+
     def _fit(self, x: Tensor) -> None:
         self._scores = self._score(x)
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import typer
 
 JSON = typer.Option(False, "--json", help="Print one JSON document and nothing else.")
 DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
 OUT = typer.Option("chinspect-out", "--out", help="Folder for the figures, the numbers and the arrays.")
-
-T = TypeVar("T")
 
 
 def resolve_device(name: str) -> str:
@@ -32,13 +29,25 @@ def image_paths(arguments: Sequence[str]) -> list[Path]:
     return [path for given in arguments for path in (list_images(given) if Path(given).is_dir() else [Path(given)])]
 
 
-def progress(items: Sequence[T], what: str) -> Iterable[T]:
-    """The items, with a progress bar on a terminal and without a word in a pipe."""
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Takes how many are done and how many there are: a bar on a terminal, and not a word in a pipe."""
     from rich.console import Console
-    from rich.progress import track
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    return track(items, what, console=console, disable=not console.is_terminal, transient=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def resuming(folder: Path) -> Iterator[Path]:
+    """A folder for what is done, which an interrupted run leaves and a finished one removes."""
+    from shutil import rmtree
+
+    yield folder
+    rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

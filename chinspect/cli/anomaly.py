@@ -76,24 +76,10 @@ def score(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Score images: the higher, the more anomalous."""
-    import numpy as np
-
     from chinspect.anomaly import load_detector
-    from chinspect.cli._common import progress
-    from chinspect.files import replacing
 
     fitted, paths = load_detector(detector), image_paths(images)
-    batches = [paths[start : start + 32] for start in range(0, len(paths), 32)]
-    scores = np.concatenate([fitted.decision_function(batch) for batch in progress(batches, "scoring")])
-    rows = [
-        {"image": str(path), "score": float(value), "anomalous": bool(value > fitted.threshold_)}
-        for path, value in zip(paths, scores, strict=True)
-    ]
-    if csv is not None:
-        import pandas as pd
-
-        with replacing(Path(csv)) as path:
-            pd.DataFrame(rows).to_csv(path, index=False)
+    rows = _scored(fitted, paths, None if csv is None else Path(csv))
     if as_json:
         typer.echo(json.dumps({"threshold": fitted.threshold_, "images": rows}, indent=2))
         return
@@ -106,6 +92,30 @@ def score(
         console.print(f"{row['score']:12.5g}  {verdict}  {escape(str(row['image']))}")
     found = sum(bool(row["anomalous"]) for row in rows)
     console.print(f"{found} of {len(rows)} images exceed the threshold {fitted.threshold_:.5g}")
+
+
+def _scored(detector: Detector, paths: list[Path], csv: Path | None) -> list[dict[str, Any]]:
+    """One row an image. With a file to write, an interrupted run goes on from the folder that it left beside it."""
+    from contextlib import nullcontext
+
+    import pandas as pd
+
+    from chinspect.cli._common import progress, resuming
+    from chinspect.files import replacing
+    from chinspect.stress import Condition, score_conditions
+
+    with nullcontext() if csv is None else resuming(csv.with_name(f".{csv.name}.resume")) as kept:
+        with progress("scoring") as count:
+            conditions = [Condition(detector.resizer)]
+            scores = score_conditions([detector], paths, conditions, resume=kept, progress=count)[0, 0]
+        rows = [
+            {"image": str(path), "score": float(value), "anomalous": bool(value > detector.threshold_)}
+            for path, value in zip(paths, scores, strict=True)
+        ]
+        if csv is not None:
+            with replacing(csv) as path:
+                pd.DataFrame(rows).to_csv(path, index=False)
+    return rows
 
 
 def explain_anomaly(
@@ -146,13 +156,8 @@ def _print_explanation(
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in (
-        "image",
-        "score",
-        "",
-        *(f"{explanation.band_index} {name}" for name in explanation.band_names),
-        "conserved",
-    ):
+    bands = [f"{explanation.band_index} {name}" for name in explanation.band_names]
+    for column in ("image", "score", "", *bands, "conserved"):
         table.add_column(column, overflow="fold")
     for record in records:
         shares = [record[f"band_{name}"] / record["score"] for name in explanation.band_names]

@@ -42,18 +42,20 @@ def stress(
     pillow-bilinear, pillow-bicubic, pillow-lanczos, torch-bilinear, torch-bilinear-aa, torch-bicubic-aa.
     """
     from chinspect.anomaly import load_detector
-    from chinspect.cli._common import status
+    from chinspect.cli._common import resuming, status
     from chinspect.files import output_folder
     from chinspect.stress import stress
 
     gate = None if fail_on is None else _parse_gate(fail_on)
     fitted, data = load_detector(detector), _load(dataset)
-    with status("scoring under every condition"):
-        remedies = [_remedy(name, fitted, data) for name in mitigate]
-        report = stress(fitted, data, deploy=deploy, protocol=protocol, mitigate=remedies)  # type: ignore[arg-type]
+    with resuming(Path(out) / ".resume") as kept:
+        with status("scoring under every condition"):
+            remedies = [_remedy(name, fitted, data) for name in mitigate]
+            options: dict[str, Any] = {"deploy": deploy, "protocol": protocol, "mitigate": remedies}
+            report = stress(fitted, data, resume=kept, **options)
+        folder = output_folder(out)
+        files = [report.plot(folder / "stress.png"), *report.save(folder)]
     failed = [] if gate is None else _failed(report, gate)
-    folder = output_folder(out)
-    files = [report.plot(folder / "stress.png"), *report.save(folder)]
     if as_json:
         document = report.document() | {"failed": failed, "files": [str(file) for file in files]}
         typer.echo(json.dumps(document, indent=2))
@@ -118,27 +120,29 @@ def _remedy(name: str, detector: Detector, data: MVTecCategory) -> Mitigation:
 
 
 def _parse_gate(text: str) -> tuple[str, str, float]:
+    from dataclasses import fields
+
     from chinspect.errors import InputError
+    from chinspect.stress import Evaluation
 
     match = _GATE.fullmatch(text)
     try:
         assert match is not None
-        return match[1], match[2], float(match[3])
+        column, comparison, limit = match[1], match[2], float(match[3])
     except (AssertionError, ValueError) as error:
         raise InputError(
             f"the gate {text!r} cannot be read: write a column, a comparison and a number, as in 'fnr>0.1'."
         ) from error
+    numeric = [field.name for field in fields(Evaluation)]
+    if column not in numeric:
+        raise InputError(f"the gate's column {column!r} does not exist: choose one of {', '.join(numeric)}.")
+    return column, comparison, limit
 
 
 def _failed(report: StressReport, gate: tuple[str, str, float]) -> list[dict[str, Any]]:
     """The deployed rows of the last remedy in which the gate holds."""
-    from chinspect.errors import InputError
-
     column, comparison, limit = gate
     table = report.table
-    if column not in table.columns or table[column].dtype.kind not in "fi":
-        numeric = [name for name in table.columns if table[name].dtype.kind in "fi"]
-        raise InputError(f"the gate's column {column!r} does not exist: choose one of {', '.join(numeric)}.")
     rows = table[(table.mitigation == table.mitigation.iloc[-1]) & (table.resizer != report.train_resizer)]
     compare = {">": rows[column].gt, ">=": rows[column].ge, "<": rows[column].lt, "<=": rows[column].le}[comparison]
     held = rows[compare(limit)]
@@ -157,10 +161,10 @@ def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None,
     console = Console(highlight=False)
     console.print(f"{report.detector} on {report.dataset}, threshold by the protocol {report.protocol}")
     console.print(table)
-    for row in report.shares.itertuples():
+    for share in report.shares.itertuples():
         console.print(
-            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
-            f"{row.low:.0%} to {row.high:.0%}); {row.uniform:.0%} if it were spread evenly"
+            f"{share.group}, {share.images} images: {share.mean:.0%} of the score {_WHERE[str(share.share)]} (95 % "
+            f"interval {share.low:.0%} to {share.high:.0%}); {share.uniform:.0%} if it were spread evenly"
         )
     for held in failed:
         console.print(f"[red]gate {gate} holds[/red]: {held}")

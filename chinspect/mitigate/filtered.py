@@ -11,6 +11,7 @@ from sklearn.base import clone
 from torch import Tensor, nn
 
 from chinspect.anomaly import Detector
+from chinspect.anomaly.fingerprint import fingerprint
 from chinspect.mitigate._inputs import as_batch
 
 
@@ -44,6 +45,11 @@ class Filtered:
     def predict(self, X: Any) -> NDArray[np.int64]:
         """1 for each image whose score exceeds ``threshold_``, else 0: (N,)."""
         return (self.decision_function(X) > self.threshold_).astype(np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hexadecimal digits that change with the detector or the layer."""
+        return fingerprint(type(self).__qualname__, {"detector": self.detector.fingerprint, "layer": self.layer})
 
     @torch.no_grad()
     def _filtered(self, X: Any) -> Tensor:

@@ -60,7 +60,10 @@ class StressReport:
         }
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `stress.json`, and each table as CSV and Parquet: `stress`, `scores`, `steps`, `predictions`, `shares`."""
+        """Write `stress.json`, and each table that has rows as CSV and Parquet.
+
+        The tables are `stress`, `scores`, `steps`, `predictions` and `shares`.
+        """
         target = output_folder(folder)
         tables = {"stress": self.table, "scores": self.scores, "steps": self.steps}
         tables |= {"predictions": self._predictions(), "shares": self.shares}

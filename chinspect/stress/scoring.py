@@ -1,9 +1,16 @@
-"""Scores of the same images under many conditions, each image decoded once."""
+"""Scores of the same images under many conditions, each image decoded once.
+
+Batches are scored one by one, and with a folder to resume from kept there: whoever asks again for the same scores, by
+detector, images and conditions, goes on where they stopped. Anything else is kept in another folder below it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from chinspect.errors import InputError
+from chinspect.execute import Samples, run
 from chinspect.images import open_image
 from chinspect.images.resizers import resize, to_input
 from chinspect.stress.changes import change
@@ -79,22 +87,90 @@ def check_rate(fpr: float, count: int) -> None:
 
 
 def score_conditions(
-    detectors: Sequence[Scorer], paths: Sequence[Path], conditions: Sequence[Condition], *, seed: int = 0
+    detectors: Sequence[Scorer],
+    paths: Sequence[Path],
+    conditions: Sequence[Condition],
+    *,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Scores (detectors, conditions, images): each image is decoded once, and each condition made once.
 
-    Raises `InputError` for images that cannot be read, unknown resizers or changes, and detectors of several sizes.
+    Args:
+        seed: of what changes draw.
+        resume: a folder where batches are kept as they are done, and found again. Detectors then need a
+            ``fingerprint``, as those of `chinspect.anomaly` have.
+        progress: called with the number of batches done and in all.
+
+    Raises `InputError` for no image or images that cannot be read, unknown resizers or changes, detectors of several
+    sizes, and with ``resume`` for a detector without fingerprint.
     """
     sizes = {detector.size for detector in detectors}
     if len(sizes) != 1:
         raise InputError(f"The detectors of one stress test need inputs of one size, not of {sorted(sizes)} pixels.")
-    scores = np.empty((len(detectors), len(conditions), len(paths)))
-    for start in range(0, len(paths), _BATCH):
-        batches = _inputs(paths[start : start + _BATCH], conditions, detectors[0].size, seed, start)
+    if not paths:
+        raise InputError("There are no images to score: give at least one path.")
+    scoring = _Scoring(detectors, paths, conditions, seed)
+    if resume is not None:
+        scores = run(scoring, Path(resume) / scoring.digest, progress=progress).arrays("scores")
+    else:
+        parts = []
+        for batch in range(scoring.n_shards):
+            parts.append(scoring.run_shard(batch)["scores"])
+            if progress is not None:
+                progress(batch + 1, scoring.n_shards)
+        scores = np.concatenate(parts)
+    return np.ascontiguousarray(np.moveaxis(scores, 0, 2))
+
+
+@dataclass(frozen=True, eq=False)
+class _Scoring:
+    """The work of `score_conditions`, a batch a shard; see `chinspect.execute.Job`."""
+
+    detectors: Sequence[Scorer]
+    paths: Sequence[Path]
+    conditions: Sequence[Condition]
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def n_shards(self) -> int:
+        return ceil(len(self.paths) / _BATCH)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Detectors by fingerprint, images by name and content."""
+        return {
+            "detectors": [_fingerprint(detector) for detector in self.detectors],
+            "images": Samples(Path(), tuple(map(str, self.paths))).digest,
+            "conditions": [list(astuple(condition)) for condition in self.conditions],
+            "seed": self.seed,
+            "size": self.detectors[0].size,
+        }
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits of the description's sha256."""
+        return hashlib.sha256(json.dumps(self.description).encode()).hexdigest()[:16]
+
+    def run_shard(self, shard: int) -> dict[str, NDArray[np.float64]]:
+        """``scores`` (images of this batch, detectors, conditions)."""
+        start = shard * _BATCH
+        paths = self.paths[start : start + _BATCH]
+        batches = _inputs(paths, self.conditions, self.detectors[0].size, self.seed, start)
+        scores = np.empty((len(paths), len(self.detectors), len(self.conditions)))
         for c, batch in enumerate(batches):
-            for d, detector in enumerate(detectors):
-                scores[d, c, start : start + len(batch)] = detector.decision_function(batch)
-    return scores
+            for d, detector in enumerate(self.detectors):
+                scores[:, d, c] = detector.decision_function(batch)
+        return {"scores": scores}
+
+
+def _fingerprint(detector: Scorer) -> str:
+    found = getattr(detector, "fingerprint", None)
+    if not isinstance(found, str):
+        raise InputError(f"{type(detector).__name__} has no fingerprint: give no folder to resume from.")
+    return found
 
 
 def _inputs(paths: Sequence[Path], conditions: Sequence[Condition], size: int, seed: int, first: int) -> list[Tensor]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -34,6 +36,7 @@ def stress(
     changes: Sequence[str] = tuple(CHANGES),
     mitigate: Sequence[Mitigation] = (),
     seed: int = 0,
+    resume: str | Path | None = None,
 ) -> StressReport:
     """Score a data set's test images under every resizer and change, and judge the decisions.
 
@@ -48,6 +51,8 @@ def stress(
         changes: names of `CHANGES`, each applied to the originals before the training resizer.
         mitigate: remedies; each gets the same rows as the detector itself.
         seed: of what changes draw.
+        resume: a folder where scores are kept as they are made: an interrupted test that is run again goes on where it
+            stopped. Scores of other detectors, images, conditions or seeds are never read.
 
     Raises `InputError` for names that are not known, a training resizer that the protocol does not have, scores that
     are not finite, and images that cannot be read.
@@ -64,9 +69,10 @@ def stress(
     conditions = [*shown, *(step for step in between if step not in shown)]
     remedies = [Mitigation(NONE), *mitigate]
     scorers = [remedy.detector or detector for remedy in remedies]
-    scores = score_conditions(scorers, dataset.test, conditions, seed=seed)
+    score = partial(score_conditions, seed=seed, resume=resume)
+    scores = score(scorers, dataset.test, conditions)
     tables = [
-        _rows(remedy, scorer, shown, values, dataset.labels, protocol, seed)
+        _rows(remedy, scorer, shown, values, dataset.labels, protocol, score)
         for remedy, scorer, values in zip(remedies, scorers, scores, strict=True)
     ]
     by_resizer = {c.resizer: row for c, row in zip(conditions, scores[0], strict=True) if c.change == NONE}
@@ -92,13 +98,13 @@ def _rows(
     scores: NDArray[np.float64],
     labels: NDArray[np.int64],
     protocol: Protocol,
-    seed: int,
+    score: Callable[[Sequence[Scorer], Sequence[Path], Sequence[Condition]], NDArray[np.float64]],
 ) -> pd.DataFrame:
     """One row for each condition, the unchanged one first; scores (C, n) may go on with other conditions."""
     frozen = scorer.threshold_ if protocol == "deploy" else best_threshold(scores[0], labels)
     thresholds = [frozen] * len(conditions)
     if remedy.normals:
-        normal = score_conditions([scorer], remedy.normals, conditions, seed=seed)[0]
+        normal = score([scorer], remedy.normals, conditions)[0]
         thresholds = [threshold_at(values, remedy.fpr) for values in normal]
     rows = [
         {"mitigation": remedy.name, "resizer": condition.resizer, "change": condition.change}

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chinspect.anomaly import D2Neighbors
+from chinspect.errors import InputError
+from chinspect.stress import scoring
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 
 
@@ -49,6 +52,32 @@ def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
     assert "exceed the threshold" in out
 
 
+@pytest.mark.parametrize(
+    ("verb", "place", "left"), [("score", "--csv", ".made.resume"), ("stress", "--out", "made/.resume")]
+)
+def test_an_interrupted_run_goes_on(run, detector, dataset, tmp_path, monkeypatch, verb, place, left):  # noqa: F811
+    monkeypatch.setattr(scoring, "_BATCH", 4)
+    original, done = D2Neighbors._score, []
+
+    def stop(self, x):
+        if len(done) == 2:
+            raise InputError("no current.")
+        done.append(len(x))
+        return original(self, x)
+
+    given = str(dataset / "test") if verb == "score" else str(dataset)
+    arguments = (verb, detector, given, place, str(tmp_path / "made"))
+    monkeypatch.setattr(D2Neighbors, "_score", stop)
+    assert run(*arguments)[0] == 2
+    assert (tmp_path / left).is_dir()
+    assert not (tmp_path / "made").is_file()
+    monkeypatch.setattr(D2Neighbors, "_score", original)
+    status, out, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert not (tmp_path / left).exists()
+    assert (tmp_path / "made").exists()
+
+
 def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
     images = [str(dataset / "test" / "spot" / f"{number:02}.png") for number in range(2)]
     status, out, err = run("explain-anomaly", detector, *images, "--json", "--out", "why")
@@ -74,7 +103,9 @@ def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tm
     status, out, _ = run(*arguments, "--fail-on", "auroc<=1")
     assert status == 1
     assert json.loads(out)["failed"][0]["resizer"] == "pillow-bilinear"
-    assert "pillow-bilinear" in run(*arguments[:-1])[1]
+    said = run(*arguments[:-1])[1]
+    assert "pillow-bilinear" in said
+    assert "of the score lies in high frequencies" in said
 
 
 def test_parity_counts_flips(run, detector, dataset):  # noqa: F811
