@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,9 +33,7 @@ class Worker:
 
     def begin(self) -> None:
         """Opens the store; apart from the constructor, whose errors Ray takes for the worker's death."""
-        import torch
-
-        torch.set_num_threads(self._threads)
+        _use_threads(self._threads)
         if not self._path.is_dir():
             raise InputError(
                 f"the worker on {platform.node()!r} does not see {str(self._path)!r}: give a folder on a disk that "
@@ -81,6 +80,13 @@ def share(nodes: Sequence[dict[str, float]], workers: int, device: str) -> tuple
         if sum(min(cpu // size, slot) for cpu, slot in zip(cpus, slots, strict=True)) >= workers
     )
     return next(fits, 1), int(1e4 / parts) / 1e4 if parts else 0.0  # Ray counts in steps of 0.0001
+
+
+def _use_threads(count: int) -> None:
+    """Threads of torch in this process. Many jobs never need torch, which takes seconds to import: it reads this."""
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(count)
 
 
 class _Crew:

@@ -23,6 +23,7 @@ from chinspect.errors import InputError
 from chinspect.files import creating
 
 Array = NDArray[Any]
+_HEADER = "chinspect"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,10 @@ def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: in
     # safetensors writes the memory as it lies, so that it has to lie in rows
     plain = {name: _in_rows(np.asarray(array)) for name, array in arrays.items()}
     checksums = {name: _checksum(name, array) for name, array in plain.items()}
-    metadata = {"manifest": digest, "shard": str(number), "sha256": json.dumps(checksums)}
+    header = json.dumps({"manifest": digest, "shard": number, "sha256": checksums})
     try:
         with creating(path) as temporary:
-            save_file(plain, temporary, metadata=metadata)
+            save_file(plain, temporary, metadata={_HEADER: header})  # one entry: several would lie in a random order
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"the shard {str(path)!r} cannot be written ({error}): make room, or run elsewhere."
@@ -75,16 +76,16 @@ def open_shard(path: Path, digest: str, number: int) -> Iterator[Shard]:
         raise InputError(f"the shard {str(path)!r} is missing: run again.")
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("manifest") != digest or metadata.get("shard") != str(number):
+            header = json.loads((file.metadata() or {})[_HEADER])
+            if (header["manifest"], header["shard"]) != (digest, number):
                 raise InputError(f"the shard {str(path)!r} is of another store or place: remove it and run again.")
-            checksums = json.loads(metadata.get("sha256", "null"))
-            if not isinstance(checksums, dict) or checksums.keys() != set(file.keys()):
+            checksums = header["sha256"]
+            if checksums.keys() != set(file.keys()):
                 raise damaged(path, "it lists other arrays than it holds")
             yield Shard(path, file, checksums)
     except InputError:
         raise
-    except (SafetensorError, OSError, ValueError, TypeError, RecursionError) as error:
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(path, str(error)) from error
 
 

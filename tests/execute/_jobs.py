@@ -1,0 +1,82 @@
+"""Jobs for the tests: they take no model, and are imported by name in other processes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chinspect.errors import InputError
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Arrays of numbers that depend on seed and shard only."""
+
+    seed: int = 0
+    n_shards: int = 12
+    rows: int = 5
+    seconds: float = field(default=0.0, compare=False)
+    device: str = "cpu"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"seed": self.seed, "rows": self.rows}
+
+    def run_shard(self, shard: int) -> dict[str, np.ndarray]:
+        time.sleep(self.seconds)
+        generator = np.random.default_rng([self.seed, shard])
+        values = generator.normal(size=(self.rows, 4, 3)).astype(np.float32)
+        return {"values": values, "shard": np.full(self.rows, shard)}
+
+
+@dataclass(frozen=True)
+class Mortal(Noise):
+    """Kills its process in one shard, as often as it is told: a marker a time lies in a folder."""
+
+    markers: str = ""
+    deadly: int = 3
+    deaths: int = 1
+
+    def run_shard(self, shard: int) -> dict[str, np.ndarray]:
+        marker = Path(self.markers) / f"{len(os.listdir(self.markers))}-{os.getpid()}"
+        if shard == self.deadly and len(os.listdir(self.markers)) < self.deaths:
+            marker.touch()
+            os._exit(1)
+        return super().run_shard(shard)
+
+
+@dataclass(frozen=True)
+class Faulty(Noise):
+    """Raises in one shard."""
+
+    kind: str = "input"
+
+    def run_shard(self, shard: int) -> dict[str, np.ndarray]:
+        if shard == 7:
+            raise InputError("shard 7 cannot be read.") if self.kind == "input" else ZeroDivisionError("by design")
+        return super().run_shard(shard)
+
+
+@dataclass(frozen=True)
+class Threads(Noise):
+    """Says how many threads torch uses where it runs."""
+
+    def run_shard(self, shard: int) -> dict[str, np.ndarray]:
+        import torch
+
+        return {"threads": np.array([torch.get_num_threads()])}
+
+
+def contents(path: Path) -> dict[str, str]:
+    """sha256 of every file of a store, by its name: what is there twice or half would show."""
+    return {
+        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
