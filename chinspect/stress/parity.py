@@ -79,7 +79,7 @@ def onnx_session(path: str | Path) -> Stage:
     try:
         import onnxruntime
     except ImportError as error:
-        raise InputError("ONNX Runtime is not installed: run 'pip install onnxruntime'.") from error
+        raise InputError("ONNX Runtime is not installed: run 'pip install chinspect[onnx]'.") from error
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime has no common base class for its errors

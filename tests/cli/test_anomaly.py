@@ -72,7 +72,7 @@ def test_an_interrupted_run_goes_on(run, detector, dataset, tmp_path, monkeypatc
     assert (tmp_path / left).is_dir()
     assert not (tmp_path / "made").is_file()
     monkeypatch.setattr(D2Neighbors, "_score", original)
-    status, out, err = run(*arguments)
+    status, _, err = run(*arguments)
     assert (status, err) == (0, "")
     assert not (tmp_path / left).exists()
     assert (tmp_path / "made").exists()
