@@ -2,6 +2,7 @@
 
 import colorsys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -22,25 +23,18 @@ SIZES = 32, 2048
 OCCLUDED = 0.3
 
 
-def scenes(
-    n: int,
-    *,
-    seed: int,
-    size: int = 128,
-    classes: Sequence[str] = CLASSES,
-    logo: Logo | None = None,
-    person: Person | None = None,
-) -> list[Scene]:
-    """Generate `n` scenes of `size` x `size` pixels in which all classes are as frequent, give or take one.
+class SceneOptions(TypedDict, total=False):
+    """What `iterate_scenes` can be asked for beside a number and a seed."""
 
-    Scene i depends on the seed and on i only: without its logo or its person it keeps every other pixel, and asking
-    for more scenes leaves the first ones as they are. `label` indexes `classes`.
+    size: int
+    classes: Sequence[str]
+    logo: Logo | None
+    person: Person | None
 
-    Three in ten scenes show something in front of the object, half of them are hazy.
 
-    Raises InputError for an unknown class, a negative count or seed, or a size outside 32..2048.
-    """
-    return list(iterate_scenes(n, seed=seed, size=size, classes=classes, logo=logo, person=person))
+def scenes(n: int, *, seed: int, **options: Unpack[SceneOptions]) -> list[Scene]:
+    """All of `iterate_scenes` at once."""
+    return list(iterate_scenes(n, seed=seed, **options))
 
 
 def iterate_scenes(
@@ -52,7 +46,15 @@ def iterate_scenes(
     logo: Logo | None = None,
     person: Person | None = None,
 ) -> Iterator[Scene]:
-    """The same as `scenes`, one at a time."""
+    """Generate `n` scenes of `size` x `size` pixels in which all classes are as frequent, give or take one.
+
+    Scene i depends on the seed and on i only: without its logo or its person it keeps every other pixel, and asking
+    for more scenes leaves the first ones as they are. `label` indexes `classes`.
+
+    Three in ten scenes show something in front of the object, half of them are hazy.
+
+    Raises InputError for an unknown class, a negative count or seed, or a size outside 32..2048.
+    """
     check_request(n, seed, size)
     for names in (classes, logo.classes if logo else (), person.classes if person else ()):
         _check_known(names)

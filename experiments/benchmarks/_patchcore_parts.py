@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from torch import Tensor
 from chinspect.anomaly._aggregate import Roth
 from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
 from chinspect.anomaly._neighbours import NearestNeighbours
+
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -121,14 +123,16 @@ def _score_with_bank(gigabytes: float) -> dict[str, Any]:
     return {"bank_gb": bank.nbytes / 1e9, "extra_gb": extra * 1024 / 1e9, "seconds": seconds}
 
 
-def timed(function: Callable[[], Tensor], repeat: int) -> tuple[float, Tensor]:
+def timed(function: Callable[[], T], repeat: int) -> tuple[float, T]:
     """The best of some runs in seconds, and the result."""
-    best, result = float("inf"), torch.empty(0)
-    for _ in range(repeat):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return best, result
+    runs = [_once(function) for _ in range(repeat)]
+    return min(seconds for seconds, _ in runs), runs[-1][1]
+
+
+def _once(function: Callable[[], T]) -> tuple[float, T]:
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":

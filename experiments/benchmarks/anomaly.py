@@ -11,23 +11,20 @@ relative to float64. Prints one JSON document.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import platform
 import resource
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+from _patchcore_parts import measure as measure_patchcore
+from _patchcore_parts import timed
 from torch import Tensor
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.mitigate.blur import Blur
 from chinspect.relevance.components import dct_matrix
 
-T = TypeVar("T")
 BANK, SIZE, EDGES = 209, 224, (2, 19)
 
 
@@ -46,19 +43,9 @@ def main() -> None:
     }
     if options.only != "patchcore":
         result["d2neighbors"] = measure_d2neighbors(options.images)
-    if options.only != "d2neighbors" and (Path(__file__).parent / "_patchcore_parts.py").exists():
-        result["patchcore"] = patchcore_parts().measure()
+    if options.only != "d2neighbors":
+        result["patchcore"] = measure_patchcore()
     print(json.dumps(result, indent=2))
-
-
-def patchcore_parts() -> Any:
-    """The module beside this one."""
-    spec = importlib.util.spec_from_file_location("_patchcore_parts", Path(__file__).with_name("_patchcore_parts.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def measure_d2neighbors(images: int) -> dict[str, Any]:
@@ -99,7 +86,7 @@ def scene(count: int, seed: int) -> Tensor:
 def measure_score(p: int, bank: Tensor, x: Tensor) -> dict[str, float]:
     """Milliseconds an image and errors, ours and `torch.cdist`'s."""
     detector = D2Neighbors(p=p).fit(bank)
-    queries, repeat = (x, 5) if p == 2 else (x[:2], 1)  # cdist takes long for the other norms
+    queries, repeat = (x, 6) if p == 2 else (x[:2], 2)  # cdist takes long for the other norms
 
     def usual() -> Tensor:
         distances = torch.cdist(queries.flatten(1), bank.flatten(1), p=float(p)) ** p
@@ -124,8 +111,8 @@ def measure_explanation(bank: Tensor, x: Tensor) -> dict[str, float]:
     detector = D2Neighbors().fit(bank)
     own = measure_own(detector, x)
     maps = explain_anomaly(detector, x[:2]).pixel_bands
-    seconds, theirs = timed(lambda: by_autograd(x[0], bank, detector.gamma_), repeat=2)
-    shared_seconds, _ = timed(lambda: by_autograd(x[0], bank, detector.gamma_, share_gradient=True), repeat=2)
+    seconds, theirs = timed(lambda: by_autograd(x[0], bank, detector.gamma_), repeat=3)
+    shared_seconds, _ = timed(lambda: by_autograd(x[0], bank, detector.gamma_, share_gradient=True), repeat=3)
     assert maps is not None
     difference = float((torch.from_numpy(maps[0]) - theirs).abs().max() / theirs.abs().max())
     return own | {
@@ -159,7 +146,7 @@ def by_autograd(x: Tensor, bank: Tensor, gamma: float, *, share_gradient: bool =
 
 def measure_own(detector: D2Neighbors, x: Tensor, **options: Any) -> dict[str, float]:
     """Seconds an image and how far relevance is from being conserved."""
-    seconds, explanation = timed(lambda: explain_anomaly(detector, x, **options), repeat=2)
+    seconds, explanation = timed(lambda: explain_anomaly(detector, x, **options), repeat=3)
     lost = abs(explanation.conservation - 1).max()
     return {"seconds_an_image": seconds / len(x), "conservation_error": float(lost)}
 
@@ -185,17 +172,6 @@ def soft_minimum(distances: Tensor, gamma: float) -> Tensor:
 def relative(a: Tensor, b: Tensor) -> float:
     """The largest relative difference."""
     return float(((a - b) / b).abs().max())
-
-
-def timed(function: Callable[[], T], repeat: int) -> tuple[float, T]:
-    """The best of some runs in seconds, and the result."""
-    best = float("inf")
-    result = function()
-    for _ in range(repeat):
-        start = time.perf_counter()
-        result = function()
-        best = min(best, time.perf_counter() - start)
-    return best, result
 
 
 if __name__ == "__main__":
