@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from chinspect.errors import InputError
 from chinspect.images import MAX_PIXELS
 
 Pixels = NDArray[np.uint8]
-Layer = NDArray[np.float32]
+Layer = NDArray[np.floating[Any]]
 _INPAINT_RADIUS = 3
 
 

@@ -31,13 +31,15 @@ def text_logo(
     """Letters with a dark outline, as `chinspect.world.Logo` writes them: lower left unless the anchor says else."""
     if not text.strip():
         raise InputError("A text logo needs a text that is not blank.")
-    _check(opacity=opacity)
+    if not 0 < opacity <= 1:
+        raise InputError(f"An opacity lies in (0, 1], not {opacity}.")
     letters, outline = (
         part.astype(np.float32) / 255 for part in rendered_text(text, max(round(_share(width) * CANVAS), 1))
     )
-    light = letters[..., None] * np.float32(ink) + (outline - letters).clip(0)[..., None] * _OUTLINE
+    light = letters[..., None] * np.asarray(ink, np.float32) + (outline - letters).clip(0)[..., None] * _OUTLINE
     cover = np.maximum(letters, outline)
-    return placed("logo", light * opacity, cover * opacity, width=width, anchor=anchor)
+    drawn = cover.shape[1] / CANVAS  # rounded by the font; the same width again would blur it
+    return placed("logo", light * opacity, cover * opacity, width=min(drawn, 1.0), anchor=anchor)
 
 
 def watermark(text: str = "SAMPLE", *, width: float = 0.6, opacity: float = 0.4) -> Artefact:
@@ -75,7 +77,7 @@ def colour_patch(
 ) -> Artefact:
     """A square of one colour: upper right unless the anchor says else."""
     cover = np.ones((CANVAS, CANVAS), dtype=np.float32)
-    return placed("patch", cover[..., None] * np.float32(colour), cover, width=side, anchor=anchor)
+    return placed("patch", cover[..., None] * np.asarray(colour, np.float32), cover, width=side, anchor=anchor)
 
 
 def placed(name: str, light: Layer, cover: Layer, *, width: float, anchor: tuple[float, float]) -> Artefact:
@@ -120,7 +122,7 @@ ARTEFACTS: Mapping[str, Callable[[], Artefact]] = MappingProxyType(
 
 
 def _flat(name: str, alpha: Layer, colour: Colour) -> Artefact:
-    return Artefact(name, np.broadcast_to(np.float32(colour), (*alpha.shape, 3)), alpha)
+    return Artefact(name, np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha)
 
 
 def _distance_to_edge() -> Layer:
@@ -134,8 +136,3 @@ def _share(width: float) -> float:
     if not 0 < width <= 1:
         raise InputError(f"The width of a picture is a share of the image in (0, 1], not {width}.")
     return width
-
-
-def _check(*, opacity: float) -> None:
-    if not 0 < opacity <= 1:
-        raise InputError(f"An opacity lies in (0, 1], not {opacity}.")

@@ -144,7 +144,7 @@ def _missing(
         if len(images) < MIN_IMAGES
     ]
     notes += [
-        f"{trial.edit}: the artefact leaves no room elsewhere in the image, so only random patches in its place compare."
+        f"{trial.edit}: the artefact leaves no room elsewhere in the image, so only patches in its place compare."
         for trial in trials
         if trial.beyond_area is None
     ]

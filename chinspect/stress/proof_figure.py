@@ -37,7 +37,7 @@ _NAMES = {
         UNCHANGED: "unchanged",
         ARTEFACT: "artefact\nremoved",
         AREA: "same area elsewhere\npainted over",
-        PATCHES: "random patch\nin its place",
+        PATCHES: "random patch, to be\nremoved instead",
         PLACE: "artefact\nmoved elsewhere",
     },
 }
@@ -47,14 +47,14 @@ def draw(proof: Proof, path: Path) -> Path:
     """Write the figure to a PNG, SVG or PDF file; without a trial it says why."""
     if path.suffix.lower() not in _FORMATS:
         raise InputError(f"Figures are written as {', '.join(_FORMATS)}, not as {path.name!r}.")
-    rows = max(len(proof.trials), 1)
-    figure = Figure(figsize=(13, 1.1 + 3.7 * rows), layout="constrained")
+    rows = len(proof.trials)
+    figure = Figure(figsize=(13, 1.3 + 3.7 * rows), layout="constrained")
     title = f"{proof.artefact.name}: {proof.verdict.replace('_', ' ')}"
     text = "\n".join(textwrap.wrap(" ".join([proof.sentence, *proof.missing]), 165))
-    figure.suptitle(title, fontsize=15, fontweight="bold", x=0.01, ha="left")
-    parts = figure.subfigures(rows + 1, 1, height_ratios=[0.22, *[1] * rows])
-    parts[0].text(0.01, 0.9, text, ha="left", va="top", fontsize=9.5, color=_INK)
-    for part, trial in zip(parts[1:], proof.trials, strict=False):
+    figure.suptitle(title, fontsize=15, fontweight="bold", x=0.01, ha="left", parse_math=False)
+    parts = figure.subfigures(rows + 1, 1, height_ratios=[0.22, *[1] * rows], squeeze=False)[:, 0]
+    parts[0].text(0.01, 0.9, text, ha="left", va="top", fontsize=9.5, color=_INK, parse_math=False)
+    for part, trial in zip(parts[1:], proof.trials, strict=True):
         _trial(part, proof, trial)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=130)
@@ -63,7 +63,7 @@ def draw(proof: Proof, path: Path) -> Path:
 
 def _trial(part: SubFigure, proof: Proof, trial: Trial) -> None:
     shown = [name for name in _NAMES[trial.edit] if name in trial.pictures]
-    left, right = part.subfigures(1, 2, width_ratios=[1.35, 1])
+    left, right = part.subfigures(1, 2, width_ratios=[1.35, 1], squeeze=False)[0]
     left.suptitle(_TITLES[trial.edit], fontsize=11, x=0.02, ha="left")
     grid = left.subplots(min(len(trial.pictures[UNCHANGED]), 2), len(shown), squeeze=False)
     for column, name in enumerate(shown):
@@ -86,8 +86,8 @@ def _effects(axes: Axes, proof: Proof, trial: Trial) -> None:
     table = proof.table[(proof.table.edit == trial.edit) & (proof.table.effect == proof.decides)]
     rows = table.set_index("condition")[["estimate", "low", "high"]]
     shown = [name for name in _NAMES[trial.edit] if name in rows.index]
-    for y, name in enumerate(shown):
-        estimate, low, high = rows.loc[name]
+    for y, (estimate, low, high) in enumerate(rows.loc[shown].to_numpy(dtype=float)):
+        name = shown[y]
         width = 7 if name == PATCHES else 1.6
         axes.plot([low, high], [y, y], color=_COLOURS[name], linewidth=width, alpha=0.4 if name == PATCHES else 1)
         axes.plot([estimate], [y], "o", color=_COLOURS[name], markersize=7)
@@ -105,5 +105,5 @@ def _effects(axes: Axes, proof: Proof, trial: Trial) -> None:
 
 
 def _result(trial: Trial) -> str:
-    beyond = "beyond" if trial.passed else "not beyond"
-    return f"{beyond} its placebos (blue); mean of {trial.images} images, bars 95 % intervals"
+    beyond = "The effect (red) is" + ("" if trial.passed else " not") + " beyond its placebos (blue)"
+    return f"{beyond}\nmeans of {trial.images} images, 95 % intervals"

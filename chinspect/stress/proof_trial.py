@@ -88,9 +88,10 @@ def run_trial(
     sides = 1 if subject.direction else 2
     count = int(np.ceil(sides / rule.level - 1e-9)) - 1
     patches, ratio = _patches(artefact, edit, images, edited[ARTEFACT], count, rng)
-    means = [_means(subject.measure(before, _respond(subject, [p.add(x) for x in images]), bank)) for p in patches]
+    means = [_of_patch(subject, edit, patch, images, edited[ARTEFACT], before, bank) for patch in patches]
     counts = draws(len(images), rule.n_resamples, rule.seed)
-    pictures = {UNCHANGED: images, **edited, PATCHES: [patches[0].add(x) for x in images[:_SHOWN]]}
+    under = images if edit == "add" else edited[ARTEFACT]
+    pictures = {UNCHANGED: images, **edited, PATCHES: [patches[0].add(x) for x in under[:_SHOWN]]}
     return Trial(
         edit=edit,
         images=len(images),
@@ -129,12 +130,33 @@ def _patches(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[list[Artefact], float]:
-    """Random patches as large as the edit. A removal hides what was there, so its patches are opaque."""
-    shape = artefact
+    """Random patches as large as the edit, for images without the artefact.
+
+    What a removal takes away may be opaque wherever it paints, so its patches are.
+    """
+    without, carrying, shape = images, edited, artefact
     if edit == "remove":
+        without, carrying = edited, images
         shape = replace(artefact, alpha=widened(artefact.alpha > 0).astype(np.float32))
-    before, after = (_mean_view(shape, pictures) for pictures in (images, edited))
-    return random_patches(shape, before, after, count, rng)
+    return random_patches(shape, _mean_view(shape, without), _mean_view(shape, carrying), count, rng)
+
+
+def _of_patch(
+    subject: Subject,
+    edit: Edit,
+    patch: Artefact,
+    images: Sequence[Pixels],
+    edited: Sequence[Pixels],
+    before: Values,
+    bank: Values,
+) -> dict[str, float]:
+    """Mean effects of adding a patch; or of removing it, had the images carried it instead of the artefact."""
+    if edit == "add":
+        effects = subject.measure(before, _respond(subject, [patch.add(image) for image in images]), bank)
+    else:
+        carrying = _respond(subject, [patch.add(image) for image in edited])
+        effects = subject.measure(carrying, _respond(subject, edited), bank)
+    return {name: mean(values) for name, values in effects.items()}
 
 
 def _mean_view(artefact: Artefact, images: Sequence[Pixels]) -> Layer:
@@ -149,10 +171,6 @@ def _respond(subject: Subject, images: Sequence[Pixels]) -> Values:
     if not np.isfinite(outputs).all():
         raise InputError(f"The {subject.kind} gives outputs that are not finite: it cannot be tested on these images.")
     return outputs
-
-
-def _means(effects: dict[str, Values]) -> dict[str, float]:
-    return {name: mean(values) for name, values in effects.items()}
 
 
 def _judge(
