@@ -9,12 +9,16 @@ and is kept; the mitigated detector gets its own) and under ``deploy`` (the thre
 of the training images is held out, with which the deployed detector is also calibrated again). Without --root the
 generated inspection tasks of `chinspect.world` are used, and a bundled encoder instead of WideResNet50-2 as PatchCore's
 backbone, so that nothing is downloaded. --smoke makes everything small: it tests the script, its numbers mean nothing.
+
+Each row is kept in --out as soon as it is done. An interrupted run that is started again goes on where it stopped;
+rows of other images or parameters are computed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +31,8 @@ from mvtec_figure import draw_figure
 from chinspect import __version__
 from chinspect.anomaly import D2Neighbors, Detector, PatchCore
 from chinspect.datasets import MVTecCategory, categories, load_mvtec
-from chinspect.files import output_folder
+from chinspect.execute import Samples
+from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur, Filtered
 from chinspect.stress import Mitigation, stress
@@ -97,36 +102,62 @@ def generated(out: Path, variant: Any, smoke: bool) -> Path:
 
 def rows(data: MVTecCategory, protocol: Any, options: argparse.Namespace) -> Iterator[pd.DataFrame]:
     """One table a detector: original, deployed, and each mitigation in both states."""
+    images = Samples(Path(), tuple(map(str, (*data.train, *data.test, *filter(None, data.masks))))).digest
+    for name in options.detectors:
+        folder = output_folder(options.out / data.name / f"{protocol}-{name}")
+        asked = {"version": __version__, "images": images, "size": options.size, "fpr": FPR, "deployed": DEPLOYED}
+        asked |= {"backbone": options.backbone} if name == "patchcore" else {}
+        table = finished(folder / "rows.parquet", asked)
+        if table is None:
+            start = time.time()
+            table = measured(data, protocol, name, options, folder)
+            table.attrs = asked
+            with replacing(folder / "rows.parquet") as path:
+                table.to_parquet(path, index=False)
+            shutil.rmtree(folder / ".resume", ignore_errors=True)
+            print(f"{data.name} {protocol} {name}: {time.time() - start:.0f} s", flush=True)
+        else:
+            print(f"{data.name} {protocol} {name}: done before", flush=True)
+        print(table.set_index("state")[COLUMNS].round(3).to_string(), flush=True)
+        table.attrs = {}
+        yield table
+
+
+def finished(path: Path, asked: dict[str, Any]) -> pd.DataFrame | None:
+    """The table that an earlier run left, if it was made of the same."""
+    table = pd.read_parquet(path) if path.exists() else None
+    return table if table is not None and table.attrs == asked else None
+
+
+def measured(data: MVTecCategory, protocol: Any, name: str, options: argparse.Namespace, folder: Path) -> pd.DataFrame:
+    """Fits a detector and its blurred twin and puts them to the test."""
     held_out = data.train[::5] if protocol == "deploy" else ()
     data = replace(data, train=tuple(path for path in data.train if path not in held_out))
     inputs = load_inputs(data.train, TRAINED[protocol], options.size)
-    for name in options.detectors:
-        plain, blurred = pair(name, protocol, options)
-        start = time.time()
-        plain.fit(inputs)
-        blurred.fit(inputs)
-        remedies = [Mitigation("blur", blurred)]
-        if held_out:
-            fpr = max(FPR, 1 / (len(held_out) + 1))
-            remedies += [
-                Mitigation("recalibrated", None, held_out, fpr),
-                Mitigation("blur, recalibrated", blurred, held_out, fpr),
-            ]
-        report = stress(plain, data, deploy=[DEPLOYED], protocol=protocol, changes=[], mitigate=remedies)
-        report.save(options.out / data.name / f"{protocol}-{name}")
-        report.plot(options.out / data.name / f"{protocol}-{name}" / "stress.png")
-        table = report.to_frame()
-        after = table.resizer == DEPLOYED
-        table["state"] = [
-            {"none": "deployed" if late else "original"}.get(remedy, f"{remedy}, {'deployed' if late else 'original'}")
-            for remedy, late in zip(table.mitigation, after, strict=True)
+    plain, blurred = pair(name, protocol, options)
+    plain.fit(inputs)
+    blurred.fit(inputs)
+    remedies = [Mitigation("blur", blurred)]
+    if held_out:
+        fpr = max(FPR, 1 / (len(held_out) + 1))
+        remedies += [
+            Mitigation("recalibrated", None, held_out, fpr),
+            Mitigation("blur, recalibrated", blurred, held_out, fpr),
         ]
-        print(f"{data.name} {protocol} {name}: {time.time() - start:.0f} s", flush=True)
-        print(table.set_index("state")[COLUMNS].round(3).to_string(), flush=True)
-        table.insert(0, "category", data.name)
-        table.insert(1, "protocol", protocol)
-        table.insert(2, "detector", name)
-        yield table
+    chosen: dict[str, Any] = {"deploy": [DEPLOYED], "protocol": protocol, "changes": [], "mitigate": remedies}
+    report = stress(plain, data, resume=folder / ".resume", **chosen)
+    report.save(folder)
+    report.plot(folder / "stress.png")
+    table = report.to_frame()
+    after = table.resizer == DEPLOYED
+    table["state"] = [
+        {"none": "deployed" if late else "original"}.get(remedy, f"{remedy}, {'deployed' if late else 'original'}")
+        for remedy, late in zip(table.mitigation, after, strict=True)
+    ]
+    table.insert(0, "category", data.name)
+    table.insert(1, "protocol", protocol)
+    table.insert(2, "detector", name)
+    return table
 
 
 def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detector, Any]:
