@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from chinspect.errors import InputError
 from chinspect.files import creating
@@ -62,7 +62,9 @@ def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: in
     header = json.dumps({"manifest": digest, "shard": number, "sha256": checksums})
     try:
         with creating(path) as temporary:
-            save_file(plain, temporary, metadata={_HEADER: header})  # one entry: several would lie in a random order
+            # not save_file, whose own temporary would stay behind if this process was killed; and one entry of metadata,
+            # because several would lie in a random order
+            temporary.write_bytes(save(plain, metadata={_HEADER: header}))
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"the shard {str(path)!r} cannot be written ({error}): make room, or run elsewhere."
