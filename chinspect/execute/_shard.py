@@ -62,8 +62,8 @@ def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: in
     header = json.dumps({"manifest": digest, "shard": number, "sha256": checksums})
     try:
         with creating(path) as temporary:
-            # not save_file, whose own temporary would stay behind if this process was killed; and one entry of metadata,
-            # because several would lie in a random order
+            # not save_file, whose own temporary would stay behind if this process was killed;
+            # one entry of metadata, because several would lie in a random order
             temporary.write_bytes(save(plain, metadata={_HEADER: header}))
     except (OSError, SafetensorError) as error:
         raise InputError(
