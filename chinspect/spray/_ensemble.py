@@ -1,0 +1,112 @@
+"""Sets of maps that may be strategies: clusters of several methods, at several sizes, in two views of the maps.
+
+No single clustering finds artefacts of every prevalence: a mark that few images carry is a small dense group (HDBSCAN),
+one that many carry is the eigengap's cluster or a component of its own, and in between k-means or Ward's tree with the
+right number of clusters cuts it out. So all of them propose. The second view of the maps is their square root with the
+sign kept: it compresses peaks, so that faint extended marks such as borders weigh as much as small intense ones.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.cluster.vq import kmeans2
+from sklearn.cluster import HDBSCAN
+
+from chinspect.spray._shared import Members, Rows, Shared, refined
+from chinspect.spray.neighbours import binary_affinity, nearest
+from chinspect.spray.spectral import Spectrum, spectrum
+
+SIZES = (2, 4, 8, 16, 30)
+SMALLEST = 6
+PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
+_DENSITY_AXES = 16
+_MERGE = 0.8
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """A set of maps that may be a strategy, and the clusterings that proposed it."""
+
+    shared: Shared
+    sources: tuple[str, ...]
+
+
+def embed(rows: Rows, k: int, q: int, random_state: int) -> Spectrum:
+    """The spectral embedding of rows (n, d) under Euclidean distance."""
+    k = min(k, len(rows) - 1)
+    return spectrum(binary_affinity(nearest(rows, k, random_state=random_state).indices), q)
+
+
+def root(rows: Rows) -> Rows:
+    """``sign(r) sqrt(|r|)``, the view in which peaks are compressed."""
+    view: Rows = np.sign(rows) * np.sqrt(np.abs(rows))
+    return view
+
+
+def clusterings(found: Spectrum, random_state: int) -> dict[str, NDArray[np.int64]]:
+    """Names and labels (n,) of the clusterings of an embedding that propose; -1 is noise."""
+    n = len(found.vectors)
+    named = {"components": found.components}
+    for size in sorted({found.eigengap, *SIZES}):
+        if 2 <= size < n:
+            name = "eigengap" if size == found.eigengap else f"kmeans-{size}"
+            named[name] = kmeans(found.vectors[:, :size], size, random_state)
+    if SMALLEST < n <= PAIRWISE_UP_TO:
+        tree = linkage(found.vectors, "ward")
+        named |= {f"ward-{size}": fcluster(tree, size, "maxclust") for size in SIZES if size < n}
+        named["hdbscan"] = HDBSCAN(min_cluster_size=SMALLEST, copy=True).fit_predict(found.vectors[:, :_DENSITY_AXES])
+    return named
+
+
+def kmeans(rows: NDArray[np.float64], size: int, random_state: int) -> NDArray[np.int64]:
+    """Labels (n,) of k-means++ with ``size`` clusters."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an empty cluster is no error here
+        labels: NDArray[np.int64] = kmeans2(rows, size, minit="++", seed=np.random.default_rng(random_state))[1]
+    return labels
+
+
+def propose(rows: Rows, spectra: dict[str, Spectrum], *, random_state: int, smallest: int = SMALLEST) -> list[Proposal]:
+    """Refined sets of at least ``smallest`` and at most half of the maps, those of the same members merged."""
+    total = rows.sum(0, dtype=np.float64)
+    sets: dict[bytes, tuple[Members, list[str]]] = {}
+    for view, found in spectra.items():
+        for name, labels in clusterings(found, random_state).items():
+            for members in _sets(labels, smallest):
+                sets.setdefault(members.tobytes(), (members, []))[1].append(f"{view}:{name}")
+    proposals = [Proposal(refined(rows, members, total, smallest), tuple(names)) for members, names in sets.values()]
+    return merged([proposal for proposal in proposals if proposal.shared.distinctness > 0], len(rows))
+
+
+def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
+    """The most distinct of proposals that share at least 0.8 of their members (Jaccard), most distinct first."""
+    ranked = sorted(proposals, key=lambda proposal: -proposal.shared.distinctness)
+    if not ranked:
+        return []
+    masks = np.zeros((len(ranked), n), dtype=np.float32)
+    for row, proposal in zip(masks, ranked, strict=True):
+        row[proposal.shared.members] = 1
+    common, sizes = masks @ masks.T, masks.sum(1)
+    same = common >= _MERGE * (sizes[:, None] + sizes - common)
+    kept: list[int] = []
+    groups: dict[int, list[str]] = {}
+    for i, proposal in enumerate(ranked):
+        home = next((j for j in kept if same[i, j]), i)
+        if home == i:
+            kept.append(i)
+        groups.setdefault(home, []).extend(proposal.sources)
+    return [Proposal(ranked[i].shared, tuple(dict.fromkeys(groups[i]))) for i in kept]
+
+
+def _sets(labels: NDArray[np.int64], smallest: int) -> Iterator[Members]:
+    order = np.argsort(labels, kind="stable")
+    values, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    for value, start, count in zip(values, starts, counts, strict=True):
+        if value >= 0 and smallest <= count <= len(labels) // 2:
+            yield np.sort(order[start : start + count])

@@ -1,0 +1,149 @@
+"""Candidates: sets of maps that may be a strategy, with all that is known about them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chinspect.spray._ensemble import Proposal
+from chinspect.spray._null import adjusted
+from chinspect.spray._shared import Members, Rows
+from chinspect.spray.pooling import Maps
+
+ALPHA = 0.05
+_RESAMPLES, _LARGEST, _MEDOIDS = 200, 2_000, 3
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A set of maps that may be a strategy.
+
+    Attributes:
+        indices: (m,) places of the members among the maps given, ascending.
+        source: the clusterings that proposed it.
+        mean_map, template: (h, w), the mean of the members, and the relevance that they share and others have not.
+        medoids: places of the three members nearest to the mean map, nearest first.
+        shared: how much relevance the template holds; where maps are normalised, the share of a member's relevance.
+        gap: by how much members hold more of the template than the nearest others, from -1 to 1.
+        effect: half of the absolute difference of the mean maps of members and others, over the mean relevance of a
+            map: 0 where they are the same, 1 where they have no cell in common.
+        effect_low, effect_high: its 95 % interval over members (percentile bootstrap).
+        focus: 1 - 1 / (number of cells times the mean map's concentration): 0 for an even map, near 1 for one cell.
+        stability: mean Jaccard similarity to the best set in subsamples of 80 %; nan where none were drawn.
+        p_value: how often maps without a common place have any set like it, see `chinspect.spray._null`; 1 if untested.
+        q_value: the p-value after Benjamini and Hochberg's correction over all groups of maps that were analysed.
+        flagged: whether ``q_value`` is at most 0.05.
+        verdict: ``candidate`` where flagged, ``untested`` otherwise; an intervention turns the first into
+            ``confirmed`` or ``not_causal``, see `chinspect.stress.prove`.
+        group: the class whose maps were analysed, None for all maps.
+        label, purity, base_rate: the commonest label among the members, its share there and among all maps analysed;
+            None and nan without labels.
+    """
+
+    indices: NDArray[np.int64]
+    source: str
+    mean_map: Maps
+    template: Maps
+    medoids: tuple[int, ...]
+    shared: float
+    gap: float
+    effect: float
+    effect_low: float
+    effect_high: float
+    focus: float
+    stability: float
+    p_value: float
+    q_value: float = 1.0
+    flagged: bool = False
+    verdict: str = "untested"
+    group: Hashable = None
+    label: Hashable = None
+    purity: float = float("nan")
+    base_rate: float = float("nan")
+
+    @property
+    def size(self) -> int:
+        """Number of members."""
+        return len(self.indices)
+
+    def record(self) -> dict[str, Any]:
+        """All but indices and maps, as a flat row."""
+        left_out = {"indices", "mean_map", "template", "medoids"}
+        return {"size": self.size} | {name: value for name, value in vars(self).items() if name not in left_out}
+
+
+def describe(proposal: Proposal, maps: Maps, *, p_value: float, stability: float, random_state: int) -> Candidate:
+    """A candidate of ``maps`` (n, h, w) from the set that was proposed."""
+    rows, members = maps.reshape(len(maps), -1), proposal.shared.members
+    mean = rows[members].mean(0, dtype=np.float64)
+    near = members[np.argsort(np.linalg.norm(rows[members] - mean, axis=1), kind="stable")[:_MEDOIDS]]
+    effect, low, high = _effect(rows, members, np.random.default_rng(random_state))
+    return Candidate(
+        indices=members,
+        source=", ".join(proposal.sources),
+        mean_map=mean.reshape(maps.shape[1:]).astype(np.float32),
+        template=proposal.shared.template.reshape(maps.shape[1:]),
+        medoids=tuple(int(i) for i in near),
+        shared=proposal.shared.mass,
+        gap=proposal.shared.gap,
+        effect=effect,
+        effect_low=low,
+        effect_high=high,
+        focus=focus(mean),
+        stability=stability,
+        p_value=p_value,
+    )
+
+
+def focus(mean: NDArray[np.float64]) -> float:
+    """How concentrated a map is, from 0 (even) to nearly 1 (one cell): ``1 - (sum |r|)^2 / (cells * sum r^2)``."""
+    energy = float((mean**2).sum())
+    return 1 - float(np.abs(mean).sum()) ** 2 / (mean.size * energy) if energy > 0 else 0.0
+
+
+def with_labels(candidate: Candidate, labels: NDArray[Any]) -> Candidate:
+    """The candidate with its commonest label, and how common that one is; ``labels`` (n,) of the maps analysed."""
+    values, counts = np.unique(labels[candidate.indices], return_counts=True)
+    label = values[np.argmax(counts)]
+    return replace(
+        candidate,
+        label=label.item() if hasattr(label, "item") else label,
+        purity=float(counts.max() / counts.sum()),
+        base_rate=float(np.mean(labels == label)),
+    )
+
+
+def flag(groups: list[list[Candidate]]) -> list[Candidate]:
+    """All candidates, most significant first, flagged with one correction over the groups.
+
+    A p-value covers all sets of its group already. What is left to correct for are the groups: Benjamini and Hochberg's
+    procedure runs over the smallest p-value of each, and a candidate's q-value is its own p-value times the factor that
+    its group's smallest was given.
+    """
+    best = np.array([min((c.p_value for c in group), default=1.0) for group in groups])
+    factors = adjusted(best) / np.maximum(best, np.finfo(float).tiny)
+    out = []
+    for group, factor in zip(groups, factors, strict=True):
+        for candidate in group:
+            q = float(min(candidate.p_value * factor, 1.0))
+            verdict = "candidate" if q <= ALPHA else "untested"
+            out.append(replace(candidate, q_value=q, flagged=q <= ALPHA, verdict=verdict))
+    return sorted(out, key=lambda c: (c.q_value, -c.shared * max(c.gap, 0)))
+
+
+def _effect(rows: Rows, members: Members, rng: np.random.Generator) -> tuple[float, float, float]:
+    """The effect and its interval; more than 2,000 members are sampled."""
+    total = rows.sum(0, dtype=np.float64)
+    inside = rows[members].sum(0, dtype=np.float64)
+    rest = (total - inside) / (len(rows) - len(members))
+    scale = 2 * float(np.abs(rows).sum(dtype=np.float64)) / len(rows)
+    sample = rows[members if len(members) <= _LARGEST else rng.choice(members, _LARGEST, replace=False)]
+    weights = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), _RESAMPLES) / len(sample)
+    drawn = np.abs(weights @ sample - rest).sum(1) / scale
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    effect = float(np.abs(inside / len(members) - rest).sum()) / scale
+    return effect, float(min(low, effect)), float(max(high, effect))

@@ -1,0 +1,89 @@
+"""Maps of relevance as rows of one size: exact pooling, normalisation, and which maps cannot be compared.
+
+Pooling sums areas: the cell (u, v) of the pooled map is the integral of the map over the u-th and v-th of equal
+stretches of its height and width, cells of the map that a border cuts counting by the part inside. Nothing is lost,
+whatever the sizes: the sum of the pooled map is the sum of the map. Resizing instead, without antialiasing, loses a
+mark of 8 x 8 px entirely at many of its places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chinspect.errors import InputError
+
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedMaps:
+    """Maps that can be compared, and those that cannot.
+
+    Attributes:
+        maps: (n, h, w) pooled.
+        kept: (n,) their places among the maps given.
+        zero: places of maps without any relevance, left out: they would form a cluster of their own.
+        invalid: places of maps that hold NaN or infinity, left out.
+    """
+
+    maps: Maps
+    kept: NDArray[np.int64]
+    zero: NDArray[np.int64]
+    invalid: NDArray[np.int64]
+
+
+def area_sum(maps: ArrayLike, size: int | tuple[int, int]) -> Maps:
+    """Maps (..., H, W), summed over areas to (..., h, w), ``size`` = (h, w) or one number; sums stay as they are.
+
+    Maps are never enlarged: a side that is shorter than ``size`` stays as it is.
+    """
+    values = np.asarray(maps)
+    height, width = values.shape[-2:]
+    h, w = (size, size) if isinstance(size, int) else size
+    if h < 1 or w < 1:
+        raise InputError(f"maps are pooled to at least 1 x 1 cells, not to {h} x {w}.")
+    rows, columns = _bins(height, min(h, height)), _bins(width, min(w, width))
+    return np.einsum("uh,...hw,vw->...uv", rows, values, columns, optimize=True).astype(np.float32)
+
+
+def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMaps:
+    """Pool and normalise ``maps``, and leave out those that cannot be compared.
+
+    Args:
+        maps: (N, H, W), or (N, C, H, W), whose channels are summed; the sign is kept.
+        pool: rows and columns of the pooled maps; None leaves them.
+        normalise: divide each map by the sum of its absolute values after pooling, so that cells are shares.
+
+    Raises `InputError` for another shape, or for fewer than 3 maps that can be compared.
+    """
+    values = np.asarray(maps)
+    if values.ndim not in (3, 4) or 0 in values.shape or values.dtype.kind not in "fiu":
+        raise InputError(f"maps are numbers (N, H, W) or (N, C, H, W), not {values.dtype} {values.shape}.")
+    pooled = np.concatenate([_pooled(values[start : start + 1024], pool) for start in range(0, len(values), 1024)])
+    mass = np.abs(pooled).sum((1, 2), dtype=np.float64)
+    finite = np.isfinite(mass)
+    kept = np.flatnonzero(finite & (mass > 0))
+    if len(kept) < 3:
+        raise InputError(
+            f"only {len(kept)} of {len(values)} maps hold finite relevance that is not zero: give at least 3."
+        )
+    rows = pooled[kept]
+    if normalise:
+        rows = rows / mass[kept, None, None]
+    return PreparedMaps(rows.astype(np.float32), kept, np.flatnonzero(finite & (mass == 0)), np.flatnonzero(~finite))
+
+
+def _pooled(maps: NDArray[np.generic], pool: int | None) -> Maps:
+    summed = maps if maps.ndim == 3 else maps.sum(1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return summed.astype(np.float32) if pool is None else area_sum(summed, pool)
+
+
+def _bins(length: int, count: int) -> NDArray[np.float64]:
+    """(count, length): which part of each cell falls into each of ``count`` equal stretches; columns sum to 1."""
+    edges = np.linspace(0, length, count + 1)
+    cells = np.arange(length)
+    return np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)
