@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 from chinspect.errors import InputError
 from chinspect.spray import separability
 from chinspect.spray._ensemble import SMALLEST, Proposal, clusterings, embed, propose, root
-from chinspect.spray._null import LARGEST, null, p_values, views
+from chinspect.spray._null import LARGEST, null, p_values
 from chinspect.spray._power import min_detectable_size
 from chinspect.spray._shared import Rows
 from chinspect.spray._stability import stability

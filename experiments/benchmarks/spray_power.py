@@ -1,0 +1,96 @@
+"""How often SpRAy flags something where nothing is, and which artefacts it finds.
+
+    python experiments/benchmarks/spray_power.py [--nulls 200] [--repeats 4] [--out DIR] [--smoke]
+
+Null sets: objects of a few smooth parts anywhere, smooth random fields, objects that share the middle, white noise,
+objects of which one in ten is of another kind, and a third of the maps repeated. Planted artefacts: a mark in a corner,
+a border, a line of text, at half and at a quarter of the relevance, fixed and with a jitter of a cell. A set is *found*
+where a flagged candidate has an F1 of at least 0.9. Every line is written when it is measured; a run that was
+interrupted goes on behind the last one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _maps import ARTEFACTS, NULLS, blobs, f1, null_set, planted
+
+from chinspect.files import output_folder
+from chinspect.spray import SpRAy
+
+Case = tuple[str, int, float, float, int, int]  # kind, maps, prevalence, share, jitter, repeat
+COLUMNS = ["kind", "maps", "prevalence", "share", "jitter", "repeat"]
+
+
+def main() -> None:
+    """Measures every case that the table lacks, and prints both summaries."""
+    options = read_options()
+    path = output_folder(options.out) / "cases.csv"
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    seen = set(done[COLUMNS].itertuples(index=False, name=None))
+    for case in cases(options):
+        if case not in seen:
+            row = pd.DataFrame([dict(zip(COLUMNS, case, strict=True)) | measure(case, options)])
+            row.to_csv(path, mode="a", header=not path.exists(), index=False)
+    table = pd.read_csv(path)
+    null = table[table.share == 0].groupby("kind")
+    print(null.agg(sets=("flagged", "size"), flagged=("flagged", lambda f: (f > 0).sum()), lowest=("p_value", "min")))
+    print(f"all null sets: {(table[table.share == 0].flagged > 0).mean():.3f} have a flagged candidate")
+    power = table[table.share > 0].groupby(["share", "jitter", "kind", "maps", "prevalence"])
+    print(power.agg(found=("found", "mean"), f1=("f1", "mean"), repeats=("found", "size")).round(2).to_string())
+
+
+def read_options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nulls", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=4)
+    parser.add_argument("--surrogates", type=int, default=99)
+    parser.add_argument("--null-maps", type=int, default=300)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("results/spray_power"))
+    parser.add_argument("--smoke", action="store_true")
+    options = parser.parse_args()
+    if options.smoke:
+        options.nulls, options.repeats, options.surrogates, options.null_maps = 6, 1, 9, 60
+    return options
+
+
+def cases(options: argparse.Namespace) -> Iterator[Case]:
+    """Artefacts of half of the relevance, nulls, then fainter and jittered artefacts."""
+    sizes = (60,) if options.smoke else (300, 1300)
+    prevalences = (0.2,) if options.smoke else (0.02, 0.08, 0.2)
+    for repeat, kind, n, prevalence in product(range(options.repeats), ARTEFACTS, sizes, prevalences):
+        if n < 1000 or repeat < options.repeats // 2:
+            yield kind, n, prevalence, 0.5, 0, repeat
+    for i in range(options.nulls):
+        yield NULLS[i % len(NULLS)], options.null_maps, 0.0, 0.0, 0, i // len(NULLS)
+    for repeat, kind, prevalence in product(range(options.repeats // 2), ARTEFACTS, prevalences):
+        yield kind, sizes[0], prevalence, 0.25, 0, repeat
+        yield kind, sizes[0], prevalence, 0.5, 1, repeat
+
+
+def measure(case: Case, options: argparse.Namespace) -> dict[str, float]:
+    """One analysis."""
+    kind, n, prevalence, share, jitter, repeat = case
+    rng = np.random.default_rng([n, int(prevalence * 100), int(share * 100), jitter, repeat, sum(map(ord, kind))])
+    if share == 0:
+        maps, members = null_set(kind, n, rng), np.empty(0, dtype=np.int64)
+    else:
+        maps, members = planted(blobs(n, rng), kind, prevalence, share, rng, jitter=jitter)
+    start = time.perf_counter()
+    spray = SpRAy(n_surrogates=options.surrogates, n_jobs=options.jobs, random_state=repeat).fit(maps)
+    best = max((f1(c.indices, members) for c in spray.flagged_), default=0.0) if len(members) else 0.0
+    p = min((c.p_value for c in spray.candidates_), default=1.0)
+    seconds = round(time.perf_counter() - start, 1)
+    return {"flagged": len(spray.flagged_), "p_value": p, "f1": best, "found": best >= 0.9, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    main()
