@@ -10,6 +10,9 @@ On a cluster, Ray is started on each machine and named by an environment variabl
     ray start --address=FIRST_MACHINE:6379           # on each other
     RAY_ADDRESS=FIRST_MACHINE:6379 python script.py  # where run(job, path, workers=...) is called
 
+Recent versions of Ray start clusters that ask for a token: set ``RAY_AUTH_MODE=token`` for all of these commands, and
+give every machine the same ``~/.ray/auth_token`` (or ``RAY_AUTH_TOKEN``).
+
 The folder must lie on a disk that all machines share, and all need the same library versions: workers compare them with
 the manifest. Each worker is a process with its own model and writes its shards itself, so that no result travels. A
 worker that dies costs one try of its shard. Results do not depend on where a shard was run, as far as the sums of
