@@ -38,6 +38,7 @@ class Shared:
         overlap: (n,) of every map with the template, from 0 to 1.
         mass: sum of the template's absolute values.
         gap: by how much the overlap of members exceeds that of the nearest others, from -1 to 1.
+        threshold: the overlap in the middle of the gap, above which a map counts as a member.
     """
 
     members: Members
@@ -45,6 +46,7 @@ class Shared:
     overlap: Rows
     mass: float
     gap: float
+    threshold: float
 
     @property
     def distinctness(self) -> float:
@@ -56,14 +58,21 @@ def shared(rows: Rows, members: Members, total: NDArray[np.float64]) -> Shared:
     """What ``members`` of ``rows`` (n, d) share; ``total`` (d,) is the sum of all rows."""
     template = _template(rows, members, total)
     mass = float(np.abs(template).sum())
+    if mass == 0:
+        return Shared(members, template, np.zeros(len(rows), np.float32), 0.0, 0.0, 0.0)
+    overlap = overlaps(rows, template)
+    weakest, rival = _edges(overlap, members)
+    return Shared(members, template, overlap, mass, weakest - rival, (weakest + rival) / 2)
+
+
+def overlaps(rows: Rows, template: Rows) -> Rows:
+    """How much of a template (d,) that is not zero is in each row (n, d): (n,), from 0 to 1."""
     cells = np.flatnonzero(template)
-    if not len(cells):
-        return Shared(members, template, np.zeros(len(rows), np.float32), 0.0, 0.0)
     strength, sign = np.abs(template[cells]), np.sign(template[cells])
     present = np.take(rows, cells, axis=1)
     present *= sign
-    overlap = np.clip(present, 0, strength, out=present).sum(1) / mass
-    return Shared(members, template, overlap, mass, _gap(overlap, members))
+    shares: Rows = np.clip(present, 0, strength, out=present).sum(1) / strength.sum()
+    return shares
 
 
 def refined(rows: Rows, members: Members, total: NDArray[np.float64], smallest: int) -> Shared:
@@ -95,11 +104,12 @@ def _template(rows: Rows, members: Members, total: NDArray[np.float64]) -> Rows:
     return template
 
 
-def _gap(overlap: Rows, members: Members) -> float:
+def _edges(overlap: Rows, members: Members) -> tuple[float, float]:
+    """The overlap of the weakest member and of the strongest other map, up to a twentieth of the members apart."""
     inside, outside = overlap[members], np.delete(overlap, members)
     spare = int(_EDGE * len(inside))
     rival = len(outside) - 1 - min(spare, len(outside) - 1)
-    return float(np.partition(inside, spare)[spare] - np.partition(outside, rival)[rival])
+    return float(np.partition(inside, spare)[spare]), float(np.partition(outside, rival)[rival])
 
 
 def _divide(overlap: Rows, smallest: int) -> Members:

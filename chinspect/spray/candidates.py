@@ -29,6 +29,7 @@ class Candidate:
         medoids: places of the three members nearest to the mean map, nearest first.
         shared: how much relevance the template holds; where maps are normalised, the share of a member's relevance.
         gap: by how much members hold more of the template than the nearest others, from -1 to 1.
+        threshold: how much of the template a map has to hold to count as a member, see `SpRAy.carriers`.
         effect: half of the absolute difference of the mean maps of members and others, over the mean relevance of a
             map: 0 where they are the same, 1 where they have no cell in common.
         effect_low, effect_high: its 95 % interval over members (percentile bootstrap).
@@ -51,6 +52,7 @@ class Candidate:
     medoids: tuple[int, ...]
     shared: float
     gap: float
+    threshold: float
     effect: float
     effect_low: float
     effect_high: float
@@ -90,6 +92,7 @@ def describe(proposal: Proposal, maps: Maps, *, p_value: float, stability: float
         medoids=tuple(int(i) for i in near),
         shared=proposal.shared.mass,
         gap=proposal.shared.gap,
+        threshold=proposal.shared.threshold,
         effect=effect,
         effect_low=low,
         effect_high=high,
