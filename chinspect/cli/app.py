@@ -11,7 +11,7 @@ import sys
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, models, similarity, stress
+from chinspect.cli import anomaly, models, similarity, spray, stress
 from chinspect.errors import InputError
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -29,6 +29,7 @@ app.command("explain-similarity")(similarity.explain_similarity)
 app.command("fit")(anomaly.fit)
 app.command("score")(anomaly.score)
 app.command("explain-anomaly")(anomaly.explain_anomaly)
+app.command("spray")(spray.spray)
 app.command("stress")(stress.stress)
 app.command("parity")(stress.parity)
 app.command("models")(models.models)

@@ -9,6 +9,19 @@ from chinspect.spray.analysis import SpRAy
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.classes import ClassRanking, rank_classes
 from chinspect.spray.duplicates import near_duplicates
+from chinspect.spray.explain import ExplainedImages, explain_images
 from chinspect.spray.pooling import area_sum
+from chinspect.spray.run import Finding, SprayRun
 
-__all__ = ["Candidate", "ClassRanking", "SpRAy", "area_sum", "near_duplicates", "rank_classes"]
+__all__ = [
+    "Candidate",
+    "ClassRanking",
+    "ExplainedImages",
+    "Finding",
+    "SpRAy",
+    "SprayRun",
+    "area_sum",
+    "explain_images",
+    "near_duplicates",
+    "rank_classes",
+]

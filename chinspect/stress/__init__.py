@@ -15,6 +15,7 @@ from chinspect.stress.parity import Parity, onnx_session, parity, resized
 from chinspect.stress.prediction import Prediction, predict_shift, transfer
 from chinspect.stress.proof import prove
 from chinspect.stress.proof_result import Proof
+from chinspect.stress.prove_candidates import prove_candidates
 from chinspect.stress.report import StressReport
 from chinspect.stress.resizing import CHAIN, chain, decompose
 from chinspect.stress.scoring import Condition, Mitigation, Scorer, check_rate, score_conditions
@@ -45,6 +46,7 @@ __all__ = [
     "parity",
     "predict_shift",
     "prove",
+    "prove_candidates",
     "resized",
     "score_conditions",
     "stress",

@@ -1,0 +1,86 @@
+"""What a run found, in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chinspect.spray.candidates import Candidate
+
+if TYPE_CHECKING:
+    from chinspect.spray.run import Finding, SprayRun
+
+_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
+HEADLINES = {
+    "confirmed": "CONFIRMED: the model relies on what these images share",
+    "not_causal": "NOT CAUSAL: the model reacts to it no more than to random patches",
+    "candidate": "CANDIDATE: more than chance, but not tested on the model",
+    "untested": "NOT FLAGGED: chance may explain it",
+}
+"""Verdicts of a candidate."""
+
+
+def place_of(candidate: Candidate) -> str:
+    """Where the relevance lies that members share: a ninth of the image, or a range of a spectrum."""
+    weight = np.clip(candidate.template, 0, None).astype(float)
+    if weight.sum() == 0:
+        return "nowhere in particular"
+    height, width = weight.shape
+    row = int(3 * (weight.sum(1) @ (np.arange(height) + 0.5)) / weight.sum() / height)
+    column = int(3 * (weight.sum(0) @ (np.arange(width) + 0.5)) / weight.sum() / width)
+    if height == 1:
+        return f"in the {('low', 'middle', 'high')[column]} frequencies"
+    if row == 1 and column == 1:
+        spread = np.count_nonzero(weight > 0.25 * weight.max()) / weight.size
+        return "in the centre" if spread < 0.25 else "all over the image"
+    return f"at the {_ROWS[row]} {_COLUMNS[column]}"
+
+
+def finding_sentence(run: SprayRun, finding: Finding) -> str:
+    """One candidate: what its members share, how sure that is, and what an intervention said."""
+    candidate = finding.candidate
+    parts = [
+        f"{candidate.size} of {len(run.maps)} images share {candidate.shared:.0%} of their relevance "
+        f"{place_of(candidate)}"
+    ]
+    if candidate.label is not None and candidate.group is None:
+        parts.append(
+            f"{candidate.purity:.0%} of them are labelled {candidate.label!r}, as {candidate.base_rate:.0%} of all are"
+        )
+    if candidate.group is not None:
+        parts.append(f"found within the class {candidate.group!r}")
+    parts.append(_chance(candidate, run.spray.n_surrogates > 0 and bool(np.isfinite(candidate.stability))))
+    if finding.proof is not None:
+        parts.append(finding.proof.sentence.rstrip("."))
+    if finding.note:
+        parts.append(finding.note.rstrip("."))
+    return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
+
+
+def _chance(candidate: Candidate, tested: bool) -> str:
+    if not tested:
+        return "not compared with chance"
+    p = "p < 0.001" if candidate.q_value < 0.001 else f"p = {candidate.q_value:.2g}"
+    if candidate.flagged:
+        return f"maps without a common reason have no such set ({p})"
+    return f"maps without a common reason have such sets as well ({p})"
+
+
+def run_sentence(run: SprayRun) -> str:
+    """How many candidates there are, what became of them, and what the analysis could have seen."""
+    findings, size = run.findings, run.spray.min_detectable_size_
+    flagged = [finding for finding in findings if finding.candidate.flagged]
+    verb = "is" if len(flagged) == 1 else "are"
+    sentence = f"{len(flagged)} of {len(findings)} candidate strategies {verb} flagged"
+    verdicts = [finding.candidate.verdict for finding in flagged]
+    counted = {name: verdicts.count(name) for name in ("confirmed", "not_causal", "candidate")}
+    if counted["confirmed"] or counted["not_causal"]:
+        words = [f"{counted['confirmed']} confirmed by an intervention", f"{counted['not_causal']} not causal"]
+        words += [f"{counted['candidate']} not testable"] * bool(counted["candidate"])
+        sentence += f" ({', '.join(words)})"
+    if run.spray.n_surrogates == 0:
+        return sentence + "; nothing was compared with chance (no surrogates)."
+    if size is None:
+        return sentence + "; these maps are too few or too alike to say which artefact would have been found."
+    return sentence + f"; an artefact of half of the relevance would have been found from {size} images on."
