@@ -3,9 +3,11 @@
 With the symmetric affinity A and degrees D, the normalised Laplacian is ``L = I - D^-1/2 A D^-1/2``. Its eigenvalues
 lie in [0, 2]; 0 occurs once for each connected component; the eigenvectors of the lowest ones are the embedding, and
 the largest gap between consecutive ones says how many clusters there are (Ng, Jordan, Weiss 2002; von Luxburg 2007).
-The lowest eigenpairs of L are the largest of ``D^-1/2 A D^-1/2``, which Lanczos' method finds without inverting
-anything. It starts near ``sqrt(d)``, the eigenvector of 0 of a connected graph; from that vector itself it could go
-nowhere. The largest *magnitude* is something else: graphs that are nearly bipartite have eigenvalues near -1.
+The eigenvectors of 0 are known: ``sqrt(d)`` on one component, 0 elsewhere, to unit length; those of the largest
+components come first. Of the rest, the lowest eigenpairs of L are the largest of ``D^-1/2 A D^-1/2``, which Lanczos'
+method finds without inverting anything, once the known vectors are moved to the other end of the spectrum: it sees a
+repeated eigenvalue only once, and would miss components. The largest *magnitude* is something else: graphs that are
+nearly bipartite have eigenvalues near -1.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 _DENSE_BELOW = 128
 _TOLERANCE = 1e-4
@@ -52,16 +54,40 @@ def spectrum(affinity: csr_array, q: int, *, tolerance: float = _TOLERANCE) -> S
     scale = diags_array(1 / np.sqrt(degrees))
     smoother = csr_array(scale @ affinity @ scale)
     q = min(q, n - 1)
-    if n <= _DENSE_BELOW:
-        values, vectors = eigh(smoother.toarray(), subset_by_index=(n - q, n - 1))
-    else:
-        start = np.sqrt(degrees) * np.random.default_rng(0).uniform(0.5, 1.5, n)
-        values, vectors = eigsh(smoother, k=q, which="LA", v0=start, tol=tolerance)
-    order = np.argsort(-values, kind="stable")
-    values, vectors = values[order], _signed(vectors[:, order])
-    residuals = np.linalg.norm(smoother @ vectors - vectors * values, axis=0)
     components = connected_components(affinity, directed=False)[1].astype(np.int64)
+    known = _known(degrees, components, q)
+    values, vectors = np.ones(known.shape[1]), known.toarray()
+    if q > len(values):
+        more = _largest(smoother, known, q - len(values), tolerance)
+        values, vectors = np.concatenate([values, more[0]]), np.hstack([vectors, more[1]])
+    vectors = _signed(vectors)
+    residuals = np.linalg.norm(smoother @ vectors - vectors * values, axis=0)
     return Spectrum(np.clip(1 - values, 0, 2), vectors, residuals, components)
+
+
+def _known(degrees: NDArray[np.float64], components: NDArray[np.int64], q: int) -> csr_array:
+    """The eigenvectors (n, c) of 0 of the ``q`` largest components."""
+    sizes = np.bincount(components)
+    column = np.empty(len(sizes), dtype=np.int64)
+    column[np.argsort(-sizes, kind="stable")] = np.arange(len(sizes))
+    values = np.sqrt(degrees / np.bincount(components, degrees)[components])
+    shape = len(degrees), len(sizes)
+    return csr_array((values, (np.arange(len(degrees)), column[components])), shape=shape)[:, :q]
+
+
+def _largest(
+    smoother: csr_array, known: csr_array, count: int, tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ``count`` largest eigenpairs but those ``known``, descending."""
+    n = len(smoother.indptr) - 1
+    if n <= _DENSE_BELOW:
+        values, vectors = eigh((smoother - 2 * known @ known.T).toarray(), subset_by_index=(n - count, n - 1))
+    else:
+        rest = LinearOperator((n, n), lambda v: smoother @ v - 2 * (known @ (known.T @ v)), dtype=np.float64)
+        start = np.random.default_rng(0).standard_normal(n)
+        values, vectors = eigsh(rest, k=count, which="LA", v0=start - known @ (known.T @ start), tol=tolerance)
+    order = np.argsort(-values, kind="stable")
+    return values[order], vectors[:, order]
 
 
 def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
