@@ -120,8 +120,10 @@ class SpRAy(BaseEstimator):
         Raises `InputError` for another shape, fewer than 3 usable maps, or a parameter out of range.
         """
         self._check()
-        labels = None if y is None else _labels(y, len(np.asarray(X)))
+        for name in ("min_detectable_size_", "tau_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
         self._prepare(X, images)
+        labels = None if y is None else _labels(y, len(self.duplicates_))
         found = self._spectrum()
         proposals, maxima = self._tested({"maps": found} | self._second_view())
         groups = [self._described(proposals, maxima, labels)]
@@ -201,11 +203,13 @@ class SpRAy(BaseEstimator):
     def _check(self) -> None:
         if self.metric not in _METRICS:
             raise InputError(f"the metric {self.metric!r} is not known: use one of {', '.join(_METRICS)}.")
-        counts = {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0}
+        counts = {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0, "random_state": 0}
         for name, least in counts.items():
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < least:
                 raise InputError(f"{name} is a whole number of at least {least}, not {value!r}.")
+        if self.n_jobs is not None and (not isinstance(self.n_jobs, int | np.integer) or self.n_jobs == 0):
+            raise InputError(f"n_jobs is a number of processes, -1 for all, or None, not {self.n_jobs!r}.")
         if self.pool is not None and (not isinstance(self.pool, int | np.integer) or self.pool < 2):
             raise InputError(f"pool is a number of cells of at least 2, or None, not {self.pool!r}.")
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
 from chinspect.images import open_image
-from chinspect.spray.pooling import Maps
+from chinspect.spray.pooling import Maps, area_sum
 
 _SIDE = 16
 _DIGITS = 6
@@ -26,8 +26,11 @@ def difference_hash(image: Image.Image) -> NDArray[np.bool_]:
 
     Survives another size, JPEG and a change of brightness or contrast (the "dHash" of image search).
     """
-    small = np.asarray(image.convert("L").resize((_SIDE + 1, _SIDE), Image.Resampling.BOX), dtype=np.int16)
-    return (np.diff(small, axis=1) > 0).ravel()
+    grey = image.convert("L")
+    if grey.width <= _SIDE or grey.height < _SIDE:
+        grey = grey.resize((max(grey.width, _SIDE + 1), max(grey.height, _SIDE)))
+    cells = area_sum(np.asarray(grey, dtype=np.float32), (_SIDE, _SIDE + 1))  # whole numbers would be equal too often
+    return (np.diff(cells, axis=1) > 0).ravel()
 
 
 def near_duplicates(images: Sequence[str | Path | Image.Image]) -> NDArray[np.int64]:

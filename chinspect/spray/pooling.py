@@ -42,7 +42,7 @@ def area_sum(maps: ArrayLike, size: int | tuple[int, int]) -> Maps:
     """
     values = np.asarray(maps)
     height, width = values.shape[-2:]
-    h, w = (size, size) if isinstance(size, int) else size
+    h, w = (size, size) if isinstance(size, int | np.integer) else size
     if h < 1 or w < 1:
         raise InputError(f"maps are pooled to at least 1 x 1 cells, not to {h} x {w}.")
     rows, columns = _bins(height, min(h, height)), _bins(width, min(w, width))
@@ -59,7 +59,10 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
 
     Raises `InputError` for another shape, or for fewer than 3 maps that can be compared.
     """
-    values = np.asarray(maps)
+    try:
+        values = np.asarray(maps)
+    except ValueError as error:
+        raise InputError(f"maps are an array (N, H, W) or (N, C, H, W), all of one size ({error}).") from error
     if values.ndim not in (3, 4) or 0 in values.shape or values.dtype.kind not in "fiu":
         raise InputError(f"maps are numbers (N, H, W) or (N, C, H, W), not {values.dtype} {values.shape}.")
     pooled = np.concatenate([_pooled(values[start : start + 1024], pool) for start in range(0, len(values), 1024)])
