@@ -1,0 +1,175 @@
+"""Each number that a candidate carries against a slow computation from its definition."""
+
+import numpy as np
+import pytest
+from _maps import blobs, marked
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joblib import parallel_config
+from scipy.stats import gumbel_r, kstest
+
+from chinspect.spray import SpRAy
+from chinspect.spray._null import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
+
+
+@pytest.fixture(scope="module")
+def spray():
+    signed = blobs(70, 0) - 0.3 * blobs(70, 1)
+    labels = np.random.default_rng(2).choice(["a", "b", "c"], 70)
+    maps = marked(signed, np.arange(11), (slice(12, 15), slice(1, 4)))
+    return SpRAy(n_surrogates=7).fit(maps, labels), labels
+
+
+@pytest.fixture(scope="module")
+def candidates(spray):
+    return [c for c in spray[0].candidates_ if c.group is None]
+
+
+def slow_template(maps, members):
+    """Cell by cell: what a lower quartile of the members has in common, and the mean of the others has not."""
+    others = [i for i in range(len(maps)) if i not in set(members.tolist())]
+    template = np.zeros(maps.shape[1:])
+    for cell in np.ndindex(template.shape):
+        values = sorted(float(maps[i][cell]) for i in members)
+        place = int(0.25 * (len(values) - 1))
+        low, high = values[place], values[len(values) - 1 - place]
+        rest = np.mean([float(maps[i][cell]) for i in others])
+        if low > 0:
+            template[cell] = max(low - max(rest, 0), 0)
+        elif high < 0:
+            template[cell] = min(high - min(rest, 0), 0)
+    return template
+
+
+def test_template_share_and_gap(spray, candidates):
+    maps = spray[0].maps_
+    for candidate in candidates:
+        template = slow_template(maps, candidate.indices)
+        np.testing.assert_allclose(candidate.template, template, atol=1e-6)
+        assert candidate.shared == pytest.approx(np.abs(template).sum(), rel=1e-4)
+        held = np.array([np.minimum(np.maximum(np.sign(template) * m, 0), np.abs(template)).sum() for m in maps])
+        held /= np.abs(template).sum()
+        inside = np.sort(held[candidate.indices])
+        outside = np.sort(np.delete(held, candidate.indices))[::-1]
+        spare = int(0.05 * len(inside))
+        assert candidate.gap == pytest.approx(inside[spare] - outside[spare], abs=1e-4)
+
+
+def test_mean_medoids_focus_and_effect(spray, candidates):
+    maps = spray[0].maps_.astype(float)
+    for candidate in candidates:
+        inside, outside = maps[candidate.indices], np.delete(maps, candidate.indices, axis=0)
+        mean = inside.mean(0)
+        np.testing.assert_allclose(candidate.mean_map, mean, atol=1e-6)
+        away = [np.sqrt(((maps[i] - mean) ** 2).sum()) for i in candidate.indices]
+        assert list(candidate.medoids) == candidate.indices[np.argsort(away)[:3]].tolist()
+        focus = 1 - np.abs(mean).sum() ** 2 / (mean.size * (mean**2).sum())
+        assert candidate.focus == pytest.approx(focus, rel=1e-4)
+        effect = 0.5 * np.abs(mean - outside.mean(0)).sum() / np.abs(maps).sum((1, 2)).mean()
+        assert candidate.effect == pytest.approx(effect, rel=1e-4)
+        assert candidate.effect_low <= candidate.effect <= candidate.effect_high
+        assert candidate.effect_high - candidate.effect_low < 0.5
+
+
+def test_label_purity_and_base_rate(spray, candidates):
+    for candidate in candidates:
+        own = spray[1][candidate.indices].tolist()
+        assert candidate.purity == pytest.approx(max(map(own.count, "abc")) / len(own))
+        assert own.count(candidate.label) / len(own) == pytest.approx(candidate.purity)
+        assert candidate.base_rate == pytest.approx(np.mean(spray[1] == candidate.label))
+
+
+def test_p_values_and_flags(spray, candidates):
+    maxima = spray[0]._maxima
+    for candidate in candidates:
+        assert candidate.p_value == pytest.approx(p_values(np.array([candidate.shared * candidate.gap]), maxima)[0])
+        assert candidate.flagged == (candidate.q_value <= 0.05)
+        assert candidate.verdict == ("candidate" if candidate.flagged else "untested")
+        assert 0 <= candidate.stability <= 1
+
+
+def test_a_planted_set_is_stable_and_held_by_its_members(candidates):
+    best = candidates[0]
+    np.testing.assert_array_equal(best.indices, np.arange(11))
+    assert best.stability > 0.9
+    assert best.shared == pytest.approx(0.5, abs=0.1)
+    assert best.template[12:15, 1:4].sum() > 0.9 * best.shared
+
+
+def test_sets_are_ascending_different_and_at_most_half(spray, candidates):
+    sets = [frozenset(c.indices.tolist()) for c in candidates]
+    assert len(sets) == len(set(sets))
+    for i, one in enumerate(sets):
+        assert 6 <= len(one) <= 35
+        assert sorted(one) == candidates[i].indices.tolist()
+        assert all(len(one & other) / len(one | other) < 0.8 for other in sets[:i])
+
+
+def test_a_shift_keeps_each_map_and_is_drawn_evenly():
+    maps = np.zeros((4_000, 4, 5), np.float32)
+    maps[:, 0, 0], maps[:, 0, 1] = 2, 1
+    moved = shifted(maps, np.random.default_rng(3))
+    np.testing.assert_array_equal(np.sort(moved.reshape(4_000, -1)), np.sort(maps.reshape(4_000, -1)))
+    where = moved.reshape(4_000, -1).argmax(1)
+    assert (np.roll(moved, -1, axis=2).reshape(4_000, -1)[np.arange(4_000), where] == 1).all()
+    counts = np.bincount(where, minlength=20)
+    assert ((counts - 200) ** 2 / 200).sum() < 45  # the 99.9 % quantile of chi squared with 19 degrees of freedom
+
+
+def test_p_values_of_the_largest_by_chance_are_even():
+    maps = blobs(40, 4, side=8)
+    settings_ = {"maps": maps, "k": 8, "q": 8, "random_state": 0}
+    values = np.array([largest_by_chance((5, number), **settings_) for number in range(90)])
+    p = p_values(MARGIN * values[:45], values[45:])
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_p_values_are_even_under_their_own_distribution():
+    rng = np.random.default_rng(6)
+    p = np.concatenate(
+        [
+            p_values(MARGIN * gumbel_r.rvs(3, 0.4, 20, random_state=rng), gumbel_r.rvs(3, 0.4, 400, random_state=rng))
+            for _ in range(25)
+        ]
+    )
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.03)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(0, 2), min_size=2, max_size=60),
+    st.lists(st.floats(0, 20), min_size=2, max_size=20),
+)
+def test_more_distinct_is_never_less_significant(maxima, values):
+    p = p_values(np.sort(values), np.array(maxima))
+    assert ((p >= 0) & (p <= 1)).all()
+    assert (np.diff(p) <= 1e-12).all()
+    above = np.array([sum(m >= v / MARGIN for m in maxima) for v in np.sort(values)])
+    assert (p <= (1 + above) / (1 + len(maxima)) + 1e-12).all()
+
+
+def test_p_values_by_hand():
+    maxima = np.arange(20) / 10
+    found = p_values(MARGIN * np.array([0.0, 0.55, 1.0, 50.0]), maxima)
+    assert found[0] == pytest.approx(1)
+    assert found[1] == pytest.approx(15 / 21)
+    assert found[2] == pytest.approx(11 / 21)
+    assert found[3] < 1e-6
+    assert p_values(np.ones(3), maxima[:1]).tolist() == [1, 1, 1]
+    assert p_values(np.array([0.0, 9.0]), np.zeros(9)).tolist() == [1, 0.1]
+
+
+def test_surrogates_do_not_depend_on_workers():
+    maps = blobs(24, 7, side=8)
+    one = null(maps, 4, k=6, q=6, random_state=0, n_jobs=None)
+    with parallel_config(backend="threading"):
+        np.testing.assert_array_equal(one, null(maps, 4, k=6, q=6, random_state=0, n_jobs=2))
+    assert len(set(one.tolist())) > 1
+
+
+def test_the_correction_is_that_of_scipy():
+    from scipy.stats import false_discovery_control
+
+    p = np.random.default_rng(8).random(30) ** 2
+    np.testing.assert_allclose(adjusted(p), false_discovery_control(p))

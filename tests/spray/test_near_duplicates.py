@@ -1,0 +1,91 @@
+import io
+
+import numpy as np
+import pytest
+from _maps import blobs
+from PIL import Image, ImageEnhance
+from scipy.ndimage import gaussian_filter
+
+from chinspect.errors import InputError
+from chinspect.spray import SpRAy, near_duplicates
+from chinspect.spray.duplicates import BITS_APART, difference_hash, same_maps
+
+
+def picture(seed, side=240):
+    values = np.random.default_rng(seed).normal(size=(side, side, 3))
+    smooth = sum(gaussian_filter(values, (width, width, 0)) * width for width in (2, 5, 12))
+    return Image.fromarray(np.uint8(np.clip(110 + 90 * smooth / np.abs(smooth).max(), 0, 255)))
+
+
+def as_jpeg(image):
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=60)
+    return Image.open(io.BytesIO(stream.getvalue()))
+
+
+COPIES = {
+    "jpeg": as_jpeg,
+    "smaller": lambda image: image.resize((67, 67)),
+    "larger": lambda image: image.resize((300, 300)),
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+    "darker": lambda image: ImageEnhance.Brightness(image).enhance(0.7),
+    "less contrast": lambda image: ImageEnhance.Contrast(image).enhance(0.7),
+    "PNG with alpha": lambda image: image.convert("RGBA"),
+}
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a_changed_copy_is_the_same_picture(name):
+    images = [picture(seed) for seed in range(4)]
+    assert near_duplicates([*images, COPIES[name](images[2])]).tolist() == [0, 1, 2, 3, 2]
+
+
+def test_unrelated_pictures_are_far_apart():
+    hashes = np.stack([difference_hash(picture(seed)) for seed in range(30)])
+    apart = (hashes[:, None] != hashes[None]).sum(2)[np.triu_indices(30, 1)]
+    assert apart.min() > 10 * BITS_APART
+    assert near_duplicates([picture(seed) for seed in range(30)]).tolist() == list(range(30))
+
+
+def test_files_are_opened_and_broken_ones_named(tmp_path):
+    picture(0).save(tmp_path / "a.png")
+    as_jpeg(picture(0)).save(tmp_path / "b.jpg")
+    (tmp_path / "c.png").write_bytes(b"no picture")
+    assert near_duplicates([tmp_path / "a.png", str(tmp_path / "b.jpg")]).tolist() == [0, 0]
+    with pytest.raises(InputError, match=r"c\.png"):
+        near_duplicates([tmp_path / "a.png", tmp_path / "c.png"])
+
+
+def test_maps_are_the_same_to_six_digits_of_their_largest_value():
+    maps = blobs(4, 0)
+    maps = np.concatenate([maps, maps[1:2] * (1 + 1e-8), maps[2:3] + 1e-3, -maps[3:4]])
+    assert same_maps(maps).tolist() == [0, 1, 2, 3, 1, 5, 6]
+
+
+def test_duplicates_count_once_and_have_the_labels_of_their_first():
+    maps = blobs(40, 1)
+    maps[30:36] = maps[3]
+    spray = SpRAy(n_surrogates=0).fit(maps)
+    assert spray.duplicates_[30:36].tolist() == [3] * 6
+    assert len(spray.maps_) == 34
+    assert spray.kept_.tolist() == [*range(30), *range(36, 40)]
+    for labels in spray.clusterings_.values():
+        assert set(labels[30:36]) == {labels[3]}
+    for candidate in spray.candidates_:
+        members = set(candidate.indices.tolist())
+        assert (3 in members) == ({*range(30, 36)} <= members)
+
+
+def test_duplicates_among_the_images_count_once_too():
+    maps, images = blobs(30, 2), [picture(seed) for seed in range(30)]
+    images[20] = images[4].resize((80, 80))
+    spray = SpRAy(n_surrogates=0).fit(maps, images=images)
+    assert spray.duplicates_[20] == 4
+    assert 20 not in spray.kept_
+
+
+def test_a_set_of_copies_is_no_candidate():
+    maps = blobs(60, 3)
+    maps[:20] = maps[0]
+    spray = SpRAy(n_surrogates=19).fit(maps)
+    assert not spray.flagged_

@@ -1,0 +1,261 @@
+"""The whole analysis: what it finds, what it leaves alone, and what it refuses."""
+
+import numpy as np
+import pytest
+from _maps import blobs, marked
+from joblib import parallel_config
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from chinspect.errors import InputError
+from chinspect.spray import SpRAy, rank_classes
+from chinspect.spray.strategy import strategy_scores
+
+CORNER = slice(12, 15), slice(1, 4)
+BORDER = slice(0, 16), slice(0, 1)
+CENTRE = slice(6, 9), slice(7, 10)
+
+
+def members_of(n, size, seed):
+    return np.sort(np.random.default_rng(seed).choice(n, size, replace=False))
+
+
+def f1(found, true):
+    return 2 * len(np.intersect1d(found, true)) / (len(found) + len(true))
+
+
+@pytest.fixture(scope="module")
+def members():
+    return members_of(80, 14, 0)
+
+
+@pytest.fixture(scope="module")
+def maps(members):
+    return marked(blobs(80, 0), members, CORNER)
+
+
+@pytest.fixture(scope="module")
+def spray(maps):
+    return SpRAy(n_surrogates=19).fit(maps)
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "share"), [(8, CORNER, 0.5), (25, BORDER, 0.5), (36, CENTRE, 0.5), (14, CORNER, 0.35)]
+)
+def test_planted_artefacts_are_found(size, place, share):
+    members = members_of(80, size, size)
+    spray = SpRAy(n_surrogates=19).fit(marked(blobs(80, size), members, place, share))
+    assert spray.verdict_ == "candidate"
+    assert f1(spray.flagged_[0].indices, members) >= 0.9
+
+
+def test_negative_relevance_is_found_too():
+    members = members_of(80, 14, 1)
+    spray = SpRAy(n_surrogates=19).fit(-marked(blobs(80, 1), members, CORNER))
+    assert f1(spray.flagged_[0].indices, members) >= 0.9
+    assert spray.flagged_[0].template.max() <= 0
+
+
+def test_cosine_finds_it_as_well(maps, members):
+    spray = SpRAy(metric="cosine", n_surrogates=19, normalise=False).fit(maps)
+    assert f1(spray.flagged_[0].indices, members) >= 0.9
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_maps_without_a_reason_are_not_flagged(seed):
+    spray = SpRAy(n_surrogates=19).fit(blobs(80, seed))
+    assert spray.flagged_ == []
+    assert spray.verdict_.startswith("undetected_above(")
+
+
+def test_noise_and_spots_are_not_flagged():
+    rng = np.random.default_rng(5)
+    assert not SpRAy(n_surrogates=19).fit(rng.normal(size=(60, 12, 12))).flagged_
+    assert not SpRAy(n_surrogates=19).fit(rng.random((60, 12, 12)) ** 12).flagged_
+
+
+def test_the_smallest_artefact_that_is_found_is_small_where_it_is_clear_and_found_indeed():
+    maps = blobs(60, 6)
+    spray = SpRAy(n_surrogates=19).fit(maps)
+    smallest = spray.min_detectable_size_
+    assert smallest == 6
+    assert spray.verdict_ == "undetected_above(6)"
+    planted = SpRAy(n_surrogates=19).fit(marked(maps, np.arange(2 * smallest), CORNER))
+    assert f1(planted.flagged_[0].indices, np.arange(2 * smallest)) >= 0.9
+
+
+def test_without_surrogates_nothing_is_tested_and_nothing_is_said(maps):
+    spray = SpRAy(n_surrogates=0).fit(maps)
+    assert spray.verdict_ == "untested"
+    assert spray.min_detectable_size_ is None
+    assert spray.candidates_
+    assert all(c.p_value == 1 and not c.flagged and c.verdict == "untested" for c in spray.candidates_)
+
+
+def test_the_order_of_the_maps_does_not_matter(maps, spray):
+    order = np.random.default_rng(7).permutation(len(maps))
+    other = SpRAy(n_surrogates=19).fit(maps[order])
+    assert {frozenset(c.indices.tolist()) for c in spray.flagged_} == {
+        frozenset(order[c.indices].tolist()) for c in other.flagged_
+    }
+    np.testing.assert_allclose(other.eigenvalues_, spray.eigenvalues_, atol=1e-6)
+
+
+def test_a_seed_decides_everything_and_the_number_of_processes_nothing(maps, spray):
+    with parallel_config(backend="threading"):
+        again = SpRAy(n_surrogates=19, n_jobs=2).fit(maps)
+    for one, two in zip(spray.candidates_, again.candidates_, strict=True):
+        assert one.record() == pytest.approx(two.record(), nan_ok=True)
+        np.testing.assert_array_equal(one.indices, two.indices)
+    np.testing.assert_array_equal(again.embedding_, spray.embedding_)
+    np.testing.assert_array_equal(again.labels_, spray.labels_)
+
+
+def test_another_seed_draws_other_surrogates(maps, spray):
+    other = SpRAy(n_surrogates=19, random_state=1).fit(maps)
+    assert not np.array_equal(other._maxima, spray._maxima)
+    np.testing.assert_array_equal(other.flagged_[0].indices, spray.flagged_[0].indices)
+
+
+def test_a_second_fit_forgets_the_first(maps):
+    spray = SpRAy(n_surrogates=5).fit(maps)
+    first, tau = spray.min_detectable_size_, spray.tau_
+    spray.set_params(n_surrogates=0).fit(maps[:60])
+    assert first is not None
+    assert spray.min_detectable_size_ is None
+    assert spray.tau_ != tau
+
+
+def test_the_scale_of_each_map_does_not_matter(maps, spray):
+    scaled = maps * np.random.default_rng(8).uniform(0.01, 100, (len(maps), 1, 1))
+    other = SpRAy(n_surrogates=19).fit(scaled)
+    np.testing.assert_array_equal(other.flagged_[0].indices, spray.flagged_[0].indices)
+
+
+def test_empty_and_broken_maps_are_reported_and_change_nothing_else(maps, members, spray):
+    bad = np.concatenate([maps, np.zeros((8, 16, 16), np.float32), np.full((3, 16, 16), np.nan, np.float32)])
+    other = SpRAy(n_surrogates=19).fit(bad)
+    assert other.zero_.tolist() == list(range(80, 88))
+    assert other.invalid_.tolist() == [88, 89, 90]
+    assert all((labels[80:] == -1).all() for labels in other.clusterings_.values())
+    assert not {*range(80, 91)} & {int(i) for c in other.candidates_ for i in c.indices}
+    np.testing.assert_array_equal(other.flagged_[0].indices, spray.flagged_[0].indices)
+
+
+def test_classes_are_analysed_on_their_own_with_one_correction():
+    labels = np.repeat(["cat", "dog", "rare"], [50, 45, 5])
+    maps = marked(blobs(100, 9), np.arange(10), CORNER)
+    spray = SpRAy(n_surrogates=19).fit(maps, labels)
+    found = next(c for c in spray.flagged_ if c.group == "cat")
+    np.testing.assert_array_equal(found.indices, np.arange(10))
+    assert found.label == "cat"
+    everyone = next(c for c in spray.flagged_ if c.group is None)
+    assert (everyone.label, everyone.purity, everyone.base_rate) == ("cat", 1.0, 0.5)
+    assert {c.group for c in spray.candidates_} == {None, "cat", "dog"}
+    assert not [c for c in spray.flagged_ if c.group == "dog"]
+    best = {g: min(c.p_value for c in spray.candidates_ if c.group == g) for g in (None, "cat", "dog")}
+    order = sorted(best, key=best.get)
+    scaled = [best[g] * 3 / rank for rank, g in enumerate(order, 1)]
+    for rank, group in enumerate(order):
+        expected = min(1.0, *scaled[rank:])
+        assert min(c.q_value for c in spray.candidates_ if c.group == group) == pytest.approx(expected)
+
+
+def test_classes_are_ranked_by_what_they_hold():
+    labels = np.repeat([3, 5, 8], [40, 40, 7])
+    maps = marked(blobs(87, 10), np.arange(40, 49), CORNER)
+    ranking = rank_classes(maps, labels, n_surrogates=19)
+    assert ranking.table["label"].tolist() == [5, 3]
+    assert ranking.table["maps"].tolist() == [40, 40]
+    assert ranking.left_out == [8]
+    np.testing.assert_array_equal(ranking.flagged[0].indices, np.arange(40, 49))
+    assert ranking.table["flagged"].tolist() == [sum(c.group == 5 for c in ranking.flagged), 0]
+    with pytest.raises(InputError, match="no class has 12 maps: the largest of 3 has 10"):
+        rank_classes(maps[:30], np.repeat([0, 1, 2], 10))
+
+
+def test_the_strategy_that_one_map_uses_alone_is_the_first_outlier():
+    maps = blobs(60, 11)
+    maps[17] = 0
+    maps[17, ::4, ::4] = 1
+    spray = SpRAy(n_surrogates=0, n_eigenvectors=8).fit(maps)
+    table = strategy_scores(spray.maps_, np.zeros(60, np.int64))
+    assert table["log_likelihood"].idxmin() == 17
+    assert table["outlier"].idxmax() == 17
+    whole = spray.strategies()
+    assert whole["map"].tolist() == list(range(60))
+    assert whole["distance"].median() == pytest.approx(1, abs=0.5)
+    others = spray.strategies(np.concatenate([maps[:3], maps[17:18]]))
+    np.testing.assert_allclose(others["log_likelihood"], whole["log_likelihood"][[0, 1, 2, 17]], rtol=1e-4)
+
+
+def test_places_in_the_plane_are_those_of_the_seed(spray):
+    plane = spray.project()
+    assert plane.shape == (80, 2)
+    np.testing.assert_array_equal(plane, spray.project())
+    with pytest.raises(InputError, match="'pca' is not known: use tsne or umap"):
+        spray.project("pca")
+
+
+def test_it_is_an_estimator_of_scikit_learn(maps):
+    spray = SpRAy(metric="cosine", n_neighbors=7, n_eigenvectors=9, pool=None, n_surrogates=3, n_jobs=2, random_state=4)
+    copy = clone(spray)
+    assert copy.get_params() == spray.get_params()
+    assert set(copy.get_params()) == {
+        *("metric", "n_neighbors", "n_eigenvectors", "pool", "normalise", "n_surrogates", "n_jobs", "random_state")
+    }
+    for ask in (lambda: copy.verdict_, copy.to_frame, copy.project, copy.strategies, lambda: copy.tau_):
+        with pytest.raises(NotFittedError):
+            ask()
+
+
+def test_a_table_of_candidates_has_a_row_each(spray):
+    table = spray.to_frame()
+    assert len(table) == len(spray.candidates_)
+    assert table["q_value"].is_monotonic_increasing
+    assert table["size"].tolist() == [len(c.indices) for c in spray.candidates_]
+
+
+@pytest.mark.parametrize("n", [3, 4, 7, 12])
+def test_few_maps_are_analysed(n):
+    spray = SpRAy(n_surrogates=3).fit(blobs(n, 12))
+    assert spray.embedding_.shape == (n, n - 1)
+    assert spray.labels_.shape == (n,)
+    assert not spray.flagged_
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"metric": "manhattan"}, "metric 'manhattan' is not known: use one of euclidean, cosine, wasserstein"),
+        ({"n_neighbors": 0}, "n_neighbors is a whole number of at least 1, not 0"),
+        ({"n_neighbors": 2.5}, "n_neighbors is a whole number of at least 1, not 2.5"),
+        ({"n_eigenvectors": 1}, "n_eigenvectors is a whole number of at least 2, not 1"),
+        ({"n_surrogates": -1}, "n_surrogates is a whole number of at least 0, not -1"),
+        ({"n_surrogates": "99"}, "n_surrogates is a whole number of at least 0, not '99'"),
+        ({"pool": 1}, "pool is a number of cells of at least 2, or None, not 1"),
+        ({"pool": (4, 4)}, "pool is a number of cells of at least 2, or None"),
+        ({"n_jobs": 0}, "n_jobs is a number of processes, -1 for all, or None, not 0"),
+        ({"n_jobs": "all"}, "n_jobs is a number of processes"),
+        ({"random_state": None}, "random_state is a whole number of at least 0, not None"),
+        ({"random_state": -3}, "random_state is a whole number of at least 0, not -3"),
+    ],
+)
+def test_parameters_out_of_range_are_refused_by_name(parameters, message):
+    with pytest.raises(InputError, match=message):
+        SpRAy(**parameters).fit(np.ones((4, 4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("maps", "more", "message"),
+    [
+        (5, {"y": [1]}, r"maps are numbers \(N, H, W\)"),
+        (np.ones((5, 4, 4)), {}, "only 1 of 5 maps differ from each other: give at least 3"),
+        (blobs(5, 0), {"y": [0, 1]}, r"labels are one for each of 5 maps, not of shape \(2,\)"),
+        (blobs(5, 0), {"images": ["a.png"]}, "there are 5 maps and 1 images: give one image for each map"),
+        (blobs(5, 0), {"images": ["a.png"] * 5}, "a.png"),
+    ],
+)
+def test_maps_labels_and_images_that_do_not_fit_are_refused(maps, more, message):
+    with pytest.raises(InputError, match=message):
+        SpRAy(n_surrogates=0).fit(maps, **more)
