@@ -99,20 +99,30 @@ def _typical(part: Any, run: SprayRun, shown: list[tuple[int, Finding]]) -> None
             frame(axes, colour)
             if run.picture is None:
                 show_map(axes, run.maps[i])
+                axes.set(xticks=[], yticks=[])
             else:
                 axes.imshow(run.picture(i))
         verdict = candidate.verdict.replace("_", " ") if candidate.flagged else "not flagged"
         row[0].set_title(f"{number}: {candidate.size} images, {verdict}", fontsize=10, color=colour, loc="left")
 
 
-def show_map(axes: Axes, values: NDArray[np.floating[Any]], limit: float | None = None) -> None:
+def show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:
     """A map in red (raises what is explained) and blue (lowers it), or a spectrum as bars."""
-    limit = limit or float(np.abs(values).max()) or 1.0
+    limit = float(np.abs(values).max()) or 1.0
     if values.shape[0] == 1:
-        axes.bar(np.arange(values.size), values[0], color=np.where(values[0] >= 0, "#b2182b", "#2166ac"), width=0.9)
-        axes.set(xticks=[], yticks=[], ylim=(min(float(values.min()), 0) * 1.1, limit * 1.05))
+        axes.set(xlim=(0, 1), ylim=(1, 0))
+        bars(axes, values[0] / limit, 0, 1)
         return
     axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+
+
+def bars(axes: Axes, values: NDArray[np.floating[Any]], left: float, side: float) -> None:
+    """A spectrum (B,) of values up to 1 as bars in a square, whose y-axis points down, zero at three quarters."""
+    width, zero = side / len(values), 0.75 * side
+    colours = np.where(values >= 0, "#b2182b", "#2166ac")
+    places = left + width * (np.arange(len(values)) + 0.5)
+    axes.bar(places, -values * zero, width=0.9 * width, bottom=zero, color=colours)
+    axes.plot([left, left + side], [zero, zero], color=INK, linewidth=0.6)
 
 
 def frame(axes: Axes, colour: str) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from chinspect.anomaly import Detector, explain_anomaly
 from chinspect.cam import grad_cam
 from chinspect.encoders import Encoder
+from chinspect.errors import InputError
 from chinspect.images import resize, to_input
 from chinspect.relevance import Graph, RelevanceMap, frequency_bands, relevance_map, trace
 from chinspect.similarity.bilrp import resolve_composite
@@ -155,4 +156,6 @@ def seed(output: Tensor, targets: Targets, places: range) -> Tensor:
     if targets is None:
         return output.detach()
     chosen = output.argmax(1) if isinstance(targets, str) else torch.tensor([targets[place] for place in places])
+    if int(chosen.max()) >= output.shape[1]:
+        raise InputError(f"the target {int(chosen.max())} does not exist: the model has {output.shape[1]} outputs.")
     return torch.nn.functional.one_hot(chosen.to(output.device), output.shape[1]).to(output)

@@ -1,0 +1,149 @@
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from chinspect.anomaly import D2Neighbors, save_detector
+from chinspect.cli.app import app
+from chinspect.spray import explain_job
+from tests.cli.test_cli import run  # noqa: F401, a fixture
+from tests.spray._planted import plant
+
+CARRIERS, COUNT = 12, 60
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return plant(tmp_path_factory.mktemp("spray") / "images", COUNT, CARRIERS)
+
+
+@pytest.fixture
+def maps(tmp_path):
+    values = np.random.default_rng(0).random((40, 12, 12)) ** 6
+    values[:10, 9:11, 1:3] += 3
+    np.save(tmp_path / "maps.npy", values)
+    return str(tmp_path / "maps.npy")
+
+
+def test_from_a_folder_to_a_verdict(run, images, tmp_path):  # noqa: F811
+    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--json", "--out", "run"]
+    status, out, err = run(*arguments)
+    document = json.loads(out)
+    assert (status, err) == (0, "")
+    assert document["candidates"][0]["size"] == CARRIERS
+    assert document["candidates"][0]["verdict"] in ("confirmed", "not_causal")
+    assert document["explanation"]["encoder"] == "tiny-clip"
+    assert (tmp_path / "run" / "candidates" / "1" / "proof.png").is_file()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["sentence"] == document["sentence"]
+
+
+def test_goes_on_after_an_interruption(run, images, tmp_path, monkeypatch):  # noqa: F811
+    (images / "broken.png").write_bytes(b"no image")
+    run_shard, done = explain_job.ExplainJob.run_shard, []
+
+    def stops(job, shard):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(shard)
+        return run_shard(job, shard)
+
+    monkeypatch.setattr(explain_job.ExplainJob, "run_shard", stops)
+    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "0", "--labels", "folder", "--out", "run"]
+    assert run(*arguments)[0] == 130
+    assert not (tmp_path / "run" / "run.json").exists()
+    monkeypatch.setattr(
+        explain_job.ExplainJob, "run_shard", lambda job, shard: done.append(shard) or run_shard(job, shard)
+    )
+    status, out, err = run(*arguments)
+    (images / "broken.png").unlink()
+    assert (status, err) == (0, "")
+    assert sorted(done) == [0, 1, 2, 3]
+    assert "1 images cannot be read and are left out, such as broken.png" in out
+    assert "0 of" in out
+    assert "nothing was compared with chance" in " ".join(out.split())
+
+
+def test_a_detector_is_explained_by_its_scores(run, images, tmp_path):  # noqa: F811
+    path = save_detector(D2Neighbors(size=48, resizer="pillow-bilinear").fit(images), tmp_path / "d.safetensors")
+    for explain in ("anomaly", "frequency"):
+        status, out, err = run(
+            *("spray", str(images), "--detector", str(path), "--explain", explain, "--surrogates", "0", "--json")
+        )
+        document = json.loads(out)
+        assert (status, err) == (0, "")
+        assert document["explanation"]["detector"] == "D2Neighbors"
+        assert document["images"] == COUNT
+
+
+def test_maps_of_ones_own(run, maps):  # noqa: F811
+    np.save("labels.npy", np.arange(40) % 2)
+    status, out, err = run("spray", "--maps", maps, "--labels", "labels.npy", "--surrogates", "19")
+    assert (status, err) == (0, "")
+    assert "at the lower left" in out
+    assert "flagged; an artefact of half of the relevance" in " ".join(out.split())
+
+
+def test_gates(run, maps):  # noqa: F811
+    arguments = ["spray", "--maps", maps, "--surrogates", "19", "--json"]
+    status, out, err = run(*arguments, "--fail-on", "candidate")
+    assert (status, err, json.loads(out)["verdict"]) == (1, "", "candidate")
+    np.save("noise.npy", np.random.default_rng(1).random((40, 12, 12)) ** 6)
+    assert run("spray", "--maps", "noise.npy", "--surrogates", "19", "--fail-on", "candidate")[0] == 0
+
+
+def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_tested", confirmed)
+    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
+    status, out, _ = run(*arguments, "--fail-on", "confirmed")
+    assert status == 1
+    assert "1 confirmed by an intervention" in " ".join(out.split())
+
+
+def confirmed(model, run, finding, number, seed):  # noqa: F811
+    """Whatever is flagged, the model relies on it."""
+    return replace(finding, candidate=replace(finding.candidate, verdict="confirmed"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to analyse"),
+        (["IMAGES", "--maps", "MAPS"], "would be explained anew"),
+        (["IMAGES", "--images", "IMAGES"], "would be explained anew"),
+        (["IMAGES", "--model", "tiny-clip", "--detector", "d"], "not both"),
+        (["IMAGES", "--model", "tiny-clap"], "did you mean 'tiny-clip'"),
+        (["IMAGES", "--detector", "nothing"], "there is no detector 'nothing'"),
+        (["IMAGES", "--detector", "MAPS"], "truncated or no detector"),
+        (["IMAGES", "--explain", "magic"], "'magic' is not known"),
+        (["IMAGES", "--explain", "anomaly"], "explains a fitted detector"),
+        (["IMAGES", "--explain", "gradcam"], "needs a layer"),
+        (["IMAGES", "--fail-on", "smoke"], "not 'smoke'"),
+        (["IMAGES", "--fail-on", "confirmed"], "add --test"),
+        (["IMAGES", "--surrogates", "-1"], "-1"),
+        (["IMAGES", "--workers", "-1"], "-1"),
+        (["IMAGES", "--workers", "many"], "many"),
+        (["IMAGES", "--device", "abacus"], "'abacus' is not available"),
+        (["nowhere"], "'nowhere' does not exist"),
+        (["MAPS"], "no text file"),
+        (["--maps", "nothing.npy"], "cannot be read"),
+        (["--maps", "IMAGES"], "cannot be read"),
+        (["--maps", "MAPS", "--explain", "output"], "leave --explain out"),
+        (["--maps", "MAPS", "--test"], "give --images and --model"),
+        (["--maps", "MAPS", "--images", "IMAGES"], "40 maps and 60 images"),
+        (["--maps", "MAPS", "--labels", "folder"], "belong to images"),
+        (["--maps", "MAPS", "--labels", "MAPS"], "one integer or text for each of 40 maps"),
+        (["--maps", "MAPS", "--surrogates", "0", "--out", "MAPS"], "cannot make the output folder"),
+    ],
+)
+def test_refuses_with_one_sentence(run, images, maps, arguments, said):  # noqa: F811
+    given = [str(images) if a == "IMAGES" else maps if a == "MAPS" else a for a in arguments]
+    status, out, err = run("spray", *given)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_is_registered():
+    assert "spray" in {command.name for command in app.registered_commands}

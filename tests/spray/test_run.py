@@ -1,0 +1,246 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from chinspect.encoders import load_encoder
+from chinspect.errors import InputError
+from chinspect.spray import SpRAy, SprayRun, explain_images
+from chinspect.spray.run_inputs import load_labels, load_maps
+from chinspect.spray.run_words import place_of
+from chinspect.stress import prove_candidates
+from tests.spray._planted import plant
+
+CARRIERS, COUNT = 12, 60
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder("tiny-clip")
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory, encoder):
+    """Scenes with a logo in a fifth, explained by what makes each embedding long: the logo is."""
+    folder = plant(tmp_path_factory.mktemp("run") / "images", COUNT, CARRIERS)
+    found = explain_images(encoder, folder, explain="output")
+    spray = SpRAy(n_surrogates=19).fit(found.maps, images=found.paths)
+    return SprayRun(
+        spray,
+        found.maps,
+        found.names,
+        found.paths,
+        picture=found.picture,
+        made=found.description,
+        scores={"value": found.values},
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(planted, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "run"
+    planted.save(folder)
+    return folder
+
+
+def noise(count=40, side=12):
+    """Maps with nothing in common."""
+    return np.random.default_rng(0).random((count, side, side)).astype(np.float32) ** 6
+
+
+def test_the_planted_logo_is_found_and_its_place_told(planted):
+    best = planted.spray.flagged_[0]
+    assert best.indices.tolist() == list(range(CARRIERS))
+    assert place_of(best) == "at the lower left"
+    assert planted.sentence.startswith("1 of ")
+    assert planted.candidates().finding[0].startswith("12 of 60 images share")
+
+
+def test_the_folder_says_what_the_run_says(planted, saved):
+    document = json.loads((saved / "run.json").read_text())
+    assert document["sentence"] == planted.sentence
+    assert document["explanation"]["fingerprint"] == load_encoder("tiny-clip").fingerprint
+    assert document["verdict"] == "candidate"
+    assert document["candidates"][0]["purity"] is None
+    np.testing.assert_array_equal(np.load(saved / "maps.npy"), planted.maps)
+    samples = pd.read_parquet(saved / "samples.parquet")
+    assert samples.name.tolist() == list(planted.names)
+    assert samples.flagged.map(list).tolist() == [[1] if i < CARRIERS else [] for i in range(COUNT)]
+    assert (samples.state == "analysed").all()
+    assert samples[["x", "y", "axis_1", "strategy_distance", "value"]].notna().all(axis=None)
+    clusters = [name for name in samples if name.startswith("cluster_")]
+    assert "cluster_eigengap" in clusters
+    np.testing.assert_array_equal(samples.cluster_eigengap, planted.spray.labels_)
+    table = pd.read_csv(saved / "candidates.csv")
+    assert len(table) == len(planted.findings) == len(pd.read_parquet(saved / "candidates.parquet"))
+    members = pd.read_csv(saved / "candidates" / "1" / "members.csv")
+    assert members.name.tolist() == list(planted.names[:CARRIERS])
+    np.testing.assert_array_equal(np.load(saved / "candidates/1/mean_map.npy"), planted.spray.flagged_[0].mean_map)
+
+
+def test_every_figure_is_a_picture_that_is_not_empty(saved):
+    figures = sorted(saved.rglob("*.png"))
+    assert {figure.name for figure in figures} == {"spectrum.png", "embedding.png", "sheet.png"}
+    for figure in figures:
+        with Image.open(figure) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_nothing_temporary_stays_and_a_second_run_takes_the_place_of_the_first(planted, tmp_path):
+    run = replace(planted, findings=planted.findings[:1])
+    run.save(tmp_path)
+    stranger = tmp_path / "candidates" / "99"
+    stranger.mkdir()
+    run.save(tmp_path)
+    assert not stranger.exists()
+    assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+def test_a_run_that_fails_leaves_the_candidates_of_the_last_one(planted, saved, tmp_path, monkeypatch):
+    run = replace(planted, findings=planted.findings[:1])
+    run.save(tmp_path)
+    broken = replace(run, picture=lambda i: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        broken.save(tmp_path)
+    assert (tmp_path / "candidates" / "1" / "sheet.png").is_file()
+    assert not (tmp_path / "run.json").exists()  # where it is, all is
+    assert not [path for path in tmp_path.rglob("*") if ".part" in path.name]
+
+
+def test_folders_of_others_are_left_alone(planted, tmp_path):
+    (tmp_path / "candidates").mkdir()
+    (tmp_path / "candidates" / "thesis.txt").touch()
+    with pytest.raises(InputError, match="not from an earlier run"):
+        planted.save(tmp_path)
+    assert (tmp_path / "candidates" / "thesis.txt").exists()
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    maps = noise()
+    maps[3], maps[5, 0, 0], maps[7] = 0, np.nan, maps[2]
+    run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
+    samples = run.samples()
+    assert samples.state[[3, 5, 7]].tolist() == ["no relevance", "not finite", "duplicate"]
+    assert samples.duplicate_of[7] == 2
+    assert samples.axis_1[7] == samples.axis_1[2]
+    assert samples.axis_1[[3, 5]].isna().all()
+    assert "nothing was compared with chance" in run.sentence
+    assert run.document()["without_relevance"] == [3]
+    replace(run, findings=run.findings[:1]).save(tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text())["not_finite"] == [5]
+
+
+def test_spectra_are_drawn_and_cannot_be_tested(tmp_path, encoder):
+    spectra = noise(40, 16)[:, :1]
+    spectra[:10, 0, 12] += 4
+    run = SprayRun(
+        SpRAy(n_surrogates=0).fit(spectra),
+        spectra,
+        list(map(str, range(40))),
+        picture=lambda i: Image.new("RGB", (8, 8)),
+    )
+    forced = replace(run.findings[0], candidate=replace(run.findings[0].candidate, flagged=True, verdict="candidate"))
+    tested = prove_candidates(encoder, replace(run, findings=[forced]))
+    assert tested.findings[0].candidate.verdict == "candidate"
+    assert "nothing can be cut out" in tested.findings[0].note
+    assert "frequencies" in place_of(tested.findings[0].candidate)
+    tested.save(tmp_path)
+
+
+class Reader:
+    """A stand-in for a detector: the score is how white the lower left corner is."""
+
+    resizer, size, threshold_ = "pillow-bilinear", 128, 0.5
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def decision_function(self, x):
+        noise = x[:, :, :32].mean((1, 2, 3)).numpy()
+        logo = x[:, :, -24:, 8:66].amax(1).numpy().reshape(len(x), -1)
+        return self.weight * np.sort(logo, axis=1)[:, -100:].mean(1) + 0.05 * noise
+
+
+def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path):
+    relies, ignores = (prove_candidates(Reader(weight), planted) for weight in (1.0, 0.0))
+    assert relies.findings[0].candidate.verdict == relies.verdict == "confirmed"
+    assert ignores.findings[0].candidate.verdict == ignores.verdict == "not_causal"
+    assert "1 confirmed by an intervention" in relies.sentence
+    assert all(finding.proof is None for finding in relies.findings[1:])
+    assert planted.findings[0].candidate.verdict == "candidate"  # the run itself is as it was
+    replace(relies, findings=relies.findings[:1]).save(tmp_path)
+    assert json.loads((tmp_path / "candidates/1/proof/proof.json").read_text())["verdict"] == "confirmed"
+    assert (tmp_path / "candidates/1/proof.png").is_file()
+    assert json.loads((tmp_path / "run.json").read_text())["confirmed"] == 1
+
+
+def test_without_images_a_candidate_stays_one(planted, encoder):
+    tested = prove_candidates(encoder, replace(planted, picture=None))
+    assert tested.findings[0].candidate.verdict == "candidate"
+    assert "there are no images" in tested.findings[0].note
+
+
+def test_labels_come_from_folders_tables_and_arrays(tmp_path):
+    paths = [tmp_path / "a" / "1.png", tmp_path / "b" / "2.png"]
+    for path in paths:
+        path.parent.mkdir()
+        path.touch()
+    names = ["a/1.png", "b/2.png"]
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\nb/2.png,dog\na/1.png,cat\n")
+    np.save(tmp_path / "labels.npy", np.array([4, 2]))
+    assert load_labels("folder", names, paths) == ["a", "b"]
+    assert load_labels(str(table), names, paths) == ["cat", "dog"]
+    assert load_labels(str(tmp_path / "labels.npy"), names, None) == ["4", "2"]
+    table.write_text("path,label\nb/2.png,dog\n")
+    with pytest.raises(InputError, match=r"no label for 1 images, such as .*1\.png"):
+        load_labels(str(table), names, paths)
+    table.write_text("path\nb/2.png\na/1.png\n")
+    with pytest.raises(InputError, match="no column 'label'"):
+        load_labels(str(table), names, paths)
+    with pytest.raises(InputError, match="belong to images"):
+        load_labels("folder", names, None)
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("exploded"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (np.zeros((3, 4)), "holds float64 (3, 4)"),
+        (np.zeros((0, 4, 4)), "holds float64 (0, 4, 4)"),
+        (np.zeros((3, 4, 4), complex), "holds complex128"),
+        (np.array([["a"]]), "holds <U1"),
+        (np.array([Bomb()], dtype=object), "cannot be read as an .npy file without pickled objects"),
+        (b"", "cannot be read"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<f8', 'fortran_order': False, 'shape': (9999999999999, 9, 9), }", "cannot"),
+        (b"\x93NUMPY\x01\x00\x10\x00__import__('os')", "cannot be read"),
+        (None, "cannot be read"),
+    ],
+)
+def test_hostile_maps_are_answered_with_one_sentence(tmp_path, monkeypatch, content, said):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "maps.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        np.save(path, content, allow_pickle=True)
+    with pytest.raises(InputError) as raised:
+        load_maps(path)
+    assert said in str(raised.value)
+    assert not Path("exploded").exists()
+
+
+def test_channels_are_summed(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(4, 3, 5, 6))
+    np.save(tmp_path / "maps.npy", maps)
+    np.testing.assert_allclose(load_maps(tmp_path / "maps.npy"), maps.sum(1), rtol=1e-5)
