@@ -56,15 +56,18 @@ def zoo_names() -> list[str]:
 
 def read_card(name: str) -> Card:
     """The card of a model of the zoo. Raises `InputError` if there is none, or if it is not complete."""
-    path = models_folder() / name / "card.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_card_file(models_folder() / name / "card.toml")
     except FileNotFoundError as error:
         raise InputError(f"There is no model {name!r}; the models are {', '.join(zoo_names())}.") from error
+
+
+def read_card_file(path: Path) -> Card:
+    """A card by its path. Raises `InputError` if it is not complete, and `FileNotFoundError` if it is not there."""
+    try:
+        return _card(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The card {str(path)!r} is not valid TOML ({error}).") from error
-    try:
-        return _card(table)
     except (TypeError, KeyError) as error:
         raise InputError(f"The card {str(path)!r} is not complete ({error}).") from error
 

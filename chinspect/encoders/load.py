@@ -1,4 +1,4 @@
-"""Load an encoder: from the zoo, from a library, or from a checkpoint."""
+"""Load an encoder: from the zoo, from a library, from a checkpoint, or mitigated."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from chinspect.encoders.cards import Card, read_card, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder
 from chinspect.encoders.libraries import library_card
+from chinspect.encoders.record import read_record
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
 
@@ -22,17 +23,29 @@ from chinspect.errors import InputError
 def load_encoder(name: str, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
     """Load an encoder with its weights, in evaluation mode, without gradients.
 
-    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`, or the path
-    of a checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a prefixed name.
+    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`, the folder
+    of a mitigated encoder, or the path of a checkpoint, whose architecture and preprocessing `arch` gives: a model of
+    the zoo or such a prefixed name.
     Weights that are not on this machine are downloaded once, by the library that owns them.
 
     Raises `InputError` for an unknown name or device, for weights that cannot be had or do not fit entirely.
     """
     target = _device(device)
+    if arch is None and name not in zoo_names() and Path(name).is_dir():
+        return _load_mitigated(Path(name), target)
     card = _checkpoint_card(name, arch) if arch is not None else _card(name)
     module = _load(card).to(target).eval().requires_grad_(False)
     card = replace(card, dimension=card.dimension or _dimension(module, card, target))
     return Encoder(card.name, module, card.preprocessing, card)
+
+
+def _load_mitigated(path: Path, device: torch.device) -> Encoder:
+    record = read_record(path)
+    base = record.enclosed_base() if record.base is None else load_encoder(record.base)
+    restored = record.restore(base)
+    restored.base.module.to(device)
+    restored.module.to(device)
+    return restored
 
 
 def _card(name: str) -> Card:

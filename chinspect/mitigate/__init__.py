@@ -1,14 +1,54 @@
-"""Remedies for anomaly detectors: filters at the input, a search for their strength, a threshold taken anew.
+"""Remedies that can be undone: filters and thresholds for anomaly detectors, pruning and projection for encoders.
 
 >>> import torch
 >>> from chinspect.mitigate import Blur
 >>> Blur(kernel=11, sigma=2.0)(torch.ones(1, 3, 32, 32)).shape
 torch.Size([1, 3, 32, 32])
+
+>>> from chinspect.encoders import load_encoder
+>>> from chinspect.mitigate import prune_channels
+>>> prune_channels(load_encoder("tiny-clip"), "stem.2", (3, 5), rows=(56, 64)).name
+'tiny-clip, edited'
 """
 
+from chinspect.encoders.edits import EditedEncoder, Project, Prune, edited, project_out, prune_channels, temporarily
 from chinspect.mitigate.blur import Blur, SpectralWeights
+from chinspect.mitigate.comparison import average_over_seeds, compare_mitigations
+from chinspect.mitigate.direction import concept_direction
 from chinspect.mitigate.filtered import Filtered
+from chinspect.mitigate.plateau import plateau
+from chinspect.mitigate.pruning import PruningSearch, search_pruning
 from chinspect.mitigate.recalibration import recalibrate
+from chinspect.mitigate.reliance import Reliance, reliance
+from chinspect.mitigate.responsive import random_channels, responsiveness, select_responsive, top_channels
+from chinspect.mitigate.saving import save_encoder
 from chinspect.mitigate.search import SIGMAS, search_blur
 
-__all__ = ["SIGMAS", "Blur", "Filtered", "SpectralWeights", "recalibrate", "search_blur"]
+__all__ = [
+    "SIGMAS",
+    "Blur",
+    "EditedEncoder",
+    "Filtered",
+    "Project",
+    "Prune",
+    "PruningSearch",
+    "Reliance",
+    "SpectralWeights",
+    "average_over_seeds",
+    "compare_mitigations",
+    "concept_direction",
+    "edited",
+    "plateau",
+    "project_out",
+    "prune_channels",
+    "random_channels",
+    "recalibrate",
+    "reliance",
+    "responsiveness",
+    "save_encoder",
+    "search_blur",
+    "search_pruning",
+    "select_responsive",
+    "temporarily",
+    "top_channels",
+]

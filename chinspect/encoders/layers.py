@@ -1,0 +1,121 @@
+"""What the layers of an encoder put out: their shapes, which axis holds the channels, which of them can be edited."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from chinspect.encoders.encoder import Encoder
+from chinspect.errors import InputError
+
+Observer = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
+_PROJECTIONS = ("proj", "out_proj")
+_LISTED = 12
+
+
+@contextmanager
+def observing(module: nn.Module, observer: Observer) -> Iterator[None]:
+    """Calls the observer with path, module, arguments, keywords and output of each submodule that runs."""
+    handles = [
+        inner.register_forward_hook(
+            lambda inner, args, kwargs, output, path=path: observer(path, inner, args, kwargs, output),
+            with_kwargs=True,
+        )
+        for path, inner in module.named_modules()
+        if path
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def output_shapes(encoder: Encoder) -> dict[str, list[tuple[int, ...] | None]]:
+    """By path the shape of each output in one pass, None for what is no tensor; several where a layer runs again."""
+    shapes: dict[str, list[tuple[int, ...] | None]] = {}
+
+    def note(path: str, _module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
+        output = output[0] if isinstance(output, tuple) and output else output  # of nn.MultiheadAttention
+        shapes.setdefault(path, []).append(tuple(output.shape) if isinstance(output, Tensor) else None)
+
+    size = encoder.preprocessing.size
+    with observing(encoder.module, note), torch.no_grad():
+        encoder.module(torch.zeros(1, 3, size, size, device=encoder.device))
+    return shapes
+
+
+def output_shape(encoder: Encoder, layer: str) -> tuple[int, ...]:
+    """The shape of the output of a layer for one image; `InputError` unless it is one map, of channels, and runs once.
+
+    Args:
+        layer: path as in `named_modules`.
+    """
+    if not layer or layer not in dict(encoder.module.named_modules()):
+        known = ", ".join(candidate_layers(encoder)[:_LISTED])
+        raise InputError(f"{encoder.name!r} has no layer {layer!r}; some of its layers are {known}.")
+    found = output_shapes(encoder).get(layer, [])
+    if len(found) != 1:
+        raise InputError(f"The layer {layer!r} runs {len(found)} times in a pass, not once: choose the one around it.")
+    shape = found[0]
+    if shape is None or not 2 <= len(shape) <= 4:
+        raise InputError(f"The layer {layer!r} puts out no map (N, C, H, W), tokens (N, T, C) or vectors (N, C).")
+    return shape
+
+
+def channel_axis(shape: tuple[int, ...]) -> int:
+    """Which axis of an output holds the channels: 1 of a map (N, C, H, W), else the last."""
+    last = len(shape) == 4 and shape[2] != shape[3] and shape[1] == shape[2]
+    return 1 if len(shape) == 4 and not last else len(shape) - 1
+
+
+def attention_projection(module: nn.Module) -> tuple[str, int] | None:
+    """Name of the linear layer that mixes the heads of an attention module, and their number; None for others."""
+    count = getattr(module, "num_heads", None)
+    for name in _PROJECTIONS:
+        projection = getattr(module, name, None)
+        if isinstance(count, int) and isinstance(projection, nn.Linear) and projection.in_features % count == 0:
+            return name, count
+    return None
+
+
+def candidate_layers(encoder: Encoder) -> list[str]:
+    """Layers to look for an artefact in, in the order of the modules: each runs once and has channels of its own.
+
+    They are the activations (of convolutions, and of the neurons of transformers), the attention modules (for their
+    heads), and the blocks that a network repeats (for the channels of their sum, or the tokens).
+    """
+    shapes = output_shapes(encoder)
+    names = {path: module for path, module in encoder.module.named_modules() if _single(shapes.get(path))}
+    attention = tuple(f"{path}." for path, module in names.items() if attention_projection(module))
+    outside = {path: module for path, module in names.items() if not path.startswith(attention)}
+    return [path for path in outside if _is_candidate(path, outside)]
+
+
+def _single(shapes: list[tuple[int, ...] | None] | None) -> bool:
+    """Whether a layer ran once, and put out one map or tokens of the one image."""
+    shape = shapes[0] if shapes is not None and len(shapes) == 1 else None
+    return shape is not None and 3 <= len(shape) <= 4 and shape[0] == 1
+
+
+def _is_candidate(path: str, names: dict[str, nn.Module]) -> bool:
+    module = names[path]
+    if attention_projection(module) is not None or _is_activation(module):
+        return True
+    if not re.search(r"\d$", path) or type(module) is nn.Sequential:  # repeated blocks are numbered
+        return False
+    inner = [name for name, _ in module.named_children()]
+    return bool(inner) and not _is_activation(names.get(f"{path}.{inner[-1]}"))  # which would be the block's output
+
+
+def _is_activation(module: nn.Module | None) -> bool:
+    return isinstance(module, _ACTIVATIONS) or type(module).__name__ in _NAMED
+
+
+_ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.ELU, nn.Mish)
+_NAMED = ("QuickGELU", "GELUTanh", "Swish")

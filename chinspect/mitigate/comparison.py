@@ -1,0 +1,96 @@
+"""One table for every remedy: what it saves, what it costs, and whether the artefact is really gone.
+
+An accuracy that recovers is not enough: a readout may have learnt to do without the artefact that the encoder still
+sees. So beside the accuracies stand the worst group, the relevance on the artefact and the similarity that it makes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from scipy.stats import t
+
+from chinspect.encoders import Encoder
+from chinspect.mitigate.reliance import reliance
+from chinspect.readouts import ALL, ORIGINAL, SHIFTED, Task, worst_group
+
+BEFORE = "none"
+KEYS = ["mitigation", "readout"]
+
+
+def compare_mitigations(
+    encoders: Mapping[str, Encoder],
+    task: Task,
+    with_artefact: Sequence[Image.Image],
+    without: Sequence[Image.Image],
+    *,
+    cache: str | Path | None = None,
+) -> pd.DataFrame:
+    """Judge encoders by the same task and the same pairs of images.
+
+    Args:
+        encoders: by the name of the remedy; ``none`` is the encoder before.
+        task: with the states original and shifted; at least two readouts, as what helps one may harm another.
+        with_artefact, without: the same images, for `reliance`.
+        cache: a folder for embeddings.
+
+    Returns:
+        One row a remedy and readout: original and shifted accuracy with 95 % Wilson intervals, drop (their difference),
+        worst_group (the lowest accuracy of a group in either state) and its name, relevance_share, area,
+        similarity_shift; and, where ``none`` is among the encoders, cost (of original accuracy) and recovered (the
+        share of the drop that is gone; nan where there was none).
+    """
+    rows = []
+    for name, encoder in encoders.items():
+        scores = task.score(encoder, cache=cache)
+        relied = asdict(reliance(encoder, with_artefact, without))
+        for readout, table in scores.groupby("readout", sort=False):
+            rows.append({"mitigation": name, "readout": readout} | _accuracies(table) | relied)
+    found = pd.DataFrame(rows)
+    return _against(found) if BEFORE in encoders else found
+
+
+def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Means of tables of the same remedies and readouts, with 95 % t intervals (``_low``, ``_high``) over the tables.
+
+    The shares of drops that are gone are averaged as ``1 - sum drop / sum drop before``, not as ratios.
+    """
+    joined = pd.concat(tables, ignore_index=True)
+    columns = [ORIGINAL, SHIFTED, "drop", "worst_group", "relevance_share", "similarity_shift"]
+    rows: list[dict[str, Any]] = []
+    for keys, group in joined.groupby(KEYS, sort=False):
+        row: dict[str, Any] = dict(zip(KEYS, keys, strict=True)) | {"seeds": len(group)}
+        for column in columns:
+            row |= _interval(column, group[column].to_numpy(dtype=float))
+        rows.append(row)
+    return _against(pd.DataFrame(rows))
+
+
+def _accuracies(table: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for state in (ORIGINAL, SHIFTED):
+        whole = table[(table["state"] == state) & (table["group"] == ALL)].iloc[0]
+        row |= {f"{state}{end}": whole[f"accuracy{end}"] for end in ("", "_low", "_high")}
+    worst = worst_group(table)
+    drop = row[ORIGINAL] - row[SHIFTED]
+    return row | {"drop": drop, "worst_group": worst["accuracy"], "worst_group_name": worst["group"]}
+
+
+def _against(table: pd.DataFrame) -> pd.DataFrame:
+    """With cost and recovered share against the encoder before."""
+    before = table[table["mitigation"] == BEFORE].set_index("readout")
+    original, drop = (table["readout"].map(before[column]) for column in (ORIGINAL, "drop"))
+    return table.assign(cost=original - table[ORIGINAL], recovered=(1 - table["drop"] / drop).where(drop > 0))
+
+
+def _interval(name: str, values: np.ndarray) -> dict[str, float]:
+    n, mean = len(values), float(values.mean())
+    half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}

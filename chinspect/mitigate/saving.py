@@ -1,0 +1,82 @@
+"""Write a mitigated encoder as the folder that `load_encoder` reads; see `chinspect.encoders.record`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders.edits import EditedEncoder
+from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, describe
+from chinspect.errors import InputError
+from chinspect.files import output_folder, replacing
+
+_TEXTS = ("name", "title", "architecture", "license", "embedding", "paper", "note")
+
+
+def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[str, Any] | None = None) -> Path:
+    """Write a mitigated encoder, read it back, and compare; returns the folder.
+
+    Args:
+        encoder: made by `edited`; its base must be one that `load_encoder` knows by name, or have an architecture that
+            it knows (then all weights are written).
+        path: a folder that is new, empty, or holds a mitigated encoder, which is replaced.
+        evidence: JSON values on how the remedy was chosen and what it does.
+
+    Raises `InputError` for other encoders and folders; then nothing stays that `load_encoder` would read.
+    """
+    if not isinstance(encoder, EditedEncoder):
+        raise InputError(f"Only a mitigated encoder is saved as a folder, and {encoder.name!r} is not edited.")
+    folder = output_folder(path)
+    if any(folder.iterdir()) and not (folder / RECORD).is_file():
+        raise InputError(f"The folder {str(path)!r} holds something else: choose a new one.")
+    named = _named(encoder.base)
+    entries, tensors = describe(encoder.edits)
+    if not named:
+        tensors |= {WEIGHTS + key: value.contiguous() for key, value in encoder.base.module.state_dict().items()}
+    base = {"name": encoder.base.card.name if named else None, "fingerprint": encoder.base.fingerprint}
+    document = {"schema": SCHEMA, "base": base, "edits": entries, "fingerprint": encoder.fingerprint}
+    _write(folder, encoder, tensors, document | {"evidence": dict(evidence or {})})
+    try:
+        load_encoder(str(folder))
+    except InputError as error:
+        (folder / RECORD).unlink()
+        raise InputError(f"{encoder.base.name!r} cannot be rebuilt from a folder: {error}") from error
+    return folder
+
+
+def _named(base: Encoder) -> bool:
+    """Whether `load_encoder` gives these weights for the name of their card."""
+    try:
+        return load_encoder(base.card.name).fingerprint == base.fingerprint
+    except InputError:
+        return False
+
+
+def _write(folder: Path, encoder: EditedEncoder, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """The record last: without it a folder is no encoder."""
+    (folder / RECORD).unlink(missing_ok=True)
+    with replacing(folder / TENSORS) as temporary:
+        save_file({key: value.cpu().clone() for key, value in tensors.items()}, temporary)
+    with replacing(folder / CARD) as temporary:
+        temporary.write_text(_card(encoder), encoding="utf-8")
+    with replacing(folder / RECORD) as temporary:
+        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def _card(encoder: EditedEncoder) -> str:
+    card = encoder.base.card
+    layers = ", ".join(dict.fromkeys(edit.layer for edit in encoder.edits))
+    changed = {"name": f"{card.name}-mitigated", "title": f"{card.title}; mitigated at {layers}"}
+    values: dict[str, Any] = {key: getattr(card, key) for key in _TEXTS} | changed
+    values |= {"source": "mitigated", "dimension": card.dimension}
+    given = {key: value for key, value in asdict(encoder.preprocessing).items() if value is not None}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    lines += ["", "[preprocessing]", *(f"{key} = {json.dumps(value)}" for key, value in given.items())]
+    return "\n".join(lines) + "\n"

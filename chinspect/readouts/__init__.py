@@ -1,0 +1,35 @@
+"""Readouts: linear classifiers of frozen embeddings, scored by subgroup, with and without an artefact.
+
+>>> from chinspect.encoders import load_encoder
+>>> from chinspect.readouts import folder_task, load_classes
+>>> task = folder_task(load_classes("vehicles"))  # doctest: +SKIP
+>>> task.score(load_encoder("tiny-clip"), cache="cache")  # doctest: +SKIP
+"""
+
+from chinspect.readouts.embeddings import embeddings
+from chinspect.readouts.folders import Split, load_classes, read_groups, split
+from chinspect.readouts.linear import KINDS, LinearReadout
+from chinspect.readouts.pictures import Pictures, pasted
+from chinspect.readouts.scores import ALL, confusion, score_classes, score_groups, worst_group
+from chinspect.readouts.task import ORIGINAL, SHIFTED, Task, folder_task
+
+__all__ = [
+    "ALL",
+    "KINDS",
+    "ORIGINAL",
+    "SHIFTED",
+    "LinearReadout",
+    "Pictures",
+    "Split",
+    "Task",
+    "confusion",
+    "embeddings",
+    "folder_task",
+    "load_classes",
+    "pasted",
+    "read_groups",
+    "score_classes",
+    "score_groups",
+    "split",
+    "worst_group",
+]

@@ -1,0 +1,81 @@
+"""A downstream task on frozen embeddings, and how much of it survives an artefact on every image.
+
+A readout is fitted on training images as they come, artefacts and all. Then it classifies the test images as they are
+(``original``) and with the artefact on every one (``shifted``). A readout that relies on the artefact loses there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from chinspect.encoders import Encoder
+from chinspect.readouts.embeddings import embeddings
+from chinspect.readouts.folders import Split
+from chinspect.readouts.linear import LinearReadout
+from chinspect.readouts.pictures import Pictures
+from chinspect.readouts.scores import score_groups
+from chinspect.stress import Artefact
+
+ORIGINAL, SHIFTED = "original", "shifted"
+Labels = Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Images, labels, and the readouts that are put on an encoder.
+
+    Attributes:
+        train, train_labels: to fit on.
+        test, test_labels: to judge on, by state: ``original``, and ``shifted`` for the same images with the artefact.
+        readouts: by name, not fitted; they are copied for each encoder.
+        relabel: by the name of a readout, a mapping of the labels that makes another task of the same images.
+        groups: one name a test image; the classes by default.
+    """
+
+    train: Sequence[Image.Image]
+    train_labels: Labels
+    test: Mapping[str, Sequence[Image.Image]]
+    test_labels: Labels
+    readouts: Mapping[str, LinearReadout]
+    relabel: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    groups: Sequence[str] | None = None
+
+    def score(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
+        """`score_groups` of each readout and state, with the columns readout and state in front."""
+        from sklearn.base import clone
+
+        fitted = embeddings(encoder, self.train, cache)
+        judged = {state: embeddings(encoder, pictures, cache) for state, pictures in self.test.items()}
+        tables = []
+        for name, readout in self.readouts.items():
+            train, test = (self._labels(name, labels) for labels in (self.train_labels, self.test_labels))
+            model = clone(readout).fit(fitted, train)
+            groups = [str(label) for label in test] if self.groups is None else self.groups
+            positive = model.classes_[1] if len(model.classes_) == 2 else None
+            for state, values in judged.items():
+                table = score_groups(test, model.predict(values), groups, positive=positive)
+                table.insert(0, "state", state)
+                table.insert(0, "readout", name)
+                tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def _labels(self, readout: str, labels: Labels) -> np.ndarray:
+        names = self.relabel.get(readout)
+        return np.array([label if names is None else names[label] for label in labels])
+
+
+def folder_task(split: Split, artefact: Artefact | None = None, groups: Sequence[str] | None = None) -> Task:
+    """The task of a folder of classes, with both readouts; without an artefact there is no shifted state."""
+    train, test = Pictures(split.train), Pictures(split.test)
+    states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test}
+    if artefact is not None:
+        states[SHIFTED] = test.marked(artefact)
+    readouts = {kind: LinearReadout(kind=kind) for kind in ("logistic", "svm")}
+    return Task(train, split.train.labels or (), states, split.test.labels or (), readouts, groups=groups)
