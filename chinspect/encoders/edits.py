@@ -16,6 +16,7 @@ Sources: pruning of responsive filters, Kauffmann et al. 2025; projection, P-ClA
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -54,6 +55,8 @@ class Project:
         vector = torch.as_tensor(self.direction).detach().double().cpu()
         if vector.ndim != 1 or not bool(vector.isfinite().all()) or not float(vector.norm()) > 0:
             raise InputError(f"A direction is a finite vector (C,) other than zero, not {tuple(vector.shape)}.")
+        if not math.isfinite(self.level):
+            raise InputError(f"The level of a projection must be finite, not {self.level!r}.")
         object.__setattr__(self, "direction", (vector / vector.norm()).float())
 
 

@@ -20,7 +20,7 @@ from chinspect.mitigate.plateau import plateau
 from chinspect.mitigate.pruning import PruningSearch, search_pruning
 from chinspect.mitigate.recalibration import recalibrate
 from chinspect.mitigate.reliance import Reliance, reliance
-from chinspect.mitigate.responsive import random_channels, responsiveness, select_responsive, top_channels
+from chinspect.mitigate.responsive import random_channels, rank_edits, responsiveness, select_responsive, top_channels
 from chinspect.mitigate.saving import save_encoder
 from chinspect.mitigate.search import SIGMAS, search_blur
 
@@ -42,6 +42,7 @@ __all__ = [
     "project_out",
     "prune_channels",
     "random_channels",
+    "rank_edits",
     "recalibrate",
     "reliance",
     "responsiveness",

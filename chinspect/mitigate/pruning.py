@@ -3,7 +3,7 @@
 Of each layer the five channels that respond most are pruned. The layers where that repairs most of what the artefact
 does to embeddings are judged by readouts, and the one that helps most goes on. Its curve over k says what more channels
 bring, beside as many random channels of the same layer and rows: what these achieve is not owed to the choice. The k is
-that of the `plateau` rule among those that cost less than ``max_cost`` of clean accuracy.
+that of the `plateau` rule among those that cost no more than ``max_cost`` of clean accuracy, or one image of it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def search_pruning(
         layers: to choose from; None for all `candidate_layers`.
         k: a number of channels instead of the plateau rule.
         rows: see `responsiveness`.
-        max_cost: of clean accuracy, 0..1; the plateau rule admits what costs less.
+        max_cost: of clean accuracy, 0..1; a loss of one image is always admitted.
         seed: of the random channels.
         progress: called with the number of encoders judged, and an upper bound of all.
 
@@ -79,7 +79,8 @@ def search_pruning(
     judge = _Judge(encoder, task, progress, SHORTLIST + 1 + 2 * (len(KS) if k is None else 1))
     responses = responsiveness(encoder, layers, with_artefact, without, rows=rows)
     before = judge()
-    tried = _tried(responses, (with_artefact, without), judge, before[ORIGINAL] - max_cost)
+    least = before[ORIGINAL] - max(max_cost, 1 / len(task.test_labels))
+    tried = _tried(responses, (with_artefact, without), judge, least)
     layer = str(tried["layer"].iloc[0])
     limit = _limit(responses, layer)
     if k is not None and k > limit:
@@ -91,7 +92,7 @@ def search_pruning(
             curve.append({"k": count, "channels": "responsive"} | judge(edit))
             curve.append({"k": count, "channels": "random"} | judge(random_channels(responses, edit, seed)))
     table = pd.DataFrame(curve)
-    chosen = _plateau(table, len(task.test_labels), max_cost) if k is None else k
+    chosen = _plateau(table, len(task.test_labels), least) if k is None else k
     if not chosen:
         return PruningSearch(tried, table, 0, None, None)
     edit = top_channels(responses, layer, chosen)
@@ -134,7 +135,6 @@ def _limit(responses: pd.DataFrame, layer: str) -> int:
     return int((responses["layer"] == layer).sum()) // 2
 
 
-def _plateau(curve: pd.DataFrame, n: int, max_cost: float) -> int:
+def _plateau(curve: pd.DataFrame, n: int, least: float) -> int:
     rows = curve[curve["channels"] != "random"]
-    cheap = rows[ORIGINAL] >= rows[ORIGINAL].iloc[0] - max_cost
-    return int(rows["k"].iloc[plateau(rows[SHIFTED].tolist(), n, cheap.tolist())])
+    return int(rows["k"].iloc[plateau(rows[SHIFTED].tolist(), n, (rows[ORIGINAL] >= least).tolist())])

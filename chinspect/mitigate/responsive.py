@@ -17,7 +17,7 @@ labels are needed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder
-from chinspect.encoders.edits import Prune, edited
+from chinspect.encoders.edits import Edit, Prune, edited
 from chinspect.encoders.layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from chinspect.errors import InputError
 
+E = TypeVar("E", bound=Edit)
 Where = Literal["artefact", "all"]
 Rows = tuple[int, int] | None
 Values = NDArray[np.float64]
@@ -90,8 +91,8 @@ def responsiveness(
 
 
 def rank_edits(
-    encoder: Encoder, edits: Sequence[Prune], with_artefact: Sequence[Image.Image], without: Sequence[Image.Image]
-) -> list[tuple[Prune, float]]:
+    encoder: Encoder, edits: Sequence[E], with_artefact: Sequence[Image.Image], without: Sequence[Image.Image]
+) -> list[tuple[E, float]]:
     """Edits and what each repairs, the best first; see the module."""
     plain, before = encoder.embed(without), encoder.embed(with_artefact)
     damage = (before - plain).square().sum()
