@@ -13,8 +13,9 @@ passes at a level if
 3. its effect exceeds that of every one of ``1 / level - 1`` random patches in its place (twice as many where both
    directions count), that is, its rank p-value is at most the level.
 
-The verdict is ``confirmed`` if a trial passes, ``not_causal`` if none does, ``untested`` if there was none. With two
-trials each runs at half of the level (Bonferroni), so that without an effect ``confirmed`` is reached at most with the
+The verdict is ``confirmed`` if a trial passes; ``candidate`` if one leans that way: 1. and 2. hold, and the effect
+exceeds three quarters of the random patches, only not every one, so that neither answer is safe; ``not_causal`` if none
+does; ``untested`` if there was no trial. With two trials each runs at half of the level (Bonferroni), so that without an effect ``confirmed`` is reached at most with the
 probability `level`. All other effects are reported with intervals and decide nothing.
 
 The same artefact elsewhere is reported, and is *no* reason against: a logo that acts anywhere is relied on no less. It
@@ -38,6 +39,11 @@ from chinspect.stress.scoring import Scorer
 
 MIN_IMAGES = 10
 """Fewer images give no bootstrap interval worth its name."""
+_WORDS = {
+    "confirmed": "relies on",
+    "candidate": "may rely on",
+    "not_causal": "was not found to rely on",
+}
 
 
 def prove(
@@ -100,18 +106,20 @@ def _check(level: float, n_resamples: int) -> None:
 def _verdict(trials: Sequence[Trial]) -> Verdict:
     if not trials:
         return "untested"
-    return "confirmed" if any(trial.passed for trial in trials) else "not_causal"
+    if any(trial.passed for trial in trials):
+        return "confirmed"
+    return "candidate" if any(trial.leans for trial in trials) else "not_causal"
 
 
 def _sentence(subject: Subject, artefact: Artefact, trials: Sequence[Trial], level: float) -> str:
     """What was found, for a reader who has not seen the table."""
     if not trials:
         return f"Whether the {subject.kind} relies on {artefact.name!r} was not tested."
-    word = "relies" if any(trial.passed for trial in trials) else "was not found to rely"
+    word = _WORDS[_verdict(trials)]
     effect = next(iter(WORDS[subject.kind].values()))
     parts = "; ".join(_part(trial, level) for trial in trials)
     place = "".join(_place(trial) for trial in trials if trial.passed)
-    return f"The {subject.kind} {word} on {artefact.name!r} ({effect}): {parts}.{place}"
+    return f"The {subject.kind} {word} {artefact.name!r} ({effect}): {parts}.{place}"
 
 
 def _part(trial: Trial, level: float) -> str:

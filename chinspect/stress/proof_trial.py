@@ -18,6 +18,8 @@ Edit = Literal["add", "remove"]
 ARTEFACT, AREA, PLACE, PATCHES = "artefact", "area elsewhere", "artefact elsewhere", "random patches"
 UNCHANGED = "unchanged"
 _SHOWN = 3
+_UNDECIDED = 0.25
+"""Rank p-value up to which neither answer is safe."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Trial:
         patch_norm: mean norm of a patch over that of the edit.
         moved_share: effect of the same artefact elsewhere over that of the artefact in its place; None as above, and
             for removals.
-        passed: whether the interval leaves zero on the right side, and both placebos are exceeded.
+        leans: whether the interval leaves zero on the right side, and the same edit elsewhere and three quarters of the
+            random patches are exceeded.
+        passed: whether, besides, the effect ranks high enough among the random patches.
         rows: of the table of all effects.
         pictures: the first images under each condition, for figures.
     """
@@ -68,6 +72,7 @@ class Trial:
     patch_p: float
     patch_norm: float
     moved_share: float | None
+    leans: bool
     passed: bool
     rows: list[dict[str, Any]]
     pictures: dict[str, list[Pixels]]
@@ -193,6 +198,7 @@ def _judge(
     beyond_area = None
     if AREA in values:
         beyond_area = interval(sign * (values[ARTEFACT] - values[AREA]), counts, level)[0] > 0
+    leans = min(sign * low, sign * high) > 0 and beyond_area is not False and min(p, 1.0) <= _UNDECIDED
     return {
         "effect": effect,
         "low": low,
@@ -201,7 +207,8 @@ def _judge(
         "beyond_area": beyond_area,
         "patch_p": min(p, 1.0),
         "moved_share": mean(values[PLACE]) / effect if edit == "add" and PLACE in values and effect else None,
-        "passed": min(sign * low, sign * high) > 0 and beyond_area is not False and p <= level + 1e-9,
+        "leans": bool(leans),
+        "passed": bool(leans and p <= level + 1e-9),
     }
 
 

@@ -68,7 +68,8 @@ def verdicts(trials: int, *, causal: bool) -> Counter[str]:
 def test_nothing_special_is_confirmed_in_at_most_one_of_twenty() -> None:
     found = verdicts(100, causal=False)
     assert found["confirmed"] <= 5
-    assert found["not_causal"] == 100 - found["confirmed"]
+    assert found["candidate"] <= 25
+    assert found["not_causal"] == 100 - found["confirmed"] - found["candidate"]
 
 
 def test_planted_reliance_is_confirmed_with_twenty_images() -> None:
@@ -114,12 +115,12 @@ def test_a_trained_shortcut_is_confirmed(shortcut: tuple[Classifier, Artefact, l
     assert table["add", "area elsewhere", "turned"] < 0.3
 
 
-def test_an_irrelevant_artefact_is_not_causal(shortcut: tuple[Classifier, Artefact, list[np.ndarray]]) -> None:
+def test_an_irrelevant_artefact_is_not_confirmed(shortcut: tuple[Classifier, Artefact, list[np.ndarray]]) -> None:
     model, _, pictures = shortcut
     for other in (colour_patch(0.2, colour=(0.2, 0.7, 0.3), anchor=(0, 0)), colour_patch(0.2, anchor=(0, 1))):
         proof = prove(model, other, pictures[:20])
-        assert proof.verdict == "not_causal"
-        assert "was not found to rely" in proof.sentence
+        assert proof.verdict in ("candidate", "not_causal")
+        assert " relies on " not in proof.sentence
         assert any(note.startswith("remove: 10 images are needed, and there are 0") for note in proof.missing)
 
 
