@@ -15,8 +15,9 @@ passes at a level if
 
 The verdict is ``confirmed`` if a trial passes; ``candidate`` if one leans that way: 1. and 2. hold, and the effect
 exceeds three quarters of the random patches, only not every one, so that neither answer is safe; ``not_causal`` if none
-does; ``untested`` if there was no trial. With two trials each runs at half of the level (Bonferroni), so that without an effect ``confirmed`` is reached at most with the
-probability `level`. All other effects are reported with intervals and decide nothing.
+does; ``untested`` if there was no trial. With two trials each runs at half of the level (Bonferroni), so that without
+an effect ``confirmed`` is reached at most with the probability `level`. All other effects are reported with intervals
+and decide nothing.
 
 The same artefact elsewhere is reported, and is *no* reason against: a logo that acts anywhere is relied on no less. It
 tells whether the place matters.
