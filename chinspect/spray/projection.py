@@ -21,11 +21,11 @@ def project(embedding: NDArray[np.float64], method: Literal["tsne", "umap"], ran
         return found
     if method != "umap":
         raise InputError(f"the projection {method!r} is not known: use tsne or umap.")
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise InputError("UMAP needs umap-learn: pip install 'chinspect[spray]', or use tsne.") from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed means one thread
+        warnings.simplefilter("ignore")  # that TensorFlow is not there, and that a seed means one thread
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise InputError("UMAP needs umap-learn: pip install 'chinspect[spray]', or use tsne.") from error
         reducer = UMAP(n_neighbors=min(15, len(embedding) - 1), random_state=random_state, init="random", n_jobs=1)
         return np.asarray(reducer.fit_transform(embedding), dtype=np.float32)

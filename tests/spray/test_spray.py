@@ -1,5 +1,7 @@
 """The whole analysis: what it finds, what it leaves alone, and what it refuses."""
 
+import sys
+
 import numpy as np
 import pytest
 from _maps import blobs, marked
@@ -259,3 +261,9 @@ def test_parameters_out_of_range_are_refused_by_name(parameters, message):
 def test_maps_labels_and_images_that_do_not_fit_are_refused(maps, more, message):
     with pytest.raises(InputError, match=message):
         SpRAy(n_surrogates=0).fit(maps, **more)
+
+
+def test_without_umap_the_message_names_the_extra(spray, monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(InputError, match=r"UMAP needs umap-learn: pip install 'chinspect\[spray\]', or use tsne"):
+        spray.project("umap")
