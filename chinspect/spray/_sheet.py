@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.spray._figure import COLOURS, INK, bars, show_map, write
-from chinspect.spray.run_words import HEADLINES, finding_sentence
+from chinspect.spray.run_words import finding_sentence, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ def _head(figure: Figure, run: SprayRun, n: int, height: float) -> None:
     finding = run.findings[n]
     verdict = finding.candidate.verdict
     figure.text(0.01, 1 - 0.12 / height, f"Candidate {n + 1}", fontsize=17, fontweight="bold", va="top")
-    figure.text(0.145, 1 - 0.12 / height, HEADLINES[verdict], fontsize=17, va="top", color=_TONES[verdict])
+    figure.text(0.145, 1 - 0.12 / height, headline(finding), fontsize=17, va="top", color=_TONES[verdict])
     text = "\n".join(textwrap.wrap(finding_sentence(run, finding), 185)[:5])
     figure.text(0.01, 1 - 0.55 / height, text, fontsize=10.5, va="top", color=INK, parse_math=False)
 

@@ -41,6 +41,8 @@ from chinspect.spray.run_words import finding_sentence, run_sentence
 SHEETS = 12
 """Candidates that get a folder: those that are flagged, and the next ones up to this number."""
 _MARK = ".chinspect"
+_COLUMNS = ("candidate", "size", "shared", "p_value", "q_value", "flagged", "verdict", "finding")
+"""Of a table without candidates."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
 
 
@@ -134,7 +136,7 @@ class SprayRun:
             {"candidate": number, **finding.candidate.record(), "finding": finding_sentence(self, finding)}
             for number, finding in enumerate(self.findings, 1)
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
 
     def document(self) -> dict[str, Any]:
         """Everything but arrays and samples, as JSON values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,14 +12,21 @@ from chinspect.spray.candidates import Candidate
 if TYPE_CHECKING:
     from chinspect.spray.run import Finding, SprayRun
 
+_OUTCOMES = ("confirmed by an intervention", "not causal", "tested without a decision", "not testable")
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
-HEADLINES = {
+_HEADLINES = {
     "confirmed": "CONFIRMED: the model relies on what these images share",
     "not_causal": "NOT CAUSAL: the model reacts to it no more than to random patches",
     "candidate": "CANDIDATE: more than chance, but not tested on the model",
     "untested": "NOT FLAGGED: chance may explain it",
 }
-"""Verdicts of a candidate."""
+_UNDECIDED = "CANDIDATE: more than chance; the test on the model leans to reliance, but decides nothing"
+
+
+def headline(finding: Finding) -> str:
+    """The verdict of a candidate, for a stranger."""
+    verdict = finding.candidate.verdict
+    return _UNDECIDED if verdict == "candidate" and finding.proof is not None else _HEADLINES[verdict]
 
 
 def place_of(candidate: Candidate) -> str:
@@ -73,14 +81,16 @@ def run_sentence(run: SprayRun) -> str:
     flagged = [finding for finding in findings if finding.candidate.flagged]
     verb = "is" if len(flagged) == 1 else "are"
     sentence = f"{len(flagged)} of {len(findings)} candidate strategies {verb} flagged"
-    verdicts = [finding.candidate.verdict for finding in flagged]
-    counted = {name: verdicts.count(name) for name in ("confirmed", "not_causal", "candidate")}
-    if counted["confirmed"] or counted["not_causal"]:
-        words = [f"{counted['confirmed']} confirmed by an intervention", f"{counted['not_causal']} not causal"]
-        words += [f"{counted['candidate']} not testable"] * bool(counted["candidate"])
-        sentence += f" ({', '.join(words)})"
+    if any(finding.proof is not None for finding in flagged):
+        outcomes = Counter(_outcome(finding) for finding in flagged)
+        sentence += f" ({', '.join(f'{outcomes[name]} {name}' for name in _OUTCOMES if outcomes[name])})"
     if run.spray.n_surrogates == 0:
         return sentence + "; nothing was compared with chance (no surrogates)."
     if size is None:
         return sentence + "; these maps are too few or too alike to say which artefact would have been found."
     return sentence + f"; an artefact of half of the relevance would have been found from {size} images on."
+
+
+def _outcome(finding: Finding) -> str:
+    verdict = finding.candidate.verdict
+    return _OUTCOMES[3 if finding.proof is None else ("confirmed", "not_causal", "candidate").index(verdict)]

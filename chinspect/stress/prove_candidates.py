@@ -2,7 +2,8 @@
 
 The artefact is isolated from members and their maps (`chinspect.stress.isolate`) and tested on the model
 (`chinspect.stress.prove`), in the frame that the model sees: pictures as its preprocessing crops them. A candidate that
-cannot be tested stays one, with the reason: too few members, maps without a place, members that share no pixels.
+cannot be tested stays one, with the reason: too few members, maps without a place, members that share no pixels. So
+does one whose proof decides nothing; it keeps the proof.
 
 Each candidate is tested at its own level. Of 20 that mean nothing one will be confirmed.
 """

@@ -19,6 +19,13 @@ def images(tmp_path_factory):
     return plant(tmp_path_factory.mktemp("spray") / "images", COUNT, CARRIERS)
 
 
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Few sheets, and tests on few images."""
+    monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
+    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
+
+
 @pytest.fixture
 def maps(tmp_path):
     values = np.random.default_rng(0).random((40, 12, 12)) ** 6
@@ -33,7 +40,8 @@ def test_from_a_folder_to_a_verdict(run, images, tmp_path):  # noqa: F811
     document = json.loads(out)
     assert (status, err) == (0, "")
     assert document["candidates"][0]["size"] == CARRIERS
-    assert document["candidates"][0]["verdict"] in ("confirmed", "not_causal")
+    proof = json.loads((tmp_path / "run" / "candidates" / "1" / "proof" / "proof.json").read_text())
+    assert document["candidates"][0]["verdict"] == proof["verdict"] != "untested"
     assert document["explanation"]["encoder"] == "tiny-clip"
     assert (tmp_path / "run" / "candidates" / "1" / "proof.png").is_file()
     assert json.loads((tmp_path / "run" / "run.json").read_text())["sentence"] == document["sentence"]
@@ -103,7 +111,19 @@ def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa
 
 def confirmed(model, run, finding, number, seed):  # noqa: F811
     """Whatever is flagged, the model relies on it."""
-    return replace(finding, candidate=replace(finding.candidate, verdict="confirmed"))
+    return replace(finding, candidate=replace(finding.candidate, verdict="confirmed"), proof=Silent())
+
+
+class Silent:
+    """A proof of nothing."""
+
+    sentence = "The model relies on it."
+
+    def save(self, folder):
+        return []
+
+    def plot(self, path):
+        return path
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.spray import SpRAy, SprayRun, explain_images
 from chinspect.spray.run_inputs import load_labels, load_maps
-from chinspect.spray.run_words import place_of
+from chinspect.spray.run_words import headline, place_of
 from chinspect.stress import prove_candidates
 from tests.spray._planted import plant
 
@@ -43,7 +44,9 @@ def planted(tmp_path_factory, encoder):
 @pytest.fixture(scope="module")
 def saved(planted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "run"
-    planted.save(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("chinspect.spray.run.SHEETS", 3)
+        planted.save(folder)
     return folder
 
 
@@ -134,6 +137,15 @@ def test_what_is_left_out_is_said(tmp_path):
     assert json.loads((tmp_path / "run.json").read_text())["not_finite"] == [5]
 
 
+def test_a_run_without_candidates_is_saved_too(tmp_path):
+    maps = np.eye(5, dtype=np.float32)[:, :, None] * np.ones(4, np.float32)
+    run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, list("abcde"))
+    assert run.findings == []
+    run.save(tmp_path)
+    assert len(pd.read_csv(tmp_path / "candidates.csv")) == len(pd.read_parquet(tmp_path / "candidates.parquet")) == 0
+    assert run.sentence.startswith("0 of 0 candidate strategies are flagged")
+
+
 def test_spectra_are_drawn_and_cannot_be_tested(tmp_path, encoder):
     spectra = noise(40, 16)[:, :1]
     spectra[:10, 0, 12] += 4
@@ -165,7 +177,8 @@ class Reader:
         return self.weight * np.sort(logo, axis=1)[:, -100:].mean(1) + 0.05 * noise
 
 
-def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path):
+def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
     relies, ignores = (prove_candidates(Reader(weight), planted) for weight in (1.0, 0.0))
     assert relies.findings[0].candidate.verdict == relies.verdict == "confirmed"
     assert ignores.findings[0].candidate.verdict == ignores.verdict == "not_causal"
@@ -176,6 +189,17 @@ def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_pat
     assert json.loads((tmp_path / "candidates/1/proof/proof.json").read_text())["verdict"] == "confirmed"
     assert (tmp_path / "candidates/1/proof.png").is_file()
     assert json.loads((tmp_path / "run.json").read_text())["confirmed"] == 1
+
+
+def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, monkeypatch):
+    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
+    tested = prove_candidates(encoder, planted)
+    best = tested.findings[0]
+    undecided = replace(best, candidate=replace(best.candidate, verdict="candidate"))
+    run = replace(tested, findings=[undecided, *tested.findings[1:]])
+    assert "(1 tested without a decision)" in run.sentence
+    assert "decides nothing" in headline(undecided)
+    assert "not tested" in headline(planted.findings[0])
 
 
 def test_without_images_a_candidate_stays_one(planted, encoder):
