@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 
 from chinspect.cam import grad_cam
 from chinspect.errors import InputError
 from chinspect.spray import SpRAy
-from chinspect.spray._ensemble import kmeans
 from chinspect.spray.candidates import focus
 
 METRICS: dict[str, Literal["cosine", "euclidean"]] = {
@@ -53,7 +53,8 @@ def partition(spray: SpRAy, least: int, most: int) -> NDArray[np.int64]:
     gaps = np.diff(spray.eigenvalues_)[least - 1 : most]
     size = least + int(np.argmax(gaps)) if len(gaps) else least
     labels = np.full(len(spray.duplicates_), -1)
-    labels[spray.kept_] = kmeans(spray.embedding_[:, :size], size, spray.random_state)
+    means = KMeans(size, n_init=10, random_state=spray.random_state)
+    labels[spray.kept_] = means.fit_predict(spray.embedding_[:, :size])
     whole = labels[spray.duplicates_]
     whole[np.concatenate([spray.zero_, spray.invalid_])] = -1
     return whole

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,6 +51,11 @@ class Samples:
             except OSError as error:
                 raise InputError(f"the image {str(path)!r} cannot be read ({error.strerror}).") from error
         return digest.hexdigest()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Folder, names and contents, for the description of a job."""
+        return {"folder": str(self.root.resolve()), "images": list(self.names), "contents": self.digest}
 
     def n_shards(self, size: int) -> int:
         """Number of shards of ``size`` images, the last of which may be smaller."""

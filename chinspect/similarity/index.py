@@ -188,9 +188,7 @@ class _Explain:
             "patch_size": self.patch_size,
             "grid": list(patch_boxes((size, size), self.patch_size).shape[:2]),
             "dimension": _dimension(self.encoder),
-            "folder": str(self.samples.root.resolve()),
-            "images": list(self.samples.names),
-            "contents": self.samples.digest,
+            **self.samples.description,
         }
 
     @property

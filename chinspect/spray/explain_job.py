@@ -60,9 +60,7 @@ class ExplainJob:
         return {
             "kind": KIND,
             **self.method.description,
-            "folder": str(self.samples.root.resolve()),
-            "images": list(self.samples.names),
-            "contents": self.samples.digest,
+            **self.samples.description,
         }
 
     @property
