@@ -21,6 +21,7 @@ ARTEFACT_HELP = (
     "transparency, which is put into the lower left corner."
 )
 _PAIRS = 64
+_EXPLAINED = 16
 _LOGO_WIDTH = 0.4  # of the image, as in Kauffmann et al. 2025
 mitigate = typer.Typer(no_args_is_help=True, help="Remedies for encoders; the result is a folder that --model accepts.")
 
@@ -67,7 +68,7 @@ def prune(
         raise typer.Exit(1)
     after = edited(before, found.edit)
     judged = folder_task(whole, mark)
-    shown = judged.test["shifted"][:_PAIRS], judged.test["original"][:_PAIRS]
+    shown = judged.test["shifted"][:_EXPLAINED], judged.test["original"][:_EXPLAINED]
     with status("judging the result"):
         remedies = {"none": before, "pruned": after, "random channels": edited(before, found.control)}
         table = compare_mitigations(remedies, judged, *shown)

@@ -137,4 +137,5 @@ def _limit(responses: pd.DataFrame, layer: str) -> int:
 
 def _plateau(curve: pd.DataFrame, n: int, least: float) -> int:
     rows = curve[curve["channels"] != "random"]
-    return int(rows["k"].iloc[plateau(rows[SHIFTED].tolist(), n, (rows[ORIGINAL] >= least).tolist())])
+    saved = rows[SHIFTED].clip(upper=rows[ORIGINAL].iloc[0])  # what is gained beyond is not owed to the artefact
+    return int(rows["k"].iloc[plateau(saved.tolist(), n, (rows[ORIGINAL] >= least).tolist())])

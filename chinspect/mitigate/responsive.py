@@ -16,6 +16,7 @@ labels are needed.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
@@ -147,11 +148,14 @@ def activations(
 
 def _unprojected(module: nn.MultiheadAttention, args: Any, kwargs: Any) -> Tensor:
     """What the heads of torch's own attention hand over: its output under the identity as projection."""
-    size = module.embed_dim
-    changed = {"out_proj.weight": torch.eye(size).to(module.out_proj.weight)}
-    if module.out_proj.bias is not None:
-        changed["out_proj.bias"] = torch.zeros_like(module.out_proj.bias)
-    output: Tensor = torch.func.functional_call(module, changed, args, kwargs)[0]
+    identity = nn.Linear(module.embed_dim, module.embed_dim, bias=module.out_proj.bias is not None)
+    identity = identity.to(module.out_proj.weight).requires_grad_(False)
+    nn.init.eye_(identity.weight)
+    if identity.bias is not None:
+        nn.init.zeros_(identity.bias)
+    bare = copy.copy(module)
+    bare._modules = dict(module._modules) | {"out_proj": identity}
+    output: Tensor = bare.forward(*args, **kwargs)[0]  # not called, so that nobody observes it
     return output if module.batch_first else output.transpose(0, 1)
 
 

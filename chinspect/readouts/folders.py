@@ -60,7 +60,7 @@ def split(samples: Samples, share: float, *, seed: int) -> Split:
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         if len(rows) < 2:
-            raise InputError(f"The class {label!r} has one image, and a split takes two at least.")
+            raise InputError(f"The class {str(label)!r} has one image, and a split takes two at least.")
         chosen[rows[: max(round(share * len(rows)), 1)]] = True
     return Split(_subset(samples, ~chosen), _subset(samples, chosen))
 

@@ -41,6 +41,7 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: the labels, sorted.
         coef_: (classes, D), or (1, D) of two classes.
+        n_iter_: iterations of the solver.
 
     Raises `InputError` for another kind.
     """
@@ -56,11 +57,12 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
             raise InputError(f"The kind of a readout must be one of {', '.join(KINDS)}, not {self.kind!r}.")
         values, labels = validate_data(self, X, y)
         if len(np.unique(labels)) < 2:
-            raise InputError(f"A readout tells two classes or more apart, and all labels are {labels[0]!r}.")
+            raise InputError(f"A readout tells two classes or more apart, and the labels hold 1 class, {labels[0]}.")
         published, make = _MAKERS[self.kind]
         options = {"max_iter": self.max_iter, "random_state": self.random_state, "class_weight": "balanced"}
         self.model_ = make(C=published if self.C is None else self.C, **options).fit(values, labels)
         self.classes_, self.coef_ = self.model_.classes_, self.model_.coef_
+        self.n_iter_ = int(np.max(self.model_.n_iter_))
         return self
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

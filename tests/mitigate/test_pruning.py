@@ -1,0 +1,217 @@
+"""What responds to a planted artefact is found, pruned and judged; where nothing responds, nothing is pruned."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import t as student
+from torch import nn
+
+from chinspect.encoders import Encoder
+from chinspect.encoders.edits import Prune, edited
+from chinspect.errors import InputError
+from chinspect.mitigate import (
+    average_over_seeds,
+    compare_mitigations,
+    concept_direction,
+    plateau,
+    random_channels,
+    rank_edits,
+    reliance,
+    responsiveness,
+    search_pruning,
+    select_responsive,
+    top_channels,
+)
+from chinspect.mitigate.responsive import activations
+from tests.mitigate._planted import CHANNEL, LAYER, SIZE, marked, pictures, planted, task, timm_vit, torch_vit
+
+PLAIN = pictures(12)
+MARKED = marked(PLAIN)
+
+
+@pytest.mark.parametrize("rows", ["artefact", "all"])
+def test_the_planted_channel_is_found_among_all_layers(rows: str) -> None:
+    encoder = planted()
+    found = select_responsive(encoder, None, MARKED, PLAIN, 1, rows=rows)  # type: ignore[arg-type]
+    assert (found.layer, found.channels) == (LAYER, (CHANNEL,))
+    assert (found.rows is None) == (rows == "all")
+    table = responsiveness(encoder, LAYER, MARKED, PLAIN, rows=rows)  # type: ignore[arg-type]
+    control = random_channels(table, found, seed=0)
+    assert control.channels != found.channels
+    (best, repaired), (worse, nothing) = rank_edits(encoder, [control, found], MARKED, PLAIN)
+    assert (best, worse) == (found, control)
+    assert repaired > 0.8
+    assert nothing < 0.1
+
+
+def test_responses_against_a_loop_over_images() -> None:
+    encoder = planted()
+    table = responsiveness(encoder, LAYER, MARKED, PLAIN).set_index("channel")
+    first, stop = int(table["first"].iloc[0]), int(table["stop"].iloc[0])
+    assert 0 < first < stop == SIZE // 2
+    layer = nn.Sequential(*list(encoder.module.children())[:2])
+    maps = [torch.cat([layer(encoder.prepare(image)) for image in images]) for images in (MARKED, PLAIN)]
+    expected = [abs(float((maps[0] - maps[1])[:, channel, first:stop].mean())) for channel in range(8)]
+    np.testing.assert_allclose(table["difference"].sort_index(), expected, atol=1e-6)
+    assert table["difference"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(("make", "layer"), [(timm_vit, "blocks.1.attn"), (torch_vit, "blocks.0.attention")])
+def test_what_heads_hand_over_adds_up_to_the_attention(make: Callable[[], Encoder], layer: str) -> None:
+    encoder, outputs = make(), []
+    heads = activations(encoder, PLAIN, {layer: None})[layer]
+    attention = encoder.module.get_submodule(layer)
+    handle = attention.register_forward_hook(
+        lambda _m, _a, out: outputs.append(out[0] if isinstance(out, tuple) else out)
+    )
+    encoder.embed(PLAIN)
+    handle.remove()
+    projection = attention.proj if hasattr(attention, "proj") else attention.out_proj
+    assert heads.shape == (12, 3, 8)
+    joined = projection(torch.from_numpy(heads).flatten(1).float())
+    torch.testing.assert_close(joined, outputs[0].mean(1), atol=1e-4, rtol=1e-4)
+
+
+def test_transformers_give_heads_neurons_and_tokens() -> None:
+    table = responsiveness(timm_vit(), None, MARKED, PLAIN)
+    sizes = table.groupby("layer").size()
+    assert (sizes["blocks.0"], sizes["blocks.0.attn"], sizes["blocks.0.mlp.act"]) == (24, 3, 96)
+    edits = [top_channels(table, layer, 1) for layer in sizes.index]
+    assert all(math.isfinite(repair) for _, repair in rank_edits(timm_vit(), edits, MARKED, PLAIN))
+
+
+def test_a_search_prunes_the_planted_channel_and_no_more() -> None:
+    calls: list[tuple[int, int]] = []
+    found = search_pruning(planted(), task(), MARKED, PLAIN, progress=lambda done, most: calls.append((done, most)))
+    assert found.edit is not None
+    assert found.control is not None
+    assert (found.edit.layer, found.edit.channels, found.k) == (LAYER, (CHANNEL,), 1)
+    curve = found.curve.set_index(["channels", "k"])["shifted"]
+    assert curve["none", 0] < 0.7
+    assert curve["responsive", 1] > 0.9
+    assert curve["random", 1] < 0.7
+    assert calls[-1][0] <= calls[-1][1]
+
+
+def test_where_the_artefact_does_nothing_nothing_is_pruned() -> None:
+    found = search_pruning(planted(wired=False), task(), MARKED, PLAIN, layers=LAYER)
+    assert (found.k, found.edit, found.control) == (0, None, None)
+    given = task(12)
+    unchanged = replace(given, test={"original": given.test["original"], "shifted": given.test["original"]})
+    assert search_pruning(planted(), unchanged, MARKED, PLAIN, layers=LAYER).edit is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.data())
+def test_the_plateau_is_the_first_within_one_error_of_the_best(counts: list[int], data: st.DataObject) -> None:
+    values = [count / 50 for count in counts]
+    allowed = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
+    chosen = plateau(values, 50, allowed)
+    best = max(value for value, good in zip(values, allowed, strict=True) if good)
+    share = (50 * best + 1) / 52
+    near = [
+        good and value >= best - math.sqrt(share * (1 - share) / 50)
+        for value, good in zip(values, allowed, strict=True)
+    ]
+    assert near[chosen]
+    assert not any(near[:chosen])
+
+
+def test_the_plateau_by_hand() -> None:
+    assert plateau([0.80, 0.90, 0.955, 0.96, 0.97], 200) == 3
+    assert plateau([0.965, 0.97, 0.97], 400) == 0
+    assert plateau([0.80, 0.97, 0.90], 400, [True, False, True]) == 2
+    assert plateau([0.97, 1.0], 20) == 0
+    assert plateau([0.90, 1.0], 20) == 1
+    with pytest.raises(InputError, match="no admissible"):
+        plateau([0.5], 10, [False])
+
+
+@pytest.mark.parametrize("method", ["pattern", "filter"])
+def test_the_planted_direction_is_projected_out(method: str) -> None:
+    encoder = planted()
+    edit = concept_direction(encoder, LAYER, MARKED, PLAIN, method=method)  # type: ignore[arg-type]
+    values = [activations(encoder, images, {LAYER: None})[LAYER][:, :, 0] for images in (MARKED, PLAIN)]
+    along = [found @ edit.direction.double().numpy() for found in values]
+    assert along[0].min() > along[1].max()
+    assert edit.level == pytest.approx(along[1].mean(), abs=1e-5)
+    if method == "pattern":
+        difference = values[0].mean(0) - values[1].mean(0)
+        np.testing.assert_allclose(edit.direction, difference / np.linalg.norm(difference), atol=1e-6)
+        assert int(edit.direction.abs().argmax()) == CHANNEL
+        assert rank_edits(encoder, [edit], MARKED, PLAIN)[0][1] > 0.5
+
+
+def test_reliance_falls_where_the_channel_is_pruned() -> None:
+    before = reliance(planted(), MARKED, PLAIN)
+    after = reliance(edited(planted(), Prune(LAYER, (CHANNEL,))), MARKED, PLAIN)
+    assert before.area == after.area < 0.15
+    assert before.relevance_share > after.relevance_share + 0.2
+    assert abs(after.similarity_shift) < abs(before.similarity_shift)
+
+
+def test_one_table_for_all_remedies() -> None:
+    encoder = planted()
+    remedies = {"none": encoder, "pruned": edited(encoder, Prune(LAYER, (CHANNEL,)))}
+    table = compare_mitigations(remedies, task(), MARKED, PLAIN)
+    assert table[["mitigation", "readout"]].to_numpy().tolist() == [
+        [name, readout] for name in ("none", "pruned") for readout in ("logistic", "svm")
+    ]
+    none, pruned = (table[table["mitigation"] == name].iloc[0] for name in ("none", "pruned"))
+    assert none["cost"] == none["recovered"] == 0
+    assert pruned["recovered"] == pytest.approx(1 - pruned["drop"] / none["drop"])
+    assert pruned["recovered"] > 0.5
+    assert pruned["worst_group"] > none["worst_group"]
+    assert (table["original_low"] <= table["original"]).all()
+    assert (table["original"] <= table["original_high"] + 1e-12).all()
+
+
+def test_averages_carry_t_intervals() -> None:
+    rng = np.random.default_rng(0)
+    columns = ["original", "shifted", "drop", "worst_group", "relevance_share", "similarity_shift"]
+    tables = [
+        pd.DataFrame(
+            [
+                {"mitigation": name, "readout": "a"} | dict(zip(columns, rng.random(6), strict=True))
+                for name in ("none", "x")
+            ]
+        )
+        for _ in range(4)
+    ]
+    table = average_over_seeds(tables).set_index("mitigation")
+    values = np.array([frame["shifted"][1] for frame in tables])
+    low, high = student.interval(0.95, 3, values.mean(), values.std(ddof=1) / 2)
+    assert table.loc["x", ["shifted", "shifted_low", "shifted_high"]].tolist() == pytest.approx(
+        [values.mean(), low, high]
+    )
+    drops = [sum(frame["drop"][row] for frame in tables) for row in (0, 1)]
+    assert table.loc["x", "recovered"] == pytest.approx(1 - drops[1] / drops[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: responsiveness(planted(), None, MARKED[:3], PLAIN), "not 3 and 12"),
+        (lambda: responsiveness(planted(), None, PLAIN, PLAIN), "are the same"),
+        (lambda: responsiveness(planted(), ["nowhere"], MARKED, PLAIN), "no layer 'nowhere'"),
+        (lambda: select_responsive(planted(), LAYER, MARKED, PLAIN, 9), "No layer has 9 channels"),
+        (lambda: top_channels(responsiveness(planted(), LAYER, MARKED, PLAIN), LAYER, 0), "choose k from 1 to 8"),
+        (lambda: search_pruning(planted(), task(4), MARKED, PLAIN, layers=LAYER, k=5), "half of the channels"),
+        (lambda: concept_direction(planted(), LAYER, MARKED, PLAIN, method="none"), "pattern or filter"),  # type: ignore[arg-type]
+        (lambda: concept_direction(planted(), LAYER, MARKED[:1], PLAIN), "two images"),
+        (lambda: concept_direction(timm_vit(), "blocks.0.attn", MARKED, PLAIN), "an attention module"),
+        (lambda: concept_direction(planted(), LAYER, PLAIN, PLAIN), "does not respond"),
+        (lambda: reliance(planted(), PLAIN, PLAIN), "are the same"),
+        (lambda: reliance(planted(), PLAIN[:1], PLAIN[:1]), "two at least"),
+    ],
+)
+def test_what_cannot_be_asked(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        call()

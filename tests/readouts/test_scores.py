@@ -1,0 +1,69 @@
+"""Scores by subgroup against scikit-learn and against definitions written out."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
+
+from chinspect.errors import InputError
+from chinspect.readouts import ALL, confusion, score_classes, score_groups, worst_group
+from chinspect.stress import wilson
+
+rows = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from("xyz")), min_size=1, max_size=40)
+
+
+@settings(deadline=None)
+@given(rows)
+def test_groups_against_scikit_learn(drawn: list[tuple[int, int, str]]) -> None:
+    labels, predicted, groups = (np.array(column) for column in zip(*drawn, strict=True))
+    table = score_groups(labels, predicted, groups.tolist()).set_index("group")
+    assert table.index.tolist() == [ALL, *sorted(set(groups.tolist()))]
+    for name in table.index:
+        some = np.ones(len(labels), bool) if name == ALL else groups == name
+        assert table.loc[name, "n"] == some.sum()
+        assert table.loc[name, "accuracy"] == pytest.approx(accuracy_score(labels[some], predicted[some]))
+        recalls = [np.mean(predicted[some & (labels == c)] == c) for c in np.unique(labels[some])]
+        assert table.loc[name, "balanced_accuracy"] == pytest.approx(np.mean(recalls))
+        low, high = wilson(int((labels[some] == predicted[some]).sum()), int(some.sum()))
+        assert table.loc[name, ["accuracy_low", "accuracy_high"]].tolist() == [low, high]
+    classes = np.unique(np.concatenate([labels, predicted]))
+    counts = confusion(labels, predicted)
+    assert counts.index.tolist() == counts.columns.tolist() == classes.tolist()
+    if len(classes) > 1:  # scikit-learn warns of one class
+        np.testing.assert_array_equal(counts, confusion_matrix(labels, predicted, labels=classes))
+    assert worst_group(table.reset_index())["accuracy"] == table["accuracy"].drop(ALL).min()
+
+
+def test_balanced_accuracy_of_all_is_that_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    labels, predicted = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
+    found = score_groups(labels, predicted)
+    assert found["balanced_accuracy"].tolist() == [pytest.approx(balanced_accuracy_score(labels, predicted))]
+    assert worst_group(found)["group"] == ALL
+
+
+def test_rates_of_a_class() -> None:
+    labels = ["sick", "sick", "sick", "well", "well", "well", "well", "well"]
+    predicted = ["sick", "well", "sick", "sick", "well", "well", "well", "well"]
+    groups = ["a", "a", "b", "a", "a", "b", "b", "c"]
+    table = score_groups(labels, predicted, groups, positive="sick").set_index("group")
+    assert table.loc[ALL, ["fpr", "fnr"]].tolist() == [1 / 5, 1 / 3]
+    assert table.loc[ALL, ["fpr_low", "fpr_high"]].tolist() == list(wilson(1, 5))
+    assert table.loc["a", ["fpr", "fnr"]].tolist() == [1 / 2, 1 / 2]
+    assert table.loc["b", ["fpr", "fnr"]].tolist() == [0, 0]
+    assert np.isnan(table.loc["c", "fnr"])
+    by_class = score_classes(labels, predicted).set_index("class")
+    assert by_class.loc["sick", ["n", "fpr", "fnr"]].tolist() == [3, 1 / 5, 1 / 3]
+    assert by_class.loc["well", ["n", "fpr", "fnr"]].tolist() == [5, 1 / 3, 1 / 5]
+
+
+def test_what_cannot_be_scored() -> None:
+    with pytest.raises(InputError, match="lists of one length"):
+        score_groups([1, 2], [1])
+    with pytest.raises(InputError, match="lists of one length"):
+        score_groups([], [])
+    with pytest.raises(InputError, match="one group an image, not 1 for 2"):
+        score_groups([1, 2], [1, 2], ["a"])
+    with pytest.raises(InputError, match="positive class 3 is not among"):
+        score_groups([1, 2], [1, 2], positive=3)
