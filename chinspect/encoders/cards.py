@@ -75,6 +75,9 @@ def read_card_file(path: Path) -> Card:
 def _card(table: dict[str, Any]) -> Card:
     known = {entry.name for entry in fields(Card)} - {"preprocessing", "extra"}
     values = {key: table[key] for key in table if key in known}
+    for key, value in values.items():
+        if not isinstance(value, int if key == "dimension" else str):
+            raise TypeError(f"{key} = {value!r}")
     extra = {key: table[key] for key in table if key not in known | {"preprocessing"}}
     preprocessing = dict(table["preprocessing"])
     for key in ("mean", "std"):

@@ -1,4 +1,4 @@
-"""Load an encoder: from the zoo, from a library, from a checkpoint, or mitigated."""
+"""Load an encoder: from the zoo, from a library, from a checkpoint, or from a folder, own or mitigated."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from chinspect.encoders.architectures import build, timm_size
-from chinspect.encoders.cards import Card, read_card, zoo_names
+from chinspect.encoders.cards import Card, read_card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder
 from chinspect.encoders.libraries import library_card
-from chinspect.encoders.record import read_record
+from chinspect.encoders.record import CARD, RECORD, read_record
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
 
@@ -23,20 +23,44 @@ from chinspect.errors import InputError
 def load_encoder(name: str, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
     """Load an encoder with its weights, in evaluation mode, without gradients.
 
-    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`, the folder
-    of a mitigated encoder, or the path of a checkpoint, whose architecture and preprocessing `arch` gives: a model of
-    the zoo or such a prefixed name.
+    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`, a folder,
+    or the path of a checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a
+    prefixed name. A folder holds a mitigated encoder, as `save_encoder` writes it, or a model of one's own as the zoo
+    keeps its bundled ones: `card.toml` (`source = "bundled"`) and the safetensors that its `file` names. Its path is
+    the encoder's name.
     Weights that are not on this machine are downloaded once, by the library that owns them.
 
-    Raises `InputError` for an unknown name or device, for weights that cannot be had or do not fit entirely.
+    Raises `InputError` for an unknown name or device, for a folder that holds no encoder, and for weights that cannot
+    be had, have another sha256 than the card says, or do not fit entirely.
     """
     target = _device(device)
     if arch is None and name not in zoo_names() and Path(name).is_dir():
-        return _load_mitigated(Path(name), target)
+        path = Path(name)
+        return _load_mitigated(path, target) if (path / RECORD).is_file() else _load_own(path, target)
     card = _checkpoint_card(name, arch) if arch is not None else _card(name)
-    module = _load(card).to(target).eval().requires_grad_(False)
-    card = replace(card, dimension=card.dimension or _dimension(module, card, target))
-    return Encoder(card.name, module, card.preprocessing, card)
+    return _encoder(card.name, card, target)
+
+
+def _encoder(name: str, card: Card, device: torch.device) -> Encoder:
+    module = _load(card).to(device).eval().requires_grad_(False)
+    card = replace(card, dimension=card.dimension or _dimension(module, card, device))
+    return Encoder(name, module, card.preprocessing, card)
+
+
+def _load_own(path: Path, device: torch.device) -> Encoder:
+    """A folder in the layout of the zoo; its weights count as a file of the user, whatever its card is called."""
+    try:
+        card = read_card_file(path / CARD)
+    except OSError as error:
+        kinds = f"no mitigated encoder (it holds no {RECORD}) and no model (it holds no {CARD})"
+        raise InputError(f"{str(path)!r} is {kinds}.") from error
+    if card.source != "bundled":
+        kinds = f"no mitigated encoder (it holds no {RECORD}) and no model (its card says source = {card.source!r}"
+        raise InputError(f"{str(path)!r} is {kinds}, where weights that lie beside it are 'bundled').")
+    if Path(card.file).name != card.file or Path(card.file).suffix != ".safetensors":
+        raise InputError(f"The card {str(path / CARD)!r} must name a .safetensors file beside it, not {card.file!r}.")
+    file = str(path / card.file)
+    return _encoder(str(path), replace(card, source="file", file=file, dimension=0), device)
 
 
 def _load_mitigated(path: Path, device: torch.device) -> Encoder:

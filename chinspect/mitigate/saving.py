@@ -52,7 +52,9 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
 
 
 def _named(base: Encoder) -> bool:
-    """Whether `load_encoder` gives these weights for the name of their card."""
+    """Whether `load_encoder` gives these weights for the name of their card, which a folder's card need not have."""
+    if base.card.source in ("file", "mitigated"):
+        return False
     try:
         return load_encoder(base.card.name).fingerprint == base.fingerprint
     except InputError:

@@ -31,11 +31,11 @@ class Pictures(Sequence[Image.Image]):
     @overload
     def __getitem__(self, index: slice) -> list[Image.Image]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        paths = self.samples.paths[index]
-        return [self._read(path) for path in paths] if isinstance(paths, list) else self._read(paths)
+        names = self.samples.names[index]  # not the paths, which are made anew for all images
+        return [self._read(name) for name in names] if isinstance(names, tuple) else self._read(names)
 
-    def _read(self, path: Any) -> Image.Image:
-        picture = open_image(path)
+    def _read(self, name: str) -> Image.Image:
+        picture = open_image(self.samples.root / name)
         return picture if self.artefact is None else pasted(picture, self.artefact)
 
     def marked(self, artefact: Artefact) -> Pictures:

@@ -1,17 +1,23 @@
 """Loading by name and by path, with files made here in place of downloads."""
 
+import hashlib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from chinspect.encoders import load, load_encoder, read_card
 from chinspect.encoders.architectures import build
-from chinspect.encoders.cards import Card, zoo_names
+from chinspect.encoders.cards import Card, models_folder, zoo_names
 from chinspect.encoders.libraries import library_card
+from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
+from chinspect.mitigate import prune_channels, save_encoder
 
 BUNDLED = [name for name in zoo_names() if read_card(name).source == "bundled"]
 
@@ -151,3 +157,94 @@ def test_names_that_cannot_be_loaded(name: str, arch: str | None, words: str) ->
 def test_devices_that_are_not_there(device: str) -> None:
     with pytest.raises(InputError, match=f"The device '{device}' is not available"):
         load_encoder("clip-rn50", device=device)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A model of one's own in the layout of the zoo: other weights, for 64 pixels, under a name that the zoo has."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        state = TinyResNet().state_dict()
+    path = tmp_path / "mine"
+    path.mkdir()
+    save_file(state, path / "weights.safetensors")
+    sha256 = hashlib.sha256((path / "weights.safetensors").read_bytes()).hexdigest()
+    card = (models_folder() / "tiny-clip" / "card.toml").read_text().replace("size = 128", "size = 64")
+    (path / "card.toml").write_text(card.replace(read_card("tiny-clip").sha256, sha256))
+    return path
+
+
+def rewrite(folder: Path, before: str, after: str) -> None:
+    text = (folder / "card.toml").read_text()
+    assert before in text
+    (folder / "card.toml").write_text(text.replace(before, after))
+
+
+def test_a_folder_in_the_layout_of_the_zoo(folder: Path) -> None:
+    encoder = load_encoder(str(folder))
+    assert (encoder.name, encoder.card.name, encoder.card.source) == (str(folder), "tiny-clip", "file")
+    assert (encoder.preprocessing.size, encoder.card.dimension) == (64, 256)
+    assert not encoder.module.training
+    state = load_file(folder / "weights.safetensors")
+    torch.testing.assert_close(encoder.module.state_dict(), state, rtol=0, atol=0)
+    assert encoder.fingerprint != load_encoder("tiny-clip").fingerprint
+
+
+def test_a_bundled_model_is_the_same_by_name_and_by_folder() -> None:
+    by_folder = load_encoder(str(models_folder() / "tiny-simclr"))
+    assert by_folder.fingerprint == load_encoder("tiny-simclr").fingerprint
+
+
+@pytest.mark.parametrize("name", ["tiny-clip", "mine", "nothing", "timm:nothing"])
+def test_a_mitigated_folder_is_saved_with_its_weights_whatever_its_card_is_called(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)  # where "mine" is a path that can be loaded
+    rewrite(folder, 'name = "tiny-clip"', f'name = "{name}"')
+    pruned = prune_channels(load_encoder(str(folder)), "stem.2", (1, 4))
+    saved = save_encoder(pruned, folder.parent / "pruned")
+    shutil.rmtree(folder)
+    again = load_encoder(str(saved))
+    picture = [Image.effect_noise((70, 64), 60).convert("RGB")]
+    assert torch.equal(again.embed(picture), pruned.embed(picture))
+    assert again.fingerprint == pruned.fingerprint
+    further = save_encoder(prune_channels(again, "stem.2", (7,)), folder.parent / f"{name.split(':')[-1]}-mitigated")
+    assert load_encoder(str(further)).fingerprint not in (again.fingerprint, again.base.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (
+            lambda path: (path / "card.toml").unlink(),
+            r"no mitigated encoder .* and no model .* no card\.toml",
+        ),
+        (
+            lambda path: (path / "weights.safetensors").unlink(),
+            r"weights\.safetensors' .* cannot be read",
+        ),
+        (lambda path: (path / "weights.safetensors").write_bytes(b"other"), "have the sha256"),
+        (lambda path: rewrite(path, 'source = "bundled"', 'source = "timm"'), "its card says source = 'timm'"),
+        (lambda path: rewrite(path, 'source = "bundled"', 'source = "mitigated"'), r"holds no mitigation\.json"),
+        (lambda path: rewrite(path, '"weights.safetensors"', '"../mine/weights.safetensors"'), "beside it, not '../"),
+        (lambda path: rewrite(path, '"weights.safetensors"', '"/etc/passwd"'), "beside it, not '/etc/passwd'"),
+        (lambda path: rewrite(path, '"weights.safetensors"', '""'), "beside it, not ''"),
+        (lambda path: rewrite(path, '"weights.safetensors"', "3"), "not complete"),
+        (lambda path: rewrite(path, '"tiny-resnet"', '"torchvision:resnet18"'), "do not fit the architecture"),
+        (lambda path: rewrite(path, '"tiny-resnet"', '"nonsense"'), "no architecture 'nonsense'"),
+        (lambda path: (path / "card.toml").write_bytes(b"\xff\xfe"), "not valid TOML"),
+    ],
+)
+def test_folders_that_are_no_encoder(folder: Path, harm: Callable[[Path], object], words: str) -> None:
+    harm(folder)
+    with pytest.raises(InputError, match=words) as caught:
+        load_encoder(str(folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_weights_of_a_folder_without_a_hash(folder: Path) -> None:
+    (folder / "weights.safetensors").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    card = [line for line in (folder / "card.toml").read_text().splitlines() if not line.startswith("sha256")]
+    (folder / "card.toml").write_text("\n".join(card))
+    with pytest.raises(InputError, match="cannot be read"):
+        load_encoder(str(folder))
