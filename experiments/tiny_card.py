@@ -1,41 +1,60 @@
-"""Cards of the bundled encoders: what they are, how they were trained, what was measured on them."""
+"""Cards of the small encoders: what they are, how they were trained, what was measured on them."""
 
+import json
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chinspect.files import replacing
+
 OBJECTIVES = {
-    "tiny-clip": "contrast with captions (CLIP)",
-    "tiny-simclr": "contrast of two views (SimCLR)",
-    "tiny-barlowtwins": "redundancy reduction between two views (Barlow Twins)",
-    "tiny-supervised": "cross-entropy on the class",
+    "clip": "contrast with captions (CLIP)",
+    "simclr": "contrast of two views (SimCLR)",
+    "barlowtwins": "redundancy reduction between two views (Barlow Twins)",
+    "supervised": "cross-entropy on the class",
 }
 
 
-def write_card(path: Path, name: str, sha256: str, paper: str, training: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Description:
+    """What a card says before anything is trained."""
+
+    name: str
+    kind: str
+    """Of its objective, one of `OBJECTIVES`."""
+    data: str
+    """What it is trained on, in words."""
+    size: int
+    source: str
+    license: str
+
+
+def write_card(path: Path, of: Description, sha256: str, paper: str, training: dict[str, Any]) -> None:
     """Write the card of a freshly trained encoder, still without measurements."""
     card = {
-        "name": name,
-        "title": f"Small residual network trained on generated scenes by {OBJECTIVES[name]}",
+        "name": of.name,
+        "title": f"Small residual network trained on {of.data} by {OBJECTIVES[of.kind]}",
         "architecture": "tiny-resnet",
-        "source": "bundled",
+        "source": of.source,
         "file": "weights.safetensors",
         "sha256": sha256,
-        "license": "MIT",
+        "license": of.license,
         "embedding": "global average pool of the last stage",
         "dimension": 256,
         "paper": paper,
-        "note": "A demonstrator trained on generated scenes in minutes; not a model for real use.",
+        "note": f"A demonstrator trained on {of.data} in minutes; not a model for real use.",
         "preprocessing": {
-            "size": 128,
+            "size": of.size,
             "resize": "shortest",
             "interpolation": "bilinear",
             "mean": [0.5, 0.5, 0.5],
             "std": [0.5, 0.5, 0.5],
         },
-        "training": {"objective": OBJECTIVES[name], **training},
+        "training": {"objective": OBJECTIVES[of.kind], **training},
     }
-    path.write_text(_toml(card), encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(_toml(card), encoding="utf-8")
 
 
 def write_measurements(path: Path, measured: dict[str, Any]) -> None:
@@ -55,4 +74,4 @@ def _toml(card: dict[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_value(entry) for entry in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)

@@ -1,4 +1,8 @@
-"""The four objectives that train the bundled encoders, each a module from a batch of scenes to a loss."""
+"""The four objectives of the small encoders, each a module from a batch of images to a loss.
+
+Each takes the encoder, a batch (N, 3, H, W) in [-1, 1], the rows of its images in the data set, and the random numbers
+of the step. Clip and Supervised look at whole images, the other two at pairs of smaller views.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -20,8 +24,9 @@ class Clip(nn.Module):
 
     paper = "Radford et al. 2021, arXiv:2103.00020"
 
-    def __init__(self, captions: Sequence[str]) -> None:
+    def __init__(self, captions: Sequence[str], size: int) -> None:
         super().__init__()
+        self.size = size
         words = sorted({word for caption in captions for word in caption.split()})
         bags = torch.tensor([[float(word in caption.split()) for word in words] for caption in captions])
         self.register_buffer("bags", bags, persistent=False)
@@ -29,9 +34,9 @@ class Clip(nn.Module):
         self.image = nn.Linear(WIDTH, 128, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(2.6))
 
-    def forward(self, encoder: nn.Module, images: Tensor, scenes: Tensor, rng: Generator) -> Tensor:
-        bags = self.bags[scenes]
-        views = random_crop(images, (0.8, 1.0), 128, rng)
+    def forward(self, encoder: nn.Module, images: Tensor, rows: Tensor, rng: Generator) -> Tensor:
+        bags = self.bags[rows]
+        views = random_crop(images, (0.8, 1.0), self.size, rng)
         image = F.normalize(self.image(encoder(views).float()), dim=1)
         text = F.normalize(self.text(bags), dim=1)
         logits = self.log_scale.exp().clamp(max=100) * image @ text.T
@@ -46,13 +51,14 @@ class SimClr(nn.Module):
     paper = "Chen et al. 2020, arXiv:2002.05709"
     temperature = 0.2
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
+        self.size = size
         self.head = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Linear(WIDTH, 128))
 
-    def forward(self, encoder: nn.Module, images: Tensor, scenes: Tensor, rng: Generator) -> Tensor:
-        n = len(scenes)
-        z = F.normalize(self.head(encoder(two_views(images, rng)).float()), dim=1)
+    def forward(self, encoder: nn.Module, images: Tensor, rows: Tensor, rng: Generator) -> Tensor:
+        n = len(rows)
+        z = F.normalize(self.head(encoder(two_views(images, self.size, rng)).float()), dim=1)
         logits = (z @ z.T / self.temperature).fill_diagonal_(-torch.inf)
         return F.cross_entropy(logits, torch.arange(2 * n, device=z.device).roll(n))
 
@@ -63,8 +69,9 @@ class BarlowTwins(nn.Module):
     paper = "Zbontar et al. 2021, arXiv:2103.03230"
     redundancy = 0.005
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
+        self.size = size
         self.head = nn.Sequential(
             nn.Linear(WIDTH, 512),
             nn.BatchNorm1d(512),
@@ -73,10 +80,10 @@ class BarlowTwins(nn.Module):
             nn.BatchNorm1d(512, affine=False),
         )
 
-    def forward(self, encoder: nn.Module, images: Tensor, scenes: Tensor, rng: Generator) -> Tensor:
-        embeddings = encoder(two_views(images, rng)).float()
+    def forward(self, encoder: nn.Module, images: Tensor, rows: Tensor, rng: Generator) -> Tensor:
+        embeddings = encoder(two_views(images, self.size, rng)).float()
         first, second = (self.head(half) for half in embeddings.chunk(2))
-        correlation = first.T @ second / len(scenes)
+        correlation = first.T @ second / len(rows)
         agreement = correlation.diagonal()
         off_diagonal = correlation.square().sum() - agreement.square().sum()
         return ((1 - agreement).square().sum() + self.redundancy * off_diagonal) / 50
@@ -87,19 +94,20 @@ class Supervised(nn.Module):
 
     paper = "He et al. 2016, arXiv:1512.03385"
 
-    def __init__(self, labels: Sequence[int]) -> None:
+    def __init__(self, labels: Sequence[int], size: int) -> None:
         super().__init__()
+        self.size = size
         self.register_buffer("labels", torch.tensor(labels), persistent=False)
         self.head = nn.Linear(WIDTH, max(labels) + 1)
 
-    def forward(self, encoder: nn.Module, images: Tensor, scenes: Tensor, rng: Generator) -> Tensor:
-        views = random_crop(images, (0.35, 1.0), 128, rng, mirror=True)
-        return F.cross_entropy(self.head(encoder(views).float()), self.labels[scenes])
+    def forward(self, encoder: nn.Module, images: Tensor, rows: Tensor, rng: Generator) -> Tensor:
+        views = random_crop(images, (0.35, 1.0), self.size, rng, mirror=True)
+        return F.cross_entropy(self.head(encoder(views).float()), self.labels[rows])
 
 
-def two_views(images: Tensor, rng: Generator) -> Tensor:
-    """SimCLR's augmentation, twice, at a lower resolution to save time: (N, 3, H, W) in [-1, 1] -> (2 N, 3, 80, 80)."""
-    crops = [random_crop(images, (0.35, 1.0), 80, rng, mirror=True) for _ in range(2)]
+def two_views(images: Tensor, size: int, rng: Generator) -> Tensor:
+    """SimCLR's augmentation, twice: (N, 3, H, W) in [-1, 1] -> (2 N, 3, size, size)."""
+    crops = [random_crop(images, (0.35, 1.0), size, rng, mirror=True) for _ in range(2)]
     return jitter_colour(torch.cat(crops), rng)
 
 
@@ -143,11 +151,11 @@ def uniform(n: int, rows: int, rng: Generator, like: Tensor) -> Tensor:
     return torch.rand(rows, n, generator=rng).to(like.device)
 
 
-def objectives(captions: Sequence[str], labels: Sequence[int]) -> dict[str, Callable[[], nn.Module]]:
-    """Name of the encoder -> constructor of its objective."""
+def objectives(captions: Sequence[str], labels: Sequence[int], size: int) -> dict[str, Callable[[], nn.Module]]:
+    """Constructors for images of `size` pixels; pairs of views have 5/8 of it, which saves most of the time."""
     return {
-        "tiny-clip": lambda: Clip(captions),
-        "tiny-simclr": SimClr,
-        "tiny-barlowtwins": BarlowTwins,
-        "tiny-supervised": lambda: Supervised(labels),
+        "clip": lambda: Clip(captions, size),
+        "simclr": lambda: SimClr(size * 5 // 8),
+        "barlowtwins": lambda: BarlowTwins(size * 5 // 8),
+        "supervised": lambda: Supervised(labels, size),
     }
