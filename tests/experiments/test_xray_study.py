@@ -1,0 +1,100 @@
+"""The X-ray study on generated X-rays whose cause of failure is known: the letters of one hospital."""
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from chinspect.errors import InputError
+
+SCRIPTS = Path(__file__).parents[2] / "experiments"
+TABLES = ("annotations", "sources", "tasks", "relevance", "edits", "pairs", "strategies")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study")
+    command = [sys.executable, str(SCRIPTS / "xray.py"), "--smoke", "--out", str(out)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_table_and_figure_is_there(study: Path) -> None:
+    for name in TABLES:
+        assert len(pd.read_csv(study / f"{name}.csv")) > 0
+        assert r"\toprule" in (study / f"{name}.tex").read_text()
+    figures = ["annotations", "sources", "relevance", "edits"]
+    for path in [study / f"{name}.png" for name in figures] + [study / "tiny-clip" / "pairs" / "pair-text-1.png"]:
+        with Image.open(path) as image:
+            assert min(image.size) > 300
+    assert not list(study.rglob("*.part"))
+
+
+def test_one_source_fails_and_a_source_of_one_class_has_no_rate(study: Path) -> None:
+    rows = pd.read_csv(study / "sources.csv").set_index("group")
+    assert rows.loc["nih", "fpr"] == 0
+    assert rows.loc["github", "fpr"] > 40
+    assert pd.isna(rows.loc["nih", "fnr"])
+    assert rows.loc["github", "paper_fpr"] == 51
+    assert rows.loc["github", "fpr_low"] < rows.loc["github", "fpr"] < rows.loc["github", "fpr_high"]
+    assert pd.isna(rows.loc["all", "paper_fpr"])
+    tasks = pd.read_csv(study / "tasks.csv").set_index("task")
+    assert tasks.loc["source, without COVID-19", "balanced_accuracy"] > 70
+
+
+def test_relevance_lies_on_the_letters_and_not_in_other_places_of_their_shape(study: Path) -> None:
+    rows = pd.read_csv(study / "relevance.csv").set_index(["source", "covid"])
+    sick = rows.loc[("github", 1)]
+    assert sick["share"] > 5 * sick["area"]
+    assert sick["density_text_low"] > 5
+    assert sick["density_mirrored_high"] < 1
+    assert (rows["text_less_sharpest_low"] > 0).all()
+
+
+def test_decisions_follow_the_letters_and_no_placebo(study: Path) -> None:
+    rows = pd.read_csv(study / "edits.csv").set_index(["state", "source"])
+    gone, added = rows.loc[("painted out", "github")], rows.loc[("added", "nih")]
+    assert gone["shift_high"] < -0.5
+    assert gone["fpr"] < gone["fpr_before"] - 20
+    assert added["shift_low"] > 0.5
+    assert added["fpr"] > added["fpr_before"] + 20
+    for placebo in (rows.loc[("elsewhere", "github")], rows.loc[("smoothed", "nih")]):
+        assert abs(placebo["shift"]) < 0.1
+        assert placebo["flips"] == 0
+
+
+def test_pairs_that_letters_make_similar_are_drawn_from_those(study: Path) -> None:
+    rows = pd.read_csv(study / "pairs.csv")
+    assert (rows["text_a"] > 2 * rows["area_a"]).mean() > 0.8
+    assert rows["score"].is_monotonic_decreasing
+
+
+def test_letters_are_found_where_they_are_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    row = import_module("xray_text_quality").on_generated(30, seed=1)
+    assert row["image_recall"] > 0.9
+    assert row["false_alarms"] < 0.1
+    assert row["pixel_iou"] > 0.6
+    assert row["pixel_precision"] > 0.9
+
+
+def test_masks_of_ones_own_are_read_and_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    text_masks = import_module("xray_text").text_masks
+    image, mask = tmp_path / "chest.jpg", tmp_path / "masks" / "chest.png"
+    mask.parent.mkdir()
+    Image.new("L", (40, 30)).save(image)
+    with pytest.raises(InputError, match="does not exist"):
+        text_masks([image], mask.parent)
+    Image.new("L", (40, 30), 255).save(mask)
+    assert text_masks([image], mask.parent)[0].all()
+    Image.new("L", (30, 40), 255).save(mask)
+    with pytest.raises(InputError, match="mask of 'chest"):
+        text_masks([image], mask.parent)
