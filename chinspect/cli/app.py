@@ -11,7 +11,7 @@ import sys
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, mitigate, models, similarity, spray, stress, virelay
+from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay
 from chinspect.errors import InputError
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -32,7 +32,7 @@ app.command("explain-anomaly")(anomaly.explain_anomaly)
 app.command("spray")(spray.spray)
 app.command("stress")(stress.stress)
 app.command("parity")(stress.parity)
-app.command("evaluate")(mitigate.evaluate)
+app.command("evaluate")(evaluate.evaluate)
 app.add_typer(mitigate.mitigate, name="mitigate")
 app.command("virelay")(virelay.virelay)
 app.command("models")(models.models)

@@ -1,4 +1,4 @@
-"""``chinspect mitigate prune`` and ``chinspect evaluate``: from a finding to an encoder that is free of it."""
+"""``chinspect mitigate``: from a finding to an encoder that is free of it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, progress, status
+from chinspect.cli._artefact import ARTEFACT_HELP, load_artefact
+from chinspect.cli._common import DEBUG, JSON, progress, resuming, status
+from chinspect.cli._tables import print_table, records
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from chinspect.mitigate import PruningSearch
-    from chinspect.stress import Artefact
 
-ARTEFACT_HELP = (
-    "logo, watermark, border, rounded-corners, patch, annotation; an artefact with its .json; or a PNG file with "
-    "transparency, which is put into the lower left corner."
-)
 _PAIRS = 64
 _EXPLAINED = 16
-_LOGO_WIDTH = 0.4  # of the image, as in Kauffmann et al. 2025
+_COLUMNS = ["mitigation", "readout", "original", "shifted", "worst_group", "relevance_share", "similarity_shift"]
 mitigate = typer.Typer(no_args_is_help=True, help="Remedies for encoders; the result is a folder that --model accepts.")
 
 
@@ -77,52 +74,54 @@ def prune(
     _report(found, table, folder, evidence, as_json)
 
 
-def evaluate(
-    encoder: str = typer.Argument(metavar="ENCODER", help="An encoder, or the folder of a mitigated one."),
-    data: str = typer.Argument(metavar="DATA_DIR", help="One folder a class, with train and test or val, or without."),
-    groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),
-    artefact: str = typer.Option(None, help="Also judge with it on every test image: " + ARTEFACT_HELP),
-    cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
-    seed: int = typer.Option(0, help="Of the split, where the data have none."),
+@mitigate.command("unlearn")
+def unlearn(
+    encoder: str = typer.Argument(metavar="ENCODER", help="An encoder (see 'chinspect models')."),
+    artefact: str = typer.Option(..., help=ARTEFACT_HELP),
+    data: str = typer.Option(..., metavar="DIR", help="Images in one folder a class, with train and test or without."),
+    out: str = typer.Option(..., metavar="ENCODER_DIR", help="Folder of the mitigated encoder."),
+    epochs: int = typer.Option(10, help="Passes over the training images."),
+    learning_rate: float = typer.Option(1e-4, help="Of AdamW; large models want less, such as 1e-5."),
+    batch_size: int = typer.Option(32, help="Images a step."),
+    seed: int = typer.Option(0, help="Of the split, of order and places, and of the control."),
     as_json: bool = JSON,
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
-    """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from."""
-    import pandas as pd
+    """Fine-tune an encoder until images with an artefact lie where they lie without it; classes are not used.
+
+    The test images judge the result, beside the encoder before and a control, which unlearns a random patch that
+    changes images as much. An interrupted run goes on at its last epoch.
+    """
+    import numpy as np
 
     from chinspect.encoders import load_encoder
-    from chinspect.mitigate import EditedEncoder
-    from chinspect.readouts import folder_task, load_classes, read_groups
+    from chinspect.mitigate import Schedule, compare_mitigations, save_encoder
+    from chinspect.mitigate import unlearn as train
+    from chinspect.readouts import folder_task, load_classes
+    from chinspect.stress import random_patch
 
-    loaded = load_encoder(encoder)
-    chosen = load_classes(data, seed=seed)
-    mark = None if artefact is None else load_artefact(artefact)
-    task = folder_task(chosen, mark, None if groups is None else read_groups(groups, chosen.test))
-    judged = {"": loaded}
-    if isinstance(loaded, EditedEncoder):
-        judged = {"": loaded.base, "mitigated, ": loaded}
-    with status("embedding and judging"):
-        tables = []
-        for prefix, one in judged.items():
-            table = task.score(one, cache=cache)
-            tables.append(table.assign(state=prefix + table["state"]))
-    table = pd.concat(tables, ignore_index=True)
+    before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
+    schedule = Schedule(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
+    task = folder_task(whole, mark)
+    patch = random_patch(mark, [np.asarray(picture) for picture in task.train[:_PAIRS]], seed)
+    with resuming(Path(f"{out}.partial")) as folder:
+        with progress("unlearning") as report:
+            found = train(before, mark, task, schedule=schedule, checkpoints=folder, progress=report)
+        with progress("unlearning a random patch") as report:
+            control = train(before, patch, task, schedule=schedule, checkpoints=folder, progress=report)
+        shown = task.test["shifted"][:_EXPLAINED], task.test["original"][:_EXPLAINED]
+        with status("judging the result"):
+            remedies = {"none": before, "unlearnt": found.encoder, "random patch": control.encoder}
+            table = compare_mitigations(remedies, task, *shown)
+        evidence: dict[str, Any] = {"history": records(found.history), "table": records(table)}
+        evidence |= {"artefact": mark.name, "data": str(data), "seed": seed}
+        written = save_encoder(found.encoder, out, evidence=evidence)
     if as_json:
-        document = {"encoder": encoder, "train": len(chosen.train), "test": len(chosen.test), "rows": _records(table)}
-        typer.echo(json.dumps(document | {"worst": _records(_worst(table))}, indent=2))
+        typer.echo(json.dumps(evidence | {"encoder": str(written)}, indent=2))
         return
-    _print_scores(table, f"{encoder}: {len(chosen.train)} images to fit on, {len(chosen.test)} to judge on")
-
-
-def load_artefact(name: str) -> Artefact:
-    """An artefact by its name, by its files, or from any PNG file with transparency."""
-    from chinspect.stress import ARTEFACTS, Artefact
-
-    if name in ARTEFACTS:
-        return ARTEFACTS[name]()
-    if Path(name).with_suffix(".json").is_file():
-        return Artefact.load(name)
-    return Artefact.from_file(name, width=_LOGO_WIDTH)
+    print_table(found.history, "epochs; relevance and similarity on the test images")
+    print_table(table[_COLUMNS], "on the test images")
+    typer.echo(f"wrote {written}")
 
 
 def _count(k: str) -> int | None:
@@ -135,22 +134,8 @@ def _count(k: str) -> int | None:
     return int(k)
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON values, nan as null."""
-    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    return records
-
-
-def _worst(table: pd.DataFrame) -> pd.DataFrame:
-    import pandas as pd
-
-    from chinspect.readouts import worst_group
-
-    return pd.DataFrame([worst_group(rows) for _, rows in table.groupby(["readout", "state"], sort=False)])
-
-
 def _evidence(found: PruningSearch, table: pd.DataFrame) -> dict[str, Any]:
-    return {"layers": _records(found.layers), "curve": _records(found.curve), "k": found.k, "table": _records(table)}
+    return {"layers": records(found.layers), "curve": records(found.curve), "k": found.k, "table": records(table)}
 
 
 def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: dict[str, Any], as_json: bool) -> None:
@@ -160,42 +145,17 @@ def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: d
         typer.echo(json.dumps(evidence | {"edit": edit, "encoder": str(folder)}, indent=2))
         return
     _print_search(found, as_json)
-    columns = ["mitigation", "readout", "original", "shifted", "worst_group", "relevance_share", "similarity_shift"]
-    _print_table(table[columns], "on the test images")
+    print_table(table[_COLUMNS], "on the test images")
     where = "all rows" if found.edit.rows is None else f"rows {found.edit.rows[0]} to {found.edit.rows[1]}"
     typer.echo(f"pruned {found.k} channels of {found.edit.layer} in {where}\nwrote {folder}")
 
 
 def _print_search(found: PruningSearch, as_json: bool) -> None:
     if as_json:
-        empty = {"layers": _records(found.layers), "curve": _records(found.curve), "k": found.k, "edit": None}
+        empty = {"layers": records(found.layers), "curve": records(found.curve), "k": found.k, "edit": None}
         typer.echo(json.dumps(empty, indent=2))
         return
-    _print_table(found.layers.drop(columns="cheap"), "layers, on validation images")
-    _print_table(found.curve, "channels, on validation images")
+    print_table(found.layers.drop(columns="cheap"), "layers, on validation images")
+    print_table(found.curve, "channels, on validation images")
     if found.edit is None:
         typer.echo("no pruning helps by more than chance: nothing is written")
-
-
-def _print_scores(table: pd.DataFrame, title: str) -> None:
-    """One row a readout and group, one column a state."""
-    from chinspect.readouts import ALL
-
-    states = table["state"].unique()
-    wide = table.pivot(index=["readout", "group", "n"], columns="state", values="accuracy")[states].reset_index()
-    wide = wide.sort_values(["readout", "group"], key=lambda column: column.where(column != ALL, ""), kind="stable")
-    _print_table(wide, title)
-    for row in _worst(table).itertuples():
-        typer.echo(f"worst group, {row.readout}, {row.state}: {row.group} {row.accuracy:.1%}")
-
-
-def _print_table(frame: pd.DataFrame, title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(str(column).replace("_", " "))
-    for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    Console(highlight=False).print(table)

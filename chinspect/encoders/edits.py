@@ -1,9 +1,12 @@
-"""Edits of an encoder: channels that are silenced, directions that are projected out. Each can be undone.
+"""Edits of an encoder: channels that are silenced, directions that are projected out, weights that are trained anew.
 
-A layer with the output ``a`` is made to return
+Each can be undone: the encoder that was given keeps its modules and its weights. A layer with the output ``a`` is made
+to return
 
     Prune:    a_c = 0                          for the channels c, in some rows of the map or in all,
     Project:  a - v (<v, a> - level)           at every position, for a unit vector v over the channels.
+
+`Retrain` puts other weights into the same modules, before layers are edited.
 
 The layer is named as in `named_modules`, and must run exactly once a pass, so that it is known which map is meant. Its
 channels are the second axis of a map (N, C, H, W), the last one of tokens (N, T, C) and of maps (N, H, W, C), which
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -60,12 +63,20 @@ class Project:
         object.__setattr__(self, "direction", (vector / vector.norm()).float())
 
 
-Edit = Prune | Project
+@dataclass(frozen=True, eq=False)
+class Retrain:
+    """Other values for all parameters and buffers, by their names in `state_dict`."""
+
+    weights: Mapping[str, Tensor]
+
+
+LayerEdit = Prune | Project
+Edit = LayerEdit | Retrain
 
 
 @dataclass(frozen=True, eq=False)
 class EditedEncoder(Encoder):
-    """An encoder that differs from its base by edits; the two share their parameters."""
+    """An encoder that differs from its base by edits; the two share their parameters unless these are trained anew."""
 
     base: Encoder
     edits: tuple[Edit, ...]
@@ -74,26 +85,26 @@ class EditedEncoder(Encoder):
 def edited(encoder: Encoder, *edits: Edit) -> EditedEncoder:
     """A new encoder with the edits; the given one stays as it is.
 
-    Edits of an edited encoder join those that it has.
+    Edits of an edited encoder join those that it has; of several `Retrain` the last one holds.
 
-    Raises `InputError` for a layer that is not there or does not run exactly once, and channels, rows or a direction
-    that do not fit its output.
+    Raises `InputError` for a layer that is not there or does not run exactly once, for channels, rows or a direction
+    that do not fit its output, and for weights that are not those of the encoder by name and shape.
     """
     base, before = (encoder.base, encoder.edits) if isinstance(encoder, EditedEncoder) else (encoder, ())
-    shared = {id(tensor): tensor for tensor in (*base.module.parameters(), *base.module.buffers())}
-    module = copy.deepcopy(base.module, shared)
-    _apply(replace(base, module=module), (*before, *edits))
-    return EditedEncoder(f"{base.name}, edited", module, base.preprocessing, base.card, base, (*before, *edits))
+    both = (*before, *edits)
+    module = _copy(base.module, [edit for edit in both if isinstance(edit, Retrain)])
+    _apply(replace(base, module=module), tuple(edit for edit in both if not isinstance(edit, Retrain)))
+    return EditedEncoder(f"{base.name}, edited", module, base.preprocessing, base.card, base, both)
 
 
 @contextmanager
-def temporarily(encoder: Encoder, *edits: Edit) -> Iterator[Encoder]:
+def temporarily(encoder: Encoder, *edits: LayerEdit) -> Iterator[Encoder]:
     """The encoder itself with the edits, for the time of the context: its own modules come back, also after an error.
 
     Raises `InputError` as `edited` does.
     """
-    if isinstance(encoder, EditedEncoder):
-        raise InputError("An edited encoder is edited further with edited(), not in place.")
+    if isinstance(encoder, EditedEncoder) or any(isinstance(edit, Retrain) for edit in edits):
+        raise InputError("Only edits of layers are made in place, and of an encoder without edits: use edited().")
     done = _apply(encoder, edits)
     try:
         yield encoder
@@ -139,7 +150,7 @@ class _Keep(nn.Module):
         return x * self.keep
 
 
-class _Remove(nn.Module):
+class Remove(nn.Module):
     """Takes a direction out along the channel axis."""
 
     direction: Tensor
@@ -159,7 +170,20 @@ class _Remove(nn.Module):
 _Done = list[tuple[nn.Module, str, nn.Module]]
 
 
-def _apply(encoder: Encoder, edits: tuple[Edit, ...]) -> _Done:
+def _copy(module: nn.Module, retrained: Sequence[Retrain]) -> nn.Module:
+    """The module with the same parameters, or with those that were trained anew."""
+    if not retrained:
+        shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+        return copy.deepcopy(module, shared)
+    changed = copy.deepcopy(module)
+    try:
+        changed.load_state_dict(retrained[-1].weights)
+    except RuntimeError as error:
+        raise InputError(f"The weights are not those of the encoder ({' '.join(str(error).split())[:200]}).") from error
+    return changed
+
+
+def _apply(encoder: Encoder, edits: tuple[LayerEdit, ...]) -> _Done:
     """Replaces modules in place; returns the parents, names and original modules. All edits fit, or none is made."""
     root = encoder.module
     planned = [_planned(encoder, edit) for edit in edits]
@@ -173,7 +197,7 @@ def _apply(encoder: Encoder, edits: tuple[Edit, ...]) -> _Done:
     return done
 
 
-def _planned(encoder: Encoder, edit: Edit) -> tuple[str, nn.Module | Tensor]:
+def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[str, nn.Module | Tensor]:
     """The path of the module to replace, and what its output passes, or a mask of its inputs (heads)."""
     shape = output_shape(encoder, edit.layer)
     module = encoder.module.get_submodule(edit.layer)
@@ -190,7 +214,7 @@ def _planned(encoder: Encoder, edit: Edit) -> tuple[str, nn.Module | Tensor]:
         return edit.layer, _Keep(_keep(edit, shape, axis))
     if len(edit.direction) != shape[axis]:
         raise InputError(f"The layer {edit.layer!r} has {shape[axis]} channels, not {len(edit.direction)}.")
-    return edit.layer, _Remove(edit.direction, edit.level, axis, len(shape))
+    return edit.layer, Remove(edit.direction, edit.level, axis, len(shape))
 
 
 def _keep(edit: Prune, shape: tuple[int, ...], axis: int) -> Tensor:

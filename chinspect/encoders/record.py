@@ -3,7 +3,8 @@
     card.toml              what it is: the base's card under a title of its own
     mitigation.json        base (name or None, fingerprint), edits (kind, layer, rows, level), the fingerprint of the
                            result, and the evidence that the remedy was chosen by
-    mitigation.safetensors channels and directions of the edits; all weights, if the base is a checkpoint without name
+    mitigation.safetensors channels, directions and trained weights of the edits; those of the base as well, if it is a
+                           checkpoint without name
 
 Both fingerprints are compared when it is loaded: another base, or an edited record, is refused.
 """
@@ -24,7 +25,7 @@ from torch import Tensor
 from chinspect.encoders.architectures import build
 from chinspect.encoders.cards import Card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import load_weights
-from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, edited
+from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
 
@@ -52,8 +53,7 @@ class Record:
         """The base whose weights lie in the folder."""
         size = self.card.preprocessing.size
         architecture = build(self.card.architecture, size)
-        weights = {key.removeprefix(WEIGHTS): value for key, value in self.tensors.items() if key.startswith(WEIGHTS)}
-        load_weights(architecture.module, weights, architecture.heads, str(self.path / TENSORS))
+        load_weights(architecture.module, _below(WEIGHTS, self.tensors), architecture.heads, str(self.path / TENSORS))
         module = architecture.module.eval().requires_grad_(False)
         return Encoder(self.card.name, module, self.card.preprocessing, self.card)
 
@@ -99,6 +99,9 @@ def describe(edits: tuple[Edit, ...]) -> tuple[list[dict[str, Any]], dict[str, T
             rows = None if edit.rows is None else list(edit.rows)
             entries.append({"kind": "prune", "layer": edit.layer, "rows": rows})
             tensors[f"edit.{number}.channels"] = torch.tensor(edit.channels, dtype=torch.int64)
+        elif isinstance(edit, Retrain):
+            entries.append({"kind": "retrain"})
+            tensors |= {f"edit.{number}.weights.{key}": value for key, value in edit.weights.items()}
         else:
             entries.append({"kind": "project", "layer": edit.layer, "level": edit.level})
             tensors[f"edit.{number}.direction"] = edit.direction.clone()
@@ -106,7 +109,10 @@ def describe(edits: tuple[Edit, ...]) -> tuple[list[dict[str, Any]], dict[str, T
 
 
 def _edit(entry: Any, number: int, tensors: Mapping[str, Tensor]) -> Edit:
-    kind, layer = entry["kind"], entry["layer"]
+    kind = entry["kind"]
+    if kind == "retrain":
+        return Retrain(_below(f"edit.{number}.weights.", tensors))
+    layer = entry["layer"]
     if not isinstance(layer, str):
         raise TypeError(f"the layer {layer!r} is no text")
     if kind == "prune":
@@ -120,6 +126,10 @@ def _edit(entry: Any, number: int, tensors: Mapping[str, Tensor]) -> Edit:
     if kind == "project":
         return Project(layer, tensors[f"edit.{number}.direction"], float(entry["level"]))
     raise ValueError(f"there is no kind of edit {kind!r}")
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _json(path: Path) -> dict[str, Any]:

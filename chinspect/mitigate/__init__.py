@@ -1,4 +1,4 @@
-"""Remedies that can be undone: filters and thresholds for anomaly detectors, pruning and projection for encoders.
+"""Remedies that can be undone: filters and thresholds for detectors; pruning, projection and unlearning for encoders.
 
 >>> import torch
 >>> from chinspect.mitigate import Blur
@@ -11,18 +11,29 @@ torch.Size([1, 3, 32, 32])
 'tiny-clip, edited'
 """
 
-from chinspect.encoders.edits import EditedEncoder, Project, Prune, edited, project_out, prune_channels, temporarily
+from chinspect.encoders.edits import (
+    EditedEncoder,
+    Project,
+    Prune,
+    Retrain,
+    edited,
+    project_out,
+    prune_channels,
+    temporarily,
+)
 from chinspect.mitigate.blur import Blur, SpectralWeights
 from chinspect.mitigate.comparison import average_over_seeds, compare_mitigations
 from chinspect.mitigate.direction import concept_direction
 from chinspect.mitigate.filtered import Filtered
+from chinspect.mitigate.finetuning import Schedule
 from chinspect.mitigate.plateau import plateau
 from chinspect.mitigate.pruning import PruningSearch, search_pruning
 from chinspect.mitigate.recalibration import recalibrate
-from chinspect.mitigate.reliance import Reliance, reliance
+from chinspect.mitigate.reliance import Reliance, output_share, reliance
 from chinspect.mitigate.responsive import random_channels, rank_edits, responsiveness, select_responsive, top_channels
 from chinspect.mitigate.saving import save_encoder
 from chinspect.mitigate.search import SIGMAS, search_blur
+from chinspect.mitigate.unlearn import Unlearning, unlearn
 
 __all__ = [
     "SIGMAS",
@@ -33,11 +44,15 @@ __all__ = [
     "Prune",
     "PruningSearch",
     "Reliance",
+    "Retrain",
+    "Schedule",
     "SpectralWeights",
+    "Unlearning",
     "average_over_seeds",
     "compare_mitigations",
     "concept_direction",
     "edited",
+    "output_share",
     "plateau",
     "project_out",
     "prune_channels",
@@ -52,4 +67,5 @@ __all__ = [
     "select_responsive",
     "temporarily",
     "top_channels",
+    "unlearn",
 ]

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.edits import EditedEncoder
+from chinspect.encoders.edits import EditedEncoder, Retrain
 from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, describe
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
@@ -39,7 +39,7 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
     named = _named(encoder.base)
     entries, tensors = describe(encoder.edits)
     if not named:
-        tensors |= {WEIGHTS + key: value.contiguous() for key, value in encoder.base.module.state_dict().items()}
+        tensors |= {WEIGHTS + key: value for key, value in encoder.base.module.state_dict().items()}
     base = {"name": encoder.base.card.name if named else None, "fingerprint": encoder.base.fingerprint}
     document = {"schema": SCHEMA, "base": base, "edits": entries, "fingerprint": encoder.fingerprint}
     _write(folder, encoder, tensors, document | {"evidence": dict(evidence or {})})
@@ -65,7 +65,7 @@ def _write(folder: Path, encoder: EditedEncoder, tensors: Mapping[str, Tensor], 
     """The record last: without it a folder is no encoder."""
     (folder / RECORD).unlink(missing_ok=True)
     with replacing(folder / TENSORS) as temporary:
-        save_file({key: value.cpu().clone() for key, value in tensors.items()}, temporary)
+        save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
     with replacing(folder / CARD) as temporary:
         temporary.write_text(_card(encoder), encoding="utf-8")
     with replacing(folder / RECORD) as temporary:
@@ -74,8 +74,9 @@ def _write(folder: Path, encoder: EditedEncoder, tensors: Mapping[str, Tensor], 
 
 def _card(encoder: EditedEncoder) -> str:
     card = encoder.base.card
-    layers = ", ".join(dict.fromkeys(edit.layer for edit in encoder.edits))
-    changed = {"name": f"{card.name}-mitigated", "title": f"{card.title}; mitigated at {layers}"}
+    places = ("all layers" if isinstance(edit, Retrain) else edit.layer for edit in encoder.edits)
+    title = f"{card.title}; mitigated at {', '.join(dict.fromkeys(places))}"
+    changed = {"name": f"{card.name}-mitigated", "title": title}
     values: dict[str, Any] = {key: getattr(card, key) for key in _TEXTS} | changed
     values |= {"source": "mitigated", "dimension": card.dimension}
     given = {key: value for key, value in asdict(encoder.preprocessing).items() if value is not None}

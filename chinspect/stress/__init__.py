@@ -14,6 +14,7 @@ from chinspect.stress.metrics import Evaluation, best_threshold, evaluate, wilso
 from chinspect.stress.parity import Parity, onnx_session, parity, resized
 from chinspect.stress.prediction import Prediction, predict_shift, transfer
 from chinspect.stress.proof import prove
+from chinspect.stress.proof_placebo import random_patch
 from chinspect.stress.proof_result import Proof
 from chinspect.stress.prove_candidates import prove_candidates
 from chinspect.stress.report import StressReport
@@ -47,6 +48,7 @@ __all__ = [
     "predict_shift",
     "prove",
     "prove_candidates",
+    "random_patch",
     "resized",
     "score_conditions",
     "stress",

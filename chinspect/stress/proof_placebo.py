@@ -16,6 +16,7 @@ its patches: in simulations the error rate is then about twice the level.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
@@ -84,7 +85,7 @@ def random_patches(
     Returns:
         The patches, and the mean ratio of their norm to that of the edit, 1 unless colours run out.
     """
-    filled = replace(artefact, alpha=_filled(artefact.alpha))
+    filled = _filled(artefact)
     box = _box(filled.alpha > 0)
     alpha, start = filled.alpha[box][..., None], before[box]
     change = (after - before)[box] * (artefact.alpha[box][..., None] > 0)
@@ -98,18 +99,28 @@ def random_patches(
     return patches, float(np.mean(ratios))
 
 
-def _filled(alpha: Layer) -> Layer:
-    """Opacity after a morphological closing by a square of a tenth of the canvas, thinned to the same sum of squares.
+def random_patch(artefact: Artefact, images: Sequence[Pixels], seed: int = 0) -> Artefact:
+    """One random patch, which changes such images as much as the artefact does; see the module."""
+    before, after = (mean_view(artefact, some) for some in (images, [artefact.add(image) for image in images]))
+    return random_patches(artefact, before, after, 1, np.random.default_rng(seed))[0][0]
+
+
+def mean_view(artefact: Artefact, images: Sequence[Pixels]) -> Layer:
+    """What images show under the canvas of an artefact, on average: (h, w, 3) in [0, 1]."""
+    total = np.zeros(artefact.rgb.shape, dtype=np.float64)
+    for image in images:
+        total += artefact.view(image)
+    return (total / len(images)).astype(np.float32)
+
+
+def _filled(artefact: Artefact) -> Artefact:
+    """The artefact with its gaps closed, thinned to the same sum of squared opacities.
 
     So a patch hides as much of the images as the artefact does, though over a larger area.
     """
-    import cv2
-
-    reach = max(round(0.05 * max(alpha.shape)), 1)
-    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    padded = np.pad(alpha, 2 * reach)  # else the gap to the edge of the canvas would be filled too
-    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square)[2 * reach : -2 * reach, 2 * reach : -2 * reach]
-    return closed * np.sqrt(np.square(alpha).sum() / np.square(closed).sum()).clip(0, 1)
+    closed = artefact.closed()
+    thinner = np.sqrt(np.square(artefact.alpha).sum() / np.square(closed.alpha).sum()).clip(0, 1)
+    return replace(closed, alpha=closed.alpha * thinner)
 
 
 def _patch(change: Layer, alpha: Layer, start: Layer, rng: np.random.Generator) -> tuple[Layer, float]:

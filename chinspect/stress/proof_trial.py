@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from chinspect.errors import InputError
-from chinspect.stress.artefacts import Artefact, Layer, Pixels, widened
+from chinspect.stress.artefacts import Artefact, Pixels, widened
 from chinspect.stress.effects import WORDS, Subject, Values
 from chinspect.stress.effects_interval import draws, interval, mean
-from chinspect.stress.proof_placebo import elsewhere, moved, own_content, random_patches
+from chinspect.stress.proof_placebo import elsewhere, mean_view, moved, own_content, random_patches
 
 Edit = Literal["add", "remove"]
 ARTEFACT, AREA, PLACE, PATCHES = "artefact", "area elsewhere", "artefact elsewhere", "random patches"
@@ -143,7 +143,7 @@ def _patches(
     if edit == "remove":
         without, carrying = edited, images
         shape = replace(artefact, alpha=widened(artefact.alpha > 0).astype(np.float32))
-    return random_patches(shape, _mean_view(shape, without), _mean_view(shape, carrying), count, rng)
+    return random_patches(shape, mean_view(shape, without), mean_view(shape, carrying), count, rng)
 
 
 def _of_patch(
@@ -162,13 +162,6 @@ def _of_patch(
         carrying = _respond(subject, [patch.add(image) for image in edited])
         effects = subject.measure(carrying, _respond(subject, edited), bank)
     return {name: mean(values) for name, values in effects.items()}
-
-
-def _mean_view(artefact: Artefact, images: Sequence[Pixels]) -> Layer:
-    total = np.zeros(artefact.rgb.shape, dtype=np.float64)
-    for image in images:
-        total += artefact.view(image)
-    return (total / len(images)).astype(np.float32)
 
 
 def _respond(subject: Subject, images: Sequence[Pixels]) -> Values:

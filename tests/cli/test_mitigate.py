@@ -53,6 +53,23 @@ def test_from_artefact_to_encoder(run, data, tmp_path):  # noqa: F811
     assert "pruned" in out
 
 
+def test_unlearning_ends_in_an_encoder(run, data):  # noqa: F811
+    options = ["--artefact", "logo", "--data", str(data), "--out", "unlearnt", "--epochs", "2"]
+    quick = ["--learning-rate", "3e-4", "--batch-size", "8"]
+    status, out, err = run("mitigate", "unlearn", "tiny-clip", *options, *quick, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert [row["epoch"] for row in document["history"]] == [0, 1, 2]
+    names = ["none", "unlearnt", "random patch"]
+    assert [row["mitigation"] for row in document["table"]] == [name for name in names for _ in range(2)]
+    shares = {row["mitigation"]: row["relevance_share"] for row in document["table"]}
+    assert shares["unlearnt"] < 0.8 * shares["none"]
+    assert sorted(path.name for path in Path().iterdir()) == ["unlearnt"]
+    assert json.loads(Path("unlearnt/mitigation.json").read_text())["edits"] == [{"kind": "retrain"}]
+    status, out, _ = run("explain-similarity", *TRUCKS, "--model", "unlearnt", "--out", "here")
+    assert status == 0
+
+
 def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_path):  # noqa: F811
     groups = tmp_path / "groups.csv"
     names = sorted(path.relative_to(data).as_posix() for path in (data / "test").rglob("*.png"))
@@ -96,6 +113,10 @@ def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811
         (
             ["mitigate", "prune", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--rows", "3"],
             "--rows",
+        ),
+        (
+            ["mitigate", "unlearn", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--epochs", "0"],
+            "epochs must be at least 1",
         ),
         (
             [

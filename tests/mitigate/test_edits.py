@@ -211,7 +211,7 @@ def test_layers_that_are_no_place_for_an_edit() -> None:
     unused.module.forward = lambda x: nn.Sequential(*list(unused.module.children())[:-1])(x)  # type: ignore[method-assign]
     with pytest.raises(InputError, match="'spare' runs 0 times"):
         temporarily(unused, Prune("spare", (0,))).__enter__()
-    with pytest.raises(InputError, match=r"with edited\(\)"):
+    with pytest.raises(InputError, match=r"use edited\(\)"):
         temporarily(edited(planted(), Prune("1", (0,))), Prune("1", (1,))).__enter__()
 
 

@@ -1,0 +1,126 @@
+"""The losses of `unlearn`, as functions of the network, the places of a batch and random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from chinspect.encoders import Encoder
+from chinspect.encoders.edits import Remove
+from chinspect.encoders.layers import channel_axis, output_shape
+from chinspect.mitigate.direction import concept_direction
+from chinspect.mitigate.responsive import activations
+from chinspect.readouts import pasted
+from chinspect.stress import Artefact
+from chinspect.stress.proof_placebo import elsewhere, moved
+
+Training = Sequence[Image.Image]
+_PAIRS = 64
+"""Images by which a layer's direction is found, and of a batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Align:
+    """Distance of images, as they are and with the artefact, from where the encoder put them free of it."""
+
+    encoder: Encoder
+    artefact: Artefact
+    images: Training
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """Embeddings before (N, D) of the images, the artefact's place painted from its surroundings."""
+        place, starts = self.artefact.closed(), range(0, len(self.images), _PAIRS)
+        return torch.cat([self.encoder.embed(_painted(place, self.images[i : i + _PAIRS])) for i in starts])
+
+    def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
+        """The mean over a batch, in units of the targets' variance."""
+        pictures = [self.images[place] for place in places]
+        marked = [pasted(picture, _varied(self.artefact, rng)) for picture in pictures]
+        goal, variance = self.targets[list(places)], self.targets.var(0, correction=0).sum().clamp(min=1e-12)
+        errors = [(module(_inputs(self.encoder, some)) - goal).square().sum(1) for some in (marked, pictures)]
+        return torch.cat(errors).mean() / variance
+
+
+@dataclass(frozen=True, eq=False)
+class Unhans:
+    """Cross-entropy of images that all carry the artefact, or of images as they are."""
+
+    encoder: Encoder
+    artefact: Artefact | None
+    images: Training
+    labels: Tensor
+
+    def __call__(self, module: nn.Module, places: Sequence[int], _rng: np.random.Generator) -> Tensor:
+        """The mean over a batch."""
+        pictures = [self.images[place] for place in places]
+        if self.artefact is not None:
+            pictures = [pasted(picture, self.artefact) for picture in pictures]
+        return F.cross_entropy(module(_inputs(self.encoder, pictures)), self.labels[list(places)])
+
+
+@dataclass(frozen=True, eq=False)
+class Clarc:
+    """Cross-entropy of images to which the artefact is added at a layer."""
+
+    encoder: Encoder
+    images: Training
+    labels: Tensor
+    layer: str
+    change: Remove
+
+    def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
+        """The mean over a batch."""
+        handle = module.get_submodule(self.layer).register_forward_hook(lambda _m, _args, output: self.change(output))
+        try:
+            return Unhans(self.encoder, None, self.images, self.labels)(module, places, rng)
+        finally:
+            handle.remove()
+
+
+def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) -> Remove:
+    """The change of a layer's output that takes the artefact's direction to the level of images that carry it."""
+    plain = images[:_PAIRS]
+    marked = [pasted(picture, artefact) for picture in plain]
+    vector = concept_direction(encoder, layer, marked, plain).direction
+    level = (activations(encoder, marked, {layer: None})[layer][:, :, 0] @ vector.double().numpy()).mean()
+    shape = output_shape(encoder, layer)
+    return Remove(vector, float(level), channel_axis(shape), len(shape)).to(encoder.device)
+
+
+def parameters_before(encoder: Encoder, layer: str) -> list[str]:
+    """Names of the parameters that the output of a layer depends on."""
+    named, outputs = dict(encoder.module.named_parameters()), list[Tensor]()
+    tracked = {name: parameter.detach().clone().requires_grad_(True) for name, parameter in named.items()}
+    handle = encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output))
+    try:
+        size = encoder.preprocessing.size
+        torch.func.functional_call(encoder.module, tracked, torch.zeros(1, 3, size, size, device=encoder.device))
+    finally:
+        handle.remove()
+    gradients = torch.autograd.grad(outputs[0].sum(), list(tracked.values()), allow_unused=True)
+    return [name for name, gradient in zip(tracked, gradients, strict=True) if gradient is not None]
+
+
+def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:
+    """The artefact in its own place or anywhere else, in its own colours or tinted, as often each."""
+    if rng.random() < 0.5:
+        artefact = next((moved(artefact, offset) for offset in elsewhere(artefact, 1, rng)), artefact)
+    if rng.random() < 0.5:
+        artefact = replace(artefact, rgb=artefact.rgb * rng.uniform(size=3).astype(np.float32))
+    return artefact
+
+
+def _painted(place: Artefact, pictures: Training) -> list[Image.Image]:
+    return [Image.fromarray(place.remove(np.asarray(picture.convert("RGB")))) for picture in pictures]
+
+
+def _inputs(encoder: Encoder, pictures: Training) -> Tensor:
+    return torch.cat([encoder.prepare(picture) for picture in pictures])

@@ -1,0 +1,228 @@
+"""What is unlearnt is gone, everything else stays, and an interrupted run ends where it would have ended."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders.edits import EditedEncoder, Prune, Remove, Retrain, edited, temporarily
+from chinspect.errors import InputError
+from chinspect.mitigate import Schedule, compare_mitigations, output_share, save_encoder, unlearn
+from chinspect.mitigate.losses import Align, Clarc, Unhans, added, parameters_before
+from chinspect.readouts import LinearReadout, Task
+from chinspect.stress import random_patch
+from chinspect.stress.artefacts_ready import border
+from tests.mitigate._planted import MARK, as_encoder, labels, marked, pictures, planted, task
+
+QUICK = Schedule(epochs=4, learning_rate=3e-3, batch_size=20)
+SLOW = Schedule(epochs=8, learning_rate=1e-3, batch_size=20)
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return planted()
+
+
+@pytest.fixture(scope="module")
+def classes() -> Task:
+    """The planted task with places among logits as labels: cold 0, warm 1."""
+    given = task()
+    numbers = [[int(label == "warm") for label in some] for some in (given.train_labels, given.test_labels)]
+    return replace(given, train_labels=numbers[0], test_labels=numbers[1])
+
+
+@pytest.fixture(scope="module")
+def classifier(encoder: Encoder, classes: Task) -> Encoder:
+    """The planted encoder with a readout as its last layer, which has learnt that the mark means warm."""
+    readout = LinearReadout(C=100.0).fit(encoder.embed(classes.train).numpy(), classes.train_labels)
+    head = nn.Linear(readout.coef_.shape[1], 2, bias=False)
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(np.concatenate([-readout.coef_, readout.coef_])))
+    return as_encoder(nn.Sequential(*encoder.module.children(), head))
+
+
+def state(encoder: Encoder) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in encoder.module.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_an_encoder_loses_the_mark_and_keeps_the_task(encoder: Encoder) -> None:
+    before = state(encoder)
+    given = replace(task(), readouts={kind: LinearReadout(kind=kind, C=100.0) for kind in ("logistic", "svm")})
+    found = unlearn(encoder, MARK, given, schedule=replace(QUICK, epochs=8))
+    assert same(before, state(encoder))
+    assert found.encoder.base is encoder
+    first, last = found.history.iloc[0], found.history.iloc[-1]
+    assert found.history["epoch"].tolist() == list(range(9))
+    assert last["similarity_shift"] < 0.3 * first["similarity_shift"]
+    pairs = given.test["shifted"][:8], given.test["original"][:8]
+    table = compare_mitigations({"none": encoder, "unlearnt": found.encoder}, given, *pairs)
+    after = table[table["mitigation"] == "unlearnt"]
+    assert (after["recovered"] > 0.6).all(), table  # of both readouts
+    assert (after["cost"] < 0.05).all(), table
+
+
+def test_a_random_patch_changes_as_much_as_the_mark() -> None:
+    some = [np.asarray(picture) for picture in pictures(20)]
+    patch = random_patch(MARK, some, seed=1)
+    changes = [
+        np.mean([artefact.add(image).astype(float) - image for image in some], axis=0) for artefact in (MARK, patch)
+    ]
+    sizes = [np.linalg.norm(change) for change in changes]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.15)
+    assert abs((changes[0] * changes[1]).sum()) < 0.9 * sizes[0] * sizes[1]
+
+
+def test_training_on_both_copies_makes_the_two_by_two_table(classifier: Encoder, classes: Task) -> None:
+    runs = {name: unlearn(classifier, mark, classes, method="unhans", schedule=SLOW) for name, mark in
+            (("A", None), ("B", MARK))}  # fmt: skip
+    plain, unhansed = (runs[name].history.iloc[-1] for name in ("A", "B"))
+    start = runs["A"].history.iloc[0]
+    assert (start["target"], plain["target"]) == (1, 1)
+    assert start["shifted"] < 0.65 < start["original"]
+    assert plain["shifted"] < unhansed["shifted"] - 0.2
+    assert unhansed["relevance_share"] < 0.7 * plain["relevance_share"]
+
+
+def test_clarc_trains_behind_its_layer_only(classifier: Encoder, classes: Task) -> None:
+    found = unlearn(classifier, MARK, classes, method="clarc", layer="1", schedule=SLOW)
+    after, before = state(found.encoder), state(classifier)
+    assert [key for key in after if not torch.equal(after[key], before[key])] == ["2.weight", "2.bias", "6.weight"]
+    assert found.history["shifted"].iloc[-1] > found.history["shifted"].iloc[0] + 0.2
+
+
+def test_clarc_puts_every_image_on_the_level_of_the_mark(classifier: Encoder) -> None:
+    some = pictures(12, seed=5)
+    change = added(classifier, "1", some, MARK)
+    maps = [classifier.module[:2](torch.cat([classifier.prepare(p) for p in part])) for part in (marked(some), some)]  # type: ignore[index]
+    means = [values.mean((0, 2, 3)) for values in maps]
+    vector = (means[0] - means[1]) / (means[0] - means[1]).norm()
+    moved = change(maps[1])
+    torch.testing.assert_close(
+        torch.einsum("nchw,c->nhw", moved, vector), torch.full((12, 16, 16), float(means[0] @ vector))
+    )
+    rest = torch.eye(8) - torch.outer(vector, vector)
+    torch.testing.assert_close(*(torch.einsum("nchw,cd->ndhw", values, rest) for values in (moved, maps[1])))
+
+
+def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, classes: Task) -> None:
+    places, places_of = [3, 4, 9], torch.tensor(classes.train_labels)
+    expected = -sum(
+        torch.log_softmax(classifier.embed(marked([classes.train[i]]))[0], 0)[places_of[i]] for i in places
+    ) / len(places)
+    given = Unhans(classifier, MARK, classes.train, places_of)(classifier.module, places, RNG)
+    torch.testing.assert_close(given, expected)
+    nothing = Remove(torch.zeros(8), 0.0, 1, 4)
+    plain = Unhans(classifier, None, classes.train, places_of)(classifier.module, places, RNG)
+    through = Clarc(classifier, classes.train, places_of, "1", nothing)(classifier.module, places, RNG)
+    torch.testing.assert_close(through, plain)
+    align = Align(encoder, border(0.1), classes.train)  # it has no other place, so that only its tint is random
+    untouched = [Image.fromarray(border(0.1).remove(np.asarray(picture))) for picture in classes.train]
+    targets = encoder.embed(untouched)
+    torch.testing.assert_close(align.targets, targets)
+    zero = Align(encoder, replace(border(0.1), rgb=np.zeros_like(border(0.1).rgb)), classes.train)
+    pasted = [Image.fromarray(zero.artefact.add(np.asarray(classes.train[i]))) for i in places]
+    parts = [encoder.embed(some) - targets[places] for some in (pasted, [classes.train[i] for i in places])]
+    value = sum(float(part.square().sum()) for part in parts) / 6 / float(targets.var(0, correction=0).sum())
+    assert float(zero(encoder.module, places, RNG)) == pytest.approx(value, rel=1e-5)
+
+
+def test_parameters_before_a_layer() -> None:
+    tiny = load_encoder("tiny-clip")
+    names = parameters_before(tiny, "stages.1")
+    expected = [name for name, _ in tiny.module.named_parameters() if name.startswith(("stem", "stages.0", "stages.1"))]
+    assert names == expected
+    assert not any(parameter.requires_grad for parameter in tiny.module.parameters())
+
+
+def test_an_interrupted_run_ends_with_the_same_weights(encoder: Encoder, tmp_path: Path) -> None:
+    given, schedule = task(20), replace(QUICK, epochs=3)
+
+    def interrupt(done: int, _total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unlearn(encoder, MARK, given, schedule=schedule, checkpoints=tmp_path, progress=interrupt)
+    seen: list[int] = []
+    options: dict[str, Any] = {"schedule": schedule, "checkpoints": tmp_path}
+    resumed = unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    assert seen == [3]
+    straight = unlearn(encoder, MARK, given, schedule=schedule)
+    assert same(state(resumed.encoder), state(straight.encoder))
+    assert resumed.history.equals(straight.history)
+    seen.clear()
+    options["schedule"] = replace(schedule, seed=1)
+    unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    assert seen == [1, 2, 3]
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="cannot be read"):
+        unlearn(encoder, MARK, given, **options)
+
+
+def test_an_unlearnt_encoder_is_a_folder_and_can_be_edited(tmp_path: Path) -> None:
+    tiny = load_encoder("tiny-clip")
+    changed = edited(tiny, Retrain({key: value * 1.1 if value.is_floating_point() else value
+                                    for key, value in tiny.module.state_dict().items()}))  # fmt: skip
+    further = edited(changed, Prune("stem.2", (3,)))
+    assert isinstance(further, EditedEncoder)
+    loaded = load_encoder(str(save_encoder(further, tmp_path / "both")))
+    some = pictures(3)
+    assert torch.equal(loaded.embed(some), further.embed(some))
+    assert not torch.equal(loaded.embed(some), edited(tiny, Prune("stem.2", (3,))).embed(some))
+    assert "mitigated at all layers, stem.2" in loaded.card.title
+    assert isinstance(loaded, EditedEncoder)
+    assert torch.equal(loaded.base.embed(some), tiny.embed(some))
+
+
+def test_relevance_for_an_output_has_its_sign(classifier: Encoder, classes: Task) -> None:
+    pairs = classes.test["shifted"][:6], classes.test["original"][:6]
+    cold, warm = (output_share(classifier, output, *pairs) for output in (0, 1))
+    assert warm > 0.05
+    assert cold == pytest.approx(-warm, rel=1e-3)  # the two logits are each other's negative
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (lambda c: {"method": "forget"}, "align, unhans or clarc"),
+        (lambda c: {"method": "clarc"}, "needs the layer"),
+        (lambda c: {"method": "unhans", "layer": "1"}, "take none"),
+        (lambda c: {"artefact": None}, "needs the artefact"),
+        (lambda c: {"task": replace(c, test={"original": c.test["original"]})}, "shifted"),
+        (lambda c: {"method": "unhans", "task": replace(c, train_labels=labels(120))}, "0 to 1"),
+        (lambda c: {"method": "unhans", "task": replace(c, test_labels=[2] * 60)}, "0 to 1"),
+        (lambda c: {"schedule": replace(QUICK, learning_rate=1e30)}, "smaller learning rate"),
+    ],
+)
+def test_what_cannot_be_unlearnt(
+    classifier: Encoder, classes: Task, options: Callable[[Task], dict[str, Any]], words: str
+) -> None:
+    given: dict[str, Any] = {"artefact": MARK, "task": classes, "schedule": replace(QUICK, epochs=1)} | options(classes)
+    with pytest.raises(InputError, match=words):
+        unlearn(classifier, given.pop("artefact"), given.pop("task"), **given)
+
+
+def test_edited_encoders_and_odd_schedules_are_refused(encoder: Encoder) -> None:
+    with pytest.raises(InputError, match="its base"):
+        unlearn(edited(encoder, Prune("1", (0,))), MARK, task(10))
+    with pytest.raises(InputError, match="epochs must be at least 1"):
+        Schedule(epochs=0)
+    with pytest.raises(InputError, match="positive number"):
+        Schedule(learning_rate=float("nan"))
+    with pytest.raises(InputError, match="not those of the encoder"):
+        edited(encoder, Retrain({}))
+    with pytest.raises(InputError, match="edits of layers"), temporarily(encoder, Retrain({})):  # type: ignore[arg-type]
+        pass
