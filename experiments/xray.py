@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from spray_tables import write_tables
+from spray_tables import INTERVALS, write_tables
 from xray_data import divided, embedded, generated, loaded
 from xray_edits import averaged_edits, edited_files, judged
 from xray_figures import draw_annotations, draw_edits, draw_relevance, draw_sources
@@ -140,10 +140,9 @@ def write(out: Path, tables: dict[str, pd.DataFrame]) -> None:
 
 
 def write_short(table: pd.DataFrame, out: Path, name: str) -> None:
-    """A table as CSV with its intervals, and without them as LaTeX and, its first rows, on the screen."""
-    short = table[[column for column in table if not column.endswith(("_low", "_high"))]]
-    write_tables(short, out, name)
-    table.to_csv(out / f"{name}.csv", index=False)
+    """A table as CSV, and without its intervals as LaTeX and, the first rows, on the screen."""
+    write_tables(table, out, name)
+    short = table[[column for column in table.columns if not column.endswith(INTERVALS)]]
     print(f"\n{name}\n{short.head(12).round(2).to_string(index=False)}", flush=True)
 
 

@@ -23,7 +23,7 @@ from chinspect.world import Scene, xray
 
 _ELSEWHERE = {"offset": "0", "sex": "F", "age": "60", "folder": "images"}
 _AGE = 55
-_RESAMPLES, _LEVEL = 2000, 0.05
+_FEWEST, _RESAMPLES, _LEVEL = 5, 2000, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def generated(folder: Path, n: int, seed: int = 0) -> None:
 
     GitHub sends all the sick, most of them from the hospital that writes PORTABLE, and healthy chests of both; NIH is
     the other hospital, with an R. A readout that tells the sick by the letters calls half of GitHub's healthy sick: the
-    situation of the paper, with a known cause. Every patient has two images.
+    situation of the paper, with a known cause. GitHub's patients have two images each.
     """
     sick = xray(n, seed=seed, prevalence=1.0, agreement=0.95)
     mixed = xray(n // 2, seed=seed + 1, prevalence=0.0, agreement=0.5)
@@ -96,9 +96,12 @@ def generated(folder: Path, n: int, seed: int = 0) -> None:
 
 
 def patient_interval(values: NDArray[np.float64], patients: Sequence[str]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of values (n,) of images: patients are drawn, with all of their images."""
+    """95 % bootstrap interval of the mean of values (n,) of images: patients are drawn, with all of their images.
+
+    Not a number for fewer than five patients, whose draws would be too much alike.
+    """
     names, places = np.unique(np.asarray(patients), return_inverse=True)
-    if len(names) < 2:
+    if len(names) < _FEWEST:
         return np.nan, np.nan
     return interval(values, draws(len(names), _RESAMPLES, 0)[:, places], _LEVEL)
 
@@ -117,9 +120,9 @@ def _write_github(folder: Path, scenes: list[Scene], masks: Path) -> None:
 def _write_nih(folder: Path, scenes: list[Scene], masks: Path) -> None:
     rows = []
     for i, scene in enumerate(scenes):
-        name = f"{i // 2:08d}_{i % 2:03d}.png"
+        name = f"{i:08d}_000.png"
         _save(scene, output_folder(folder / "images") / name, masks)
-        rows.append({"Image Index": name, "Finding Labels": "No Finding", "Patient ID": i // 2, "Patient Age": _AGE})
+        rows.append({"Image Index": name, "Finding Labels": "No Finding", "Patient ID": i, "Patient Age": _AGE})
     pd.DataFrame(rows).to_csv(folder / "Data_Entry_2017.csv", index=False)
 
 

@@ -59,7 +59,7 @@ def draw_sources(path: Path, scores: pd.DataFrame) -> None:
             places = np.arange(len(groups)) + 0.15 * (number - (len(encoders) - 1) / 2)
             _intervals(axis, rows, share, places, _COLOURS[number % len(_COLOURS)], encoder)
         for place in np.flatnonzero(rows[share].isna()):
-            axis.text(50, place, "no such images", ha="center", va="center", color="tab:grey", fontsize=8)
+            axis.text(76, place, "no such images", ha="center", va="center", color="tab:grey", fontsize=8)
         if f"paper_{share}" in scores:
             axis.plot(rows[f"paper_{share}"], np.arange(len(groups)), "kx", label="paper, PubMedCLIP")
         axis.set(title=f"{title}, %", xlim=(-3, 103))

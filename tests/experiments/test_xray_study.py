@@ -6,10 +6,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from chinspect.datasets import load_github, load_nih
 from chinspect.errors import InputError
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
@@ -98,3 +100,41 @@ def test_masks_of_ones_own_are_read_and_must_fit(tmp_path: Path, monkeypatch: py
     Image.new("L", (30, 40), 255).save(mask)
     with pytest.raises(InputError, match="mask of 'chest"):
         text_masks([image], mask.parent)
+
+
+def test_test_sets_are_balanced_as_in_the_paper_and_no_patient_is_in_both_parts(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    images = load_nih(study / "generated" / "nih") + load_github(study / "generated" / "github")
+    train, test = import_module("xray_data").divided(images, seed=3)
+    assert sum(test.labels) == len(test) / 2
+    assert {*test.sources} == {"nih", "github"}
+    assert not {*train.patients} & {*test.patients}
+    assert len(train) + len(test) == len(images)
+
+
+def test_placebos_have_the_shape_of_the_text_and_lie_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[3:7, 5:20] = True
+    for seed in range(5):
+        moved = import_module("xray_edits").moved_away(mask, seed)
+        assert moved.sum() == mask.sum()
+        assert not (moved & mask).any()
+    picture = np.zeros((40, 60), np.uint8)
+    picture[3:7, 5:20:2] = 255  # the text itself, which must not count
+    picture[30:34, 31:46:2] = 255
+    sharp = import_module("xray_relevance").sharpest(Image.fromarray(picture), mask)
+    assert sharp[30:34, 31:46].mean() > 0.9
+    assert sharp.sum() == mask.sum()
+
+
+def test_intervals_draw_patients_and_not_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    interval = import_module("xray_data").patient_interval
+    values = np.repeat(np.random.default_rng(0).normal(size=10), 20)
+    alike = interval(values, np.repeat([f"p{i}" for i in range(10)], 20))
+    alone = interval(values, [f"p{i}" for i in range(200)])
+    assert alike[1] - alike[0] > 3 * (alone[1] - alone[0])
+    assert np.isnan(interval(values[:80], np.repeat(["a", "b", "c", "d"], 20))).all()
