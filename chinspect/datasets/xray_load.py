@@ -15,6 +15,7 @@ The label of an image is 1 if its finding is COVID-19. Patients are never divide
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -113,8 +114,10 @@ def _existing(root: str | Path) -> Path:
 
 def _read(table: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A table of texts with these columns, blanks around them removed."""
-    try:  # rows may end with a comma more than the header: not an index
-        rows = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    try:
+        with warnings.catch_warnings():  # rows may end with a comma more than the header, which makes no index
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            rows = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     except (OSError, ValueError) as error:
         raise InputError(f"The table {str(table)!r} cannot be read ({error}).") from error
     missing = [name for name in columns if name not in rows.columns]

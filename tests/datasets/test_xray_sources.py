@@ -104,6 +104,12 @@ def test_nih_in_twelve_archives_and_the_newer_table(nih: Path) -> None:
     assert (after.patients, after.findings) == (before.patients, before.findings)
 
 
+def test_rows_may_end_with_a_comma_more_than_the_header(nih: Path) -> None:
+    before, table = load_nih(nih), nih / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace("[x,y],", "[x,y]"))
+    assert load_nih(nih) == before
+
+
 def test_github_keeps_frontal_x_rays_and_counts_them(github: Path) -> None:
     images = load_github(github)
     names = [path.name for path in images.paths]
