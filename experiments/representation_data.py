@@ -30,8 +30,9 @@ class Trial:
     judge: Task
 
     def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
-        """Some images with the artefact and without."""
-        return task.test[SHIFTED][:_PAIRS], task.test[ORIGINAL][:_PAIRS]
+        """Some images with the artefact and without: a quarter of them, if these are not too many."""
+        some = min(_PAIRS, max(len(task.test_labels) // 4, 2))
+        return task.test[SHIFTED][:some], task.test[ORIGINAL][:some]
 
 
 def generated(seed: int, n: int) -> Trial:
