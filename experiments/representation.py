@@ -22,6 +22,7 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 from representation_fish import fish
 from representation_trucks import trucks
@@ -45,7 +46,7 @@ def main() -> None:
     for name, study in STUDIES.items():
         if name in options.study:
             study(encoders, options, out)
-    run = {key: str(value) for key, value in vars(options).items()}
+    run: dict[str, Any] = {key: str(value) for key, value in vars(options).items()}
     run |= {"version": __version__, "seconds": round(time.time() - start)}
     with replacing(out / "run.json") as temporary:
         temporary.write_text(json.dumps(run, indent=2) + "\n")
