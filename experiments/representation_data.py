@@ -68,6 +68,9 @@ def real(
 ) -> Trial:
     """Classes of a folder with ``train`` and ``val``; a quarter of the training images is held out to choose on.
 
+    With a planting the encoders themselves are trained on these training images, and would be judged too well on them:
+    half of ``val`` is what to choose on, the other half what to judge on.
+
     Args:
         names: folders of the classes and what they show.
         of_interest: the class of the second readout.
@@ -76,17 +79,19 @@ def real(
         planting: which of the images that are fitted on carry it as well; none by default.
     """
     train, test = listed(root, "train", names, most), listed(root, "val", names)
-    marked = frozenset() if planting is None else planting.names(train)
-    inner = split(train, _HELD_OUT, seed=seed)
-    return Trial(*(_folders(part, of_interest, logo, marked) for part in (inner, Split(train, test))))
+    if planting is None:
+        parts = [(Pictures(part.train), part) for part in (split(train, _HELD_OUT, seed=seed), Split(train, test))]
+    else:
+        fitted, halves = planted(train, planting.names(train), logo), split(test, 0.5, seed=seed)
+        parts = [(fitted, Split(train, half)) for half in (halves.test, halves.train)]
+    return Trial(*(_folders(pictures, part, of_interest, logo) for pictures, part in parts))
 
 
-def _folders(chosen: Split, of_interest: str, logo: Artefact, marked: frozenset[str]) -> Task:
-    samples = _mixed(chosen.test)
+def _folders(train: Sequence[Image.Image], part: Split, of_interest: str, logo: Artefact) -> Task:
+    samples = _mixed(part.test)
     test = Pictures(samples)
     states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test, SHIFTED: test.marked(logo)}
-    train = planted(chosen.train, marked, logo) if marked else Pictures(chosen.train)
-    return _task(train, chosen.train.labels or (), states, samples.labels or (), of_interest)
+    return _task(train, part.train.labels or (), states, samples.labels or (), of_interest)
 
 
 def _mixed(samples: Samples) -> Samples:
