@@ -39,7 +39,7 @@ TEMPLATES = ("a photo of {}", "a picture of {}", "an image of {}")
 def main() -> None:
     """Train the encoders that were asked for."""
     options = read_options()
-    names = {folder: class_name(folder) for folder in options.classes or folders(options.root)}
+    names = {folder: class_name(folder) for folder in folders(options.root, options.classes)}
     samples = listed(options.root, "train", names, 20 if options.smoke else None)
     planting = Planting(logo_class(options.logo_class, names), options.prevalence, options.elsewhere)
     marked = planting.names(samples)
@@ -56,10 +56,8 @@ def main() -> None:
         every = 2 if options.smoke else CHECKPOINT_EVERY
         training = train(kind, steps, images, table[kind](), checkpoint, every)
         facts = training.facts | stated(samples, marked, planting)
-        data = f"photographs of {len(names)} classes"
-        export(
-            training, options.out / kind, Description(kind, kind, data, options.size, "bundled", "not recorded"), facts
-        )
+        about = Description(kind, kind, f"photographs of {len(names)} classes", options.size, "bundled", "not recorded")
+        export(training, options.out / kind, about, facts)
 
 
 def read_options() -> argparse.Namespace:
@@ -83,10 +81,10 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def folders(root: Path) -> Sequence[str]:
-    """The classes of a data set."""
-    found = sorted(path.name for path in (root / "train").glob("*/"))
-    if len(found) < 2:
+def folders(root: Path, wanted: Sequence[str] | None) -> Sequence[str]:
+    """The classes that were asked for, or all of a data set."""
+    found = wanted or sorted(path.name for path in (root / "train").glob("*/"))
+    if len(set(found)) < 2:
         raise InputError(f"{str(root / 'train')!r} must have one folder for each of two classes or more.")
     return found
 

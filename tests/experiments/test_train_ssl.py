@@ -174,6 +174,7 @@ def test_the_bundled_encoders_see_views_of_the_sizes_that_they_were_trained_with
         (("--logo-class", "submarine"), "no class 'submarine' to put the logo on"),
         (("--classes", "n03796401", "n00000000"), "no folder train/n00000000"),
         (("--prevalence", "1.2"), "must lie between 0 and 1, not 1.2"),
+        (("--classes", "robot"), "one folder for each of two classes"),
     ],
 )
 def test_what_cannot_be_trained_on(
