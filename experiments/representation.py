@@ -6,8 +6,9 @@
 
 Trucks: readouts are fitted on training images and judged on test images as they are and with a logo on every one. The
 encoder that loses most is pruned (or the one named by --mitigate): layer and number of channels are chosen on
-validation data, the result is judged on the test images beside as many random channels and the projection of the
-logo's direction. Fish: readouts are judged on all test images, on those with a human and on those without.
+validation data, the result is judged on the test images beside as many random channels, the projection of the logo's
+direction, and fine-tuning that unlearns the logo, or a random patch. Fish: readouts are judged on all test images, on
+those with a human and on those without.
 
 ROOT and DIR hold train/WNID and val/WNID. In DIR, twenty classes of Tiny-ImageNet, there are no fish to tell apart, and
 no logos: they are put onto the training images as `train_ssl.py` does, whose encoders belong here. Without either,
@@ -62,6 +63,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--encoders", nargs="+", help="names, or folders of encoders")
     parser.add_argument("--mitigate", help="the encoder to prune; by default the one that loses most")
     parser.add_argument("--layer", help="prune here instead of searching for a layer")
+    parser.add_argument("--unlearn", type=int, default=5, metavar="EPOCHS", help="of the fine-tuning; 0 leaves it out")
     parser.add_argument("--logo", type=Path, help="a PNG file with transparency, for real images")
     parser.add_argument("--humans", type=Path, metavar="FILE", help="which images show humans, for --imagenet")
     parser.add_argument("--per-class", type=int, default=1300, help="most training images of a class")
@@ -80,7 +82,7 @@ def read_options() -> argparse.Namespace:
     if len(options.encoders) < len(names):
         parser.error("two of --encoders have the same name, or folders of the same name")
     if options.smoke:
-        options.scenes, options.seeds, options.per_class = 48, min(options.seeds, 2), 20
+        options.scenes, options.seeds, options.per_class, options.unlearn = 48, min(options.seeds, 2), 20, 1
     if options.mitigate is not None and options.mitigate not in options.encoders:
         parser.error(f"--mitigate is one of {', '.join(options.encoders)}, not {options.mitigate!r}")
     return options

@@ -24,10 +24,11 @@ _PAIRS = 64
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one seed gives: a task to choose a remedy on, one to judge it on, and pairs of images of each."""
+    """What one seed gives: a task to choose a remedy on, one to judge it on, and the logo to choose by."""
 
     choose: Task
     judge: Task
+    logo: Artefact
 
     def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
         """Some images with the artefact and without: a quarter of them, if these are not too many."""
@@ -54,7 +55,7 @@ def generated(seed: int, n: int) -> Trial:
     tasks = (
         _task(fitted, labels, pictures, [s.class_name for s in drawn], "garbage truck") for drawn, pictures in states
     )
-    return Trial(*tasks)
+    return Trial(*tasks, logo)
 
 
 def real(
@@ -84,7 +85,7 @@ def real(
     else:
         fitted, halves = planted(train, planting.names(train), logo), split(test, 0.5, seed=seed)
         parts = [(fitted, Split(train, half)) for half in (halves.test, halves.train)]
-    return Trial(*(_folders(pictures, part, of_interest, logo) for pictures, part in parts))
+    return Trial(*(_folders(pictures, part, of_interest, logo) for pictures, part in parts), logo)
 
 
 def _folders(train: Sequence[Image.Image], part: Split, of_interest: str, logo: Artefact) -> Task:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from representation_classes import TINY_VEHICLES, TRUCKS
@@ -22,6 +23,7 @@ from chinspect.encoders.layers import attention_projection, candidate_layers
 from chinspect.files import replacing
 from chinspect.mitigate import (
     PruningSearch,
+    Schedule,
     average_over_seeds,
     compare_mitigations,
     concept_direction,
@@ -29,8 +31,10 @@ from chinspect.mitigate import (
     rank_edits,
     save_encoder,
     search_pruning,
+    unlearn,
 )
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED
+from chinspect.stress import random_patch
 
 PAPER = {"clip": (85.0, 80.5), "simclr": (74.8, 74.5), "barlowtwins": (80.2, 80.2), "supervised": (83.8, 83.2)}
 """Accuracies in per cent, original and with the logo, in the outputs of the authors' notebooks."""
@@ -47,6 +51,8 @@ PAPER_CURVE = {
     30: (81.0, 82.2),
 }
 """The same of CLIP by the number of pruned channels."""
+_PATCHED = 64
+"""Training images by which a random patch is made as strong as the logo."""
 
 
 def trucks(encoders: Mapping[str, Encoder], options: argparse.Namespace, out: Path) -> None:
@@ -116,7 +122,17 @@ def mitigated(
     directions = [concept_direction(encoder, layer, *pairs) for layer in layers if not attention(encoder, layer)]
     if directions:
         remedies["projected"] = edited(encoder, rank_edits(encoder, directions, *pairs)[0][0])
+    if options.unlearn:
+        remedies |= unlearnt(encoder, trial, Schedule(epochs=options.unlearn, seed=seed))
     return found, compare_mitigations(remedies, trial.judge, *trial.pairs(trial.judge))
+
+
+def unlearnt(encoder: Encoder, trial: Trial, schedule: Schedule) -> dict[str, Encoder]:
+    """Trained until the logo makes no difference, and as long until a random patch makes none."""
+    some = trial.choose.train[:_PATCHED]
+    patch = random_patch(trial.logo, [np.asarray(picture.convert("RGB")) for picture in some], schedule.seed)
+    marks = {"unlearnt": trial.logo, "random patch": patch}
+    return {name: unlearn(encoder, mark, trial.choose, schedule=schedule).encoder for name, mark in marks.items()}
 
 
 def attention(encoder: Encoder, layer: str) -> bool:

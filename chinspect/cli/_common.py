@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 JSON = typer.Option(False, "--json", help="Print one JSON document and nothing else.")
+ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
 DEBUG = typer.Option(False, "--debug", help="Show the traceback of an error.")
 OUT = typer.Option("chinspect-out", "--out", help="Folder for the figures, the numbers and the arrays.")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, OUT, image_paths
+from chinspect.cli._common import DEBUG, JSON, OUT, image_paths, progress, resuming, status
 
 if TYPE_CHECKING:
     from chinspect.anomaly import AnomalyExplanation, Detector
@@ -35,7 +35,6 @@ def fit(
 ) -> None:
     """Fit an anomaly detector on normal images and write it to one file."""
     from chinspect.anomaly import D2Neighbors, PatchCore, save_detector
-    from chinspect.cli._common import status
     from chinspect.errors import InputError
     from chinspect.mitigate import Blur
 
@@ -100,7 +99,6 @@ def _scored(detector: Detector, paths: list[Path], csv: Path | None) -> list[dic
 
     import pandas as pd
 
-    from chinspect.cli._common import progress, resuming
     from chinspect.files import replacing
     from chinspect.stress import Condition, score_conditions
 
@@ -128,7 +126,6 @@ def explain_anomaly(
 ) -> None:
     """Explain anomaly scores: which pixels, which frequencies, which training images."""
     from chinspect.anomaly import explain_anomaly, load_detector
-    from chinspect.cli._common import status
     from chinspect.files import output_folder
 
     fitted, paths = load_detector(detector), image_paths(images)

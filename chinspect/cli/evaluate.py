@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP, load_artefact
-from chinspect.cli._common import DEBUG, JSON, status
+from chinspect.cli._common import DEBUG, ENCODER_HELP, JSON, status
 from chinspect.cli._tables import print_table, records
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    encoder: str = typer.Argument(metavar="ENCODER", help="An encoder, or the folder of a mitigated one."),
+    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
     data: str = typer.Argument(metavar="DATA_DIR", help="One folder a class, with train and test or val, or without."),
     groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),
     artefact: str = typer.Option(None, help="Also judge with it on every test image: " + ARTEFACT_HELP),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP, load_artefact
-from chinspect.cli._common import DEBUG, JSON, progress, resuming, status
+from chinspect.cli._common import DEBUG, ENCODER_HELP, JSON, progress, resuming, status
 from chinspect.cli._tables import print_table, records
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _remedies() -> None:
 
 @mitigate.command("prune")
 def prune(
-    encoder: str = typer.Argument(metavar="ENCODER", help="An encoder (see 'chinspect models')."),
+    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help="Images in one folder a class, with train and test or without."),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help="Folder of the mitigated encoder."),
@@ -76,7 +76,7 @@ def prune(
 
 @mitigate.command("unlearn")
 def unlearn(
-    encoder: str = typer.Argument(metavar="ENCODER", help="An encoder (see 'chinspect models')."),
+    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help="Images in one folder a class, with train and test or without."),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help="Folder of the mitigated encoder."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, OUT
+from chinspect.cli._common import DEBUG, ENCODER_HELP, JSON, OUT, resolve_device
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def explain_similarity(
     image_a: str = typer.Argument(metavar="IMG1", help="An image file."),
     image_b: str = typer.Argument(metavar="IMG2", help="Another image file."),
-    model: str = typer.Option("tiny-clip", help="An encoder (see 'chinspect models') or the path of a checkpoint."),
+    model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: int = typer.Option(16, help="Side of a patch in pixels of the encoder's input."),
     composite: str = typer.Option("epsilon_plus_flat", help="The rules of LRP, by name."),
@@ -36,7 +36,6 @@ def explain_similarity(
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
     import warnings
 
-    from chinspect.cli._common import resolve_device
     from chinspect.encoders import load_encoder
     from chinspect.relevance import RelevanceWarning
     from chinspect.similarity import explain_similarity

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, OUT
+from chinspect.cli._common import DEBUG, ENCODER_HELP, JSON, OUT, progress, resolve_device, status
 
 if TYPE_CHECKING:
     from chinspect.anomaly import Detector
@@ -20,7 +20,7 @@ _LISTED = 8
 
 def spray(
     images: str = typer.Argument(None, metavar="[IMAGES_DIR]", help="Folder of images, or a list or table of paths."),
-    model: str = typer.Option(None, help="An encoder (see 'chinspect models'); tiny-clip for images alone."),
+    model: str = typer.Option(None, help=ENCODER_HELP + " tiny-clip for images alone."),
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
@@ -37,7 +37,6 @@ def spray(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Cluster the explanations of a data set and flag strategies that few images share (SpRAy)."""
-    from chinspect.cli._common import progress
     from chinspect.stress.prove_candidates import prove_candidates
 
     _check(images, maps, pictures, model, detector)
@@ -89,7 +88,6 @@ def _check_options(maps: str | None, explain: str | None, test: bool, testable: 
 
 def _model(model: str | None, arch: str | None, detector: str | None, device: str) -> Encoder | Detector:
     from chinspect.anomaly import load_detector
-    from chinspect.cli._common import resolve_device
     from chinspect.encoders import load_encoder
 
     if detector is not None:
@@ -101,7 +99,6 @@ def _explained(
     model: Any, images: str, explain: str | None, labels: str | None, workers: int, surrogates: int, out: Path
 ) -> SprayRun:
     from chinspect.anomaly import Detector
-    from chinspect.cli._common import progress
     from chinspect.spray.explain import explain_images
     from chinspect.spray.run import SprayRun
     from chinspect.spray.run_inputs import load_labels
@@ -151,7 +148,6 @@ def _given(maps: str, images: str | None, labels: str | None, surrogates: int, m
 
 
 def _fitted(maps: Any, labels: Any, paths: Any, surrogates: int) -> Any:
-    from chinspect.cli._common import status
     from chinspect.spray import SpRAy
 
     with status("clustering, and comparing with chance"):

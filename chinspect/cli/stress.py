@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, OUT, image_paths
+from chinspect.cli._common import DEBUG, JSON, OUT, image_paths, resuming, status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,6 @@ def stress(
     pillow-bilinear, pillow-bicubic, pillow-lanczos, torch-bilinear, torch-bilinear-aa, torch-bicubic-aa.
     """
     from chinspect.anomaly import load_detector
-    from chinspect.cli._common import resuming, status
     from chinspect.files import output_folder
     from chinspect.stress import stress
 

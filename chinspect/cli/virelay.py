@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON
+from chinspect.cli._common import DEBUG, JSON, status
 
 
 def virelay(
@@ -17,7 +17,6 @@ def virelay(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Write a run of SpRAy as a project that the viewer ViRelAy opens."""
-    from chinspect.cli._common import status
     from chinspect.report import export_virelay, read_run
 
     with status("writing"):
