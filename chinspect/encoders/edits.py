@@ -150,7 +150,7 @@ class _Keep(nn.Module):
         return x * self.keep
 
 
-class Remove(nn.Module):
+class _Remove(nn.Module):
     """Takes a direction out along the channel axis."""
 
     direction: Tensor
@@ -214,7 +214,7 @@ def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[str, nn.Module | Tensor
         return edit.layer, _Keep(_keep(edit, shape, axis))
     if len(edit.direction) != shape[axis]:
         raise InputError(f"The layer {edit.layer!r} has {shape[axis]} channels, not {len(edit.direction)}.")
-    return edit.layer, Remove(edit.direction, edit.level, axis, len(shape))
+    return edit.layer, _Remove(edit.direction, edit.level, axis, len(shape))
 
 
 def _keep(edit: Prune, shape: tuple[int, ...], axis: int) -> Tensor:

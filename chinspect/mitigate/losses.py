@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chinspect.encoders import Encoder
-from chinspect.encoders.edits import Remove
-from chinspect.encoders.layers import channel_axis, output_shape
-from chinspect.mitigate.direction import concept_direction
-from chinspect.mitigate.responsive import activations
+from chinspect.encoders.layers import output_shape
+from chinspect.errors import InputError
 from chinspect.readouts import pasted
 from chinspect.stress import Artefact
 from chinspect.stress.proof_placebo import elsewhere, moved
@@ -67,32 +65,55 @@ class Unhans:
 
 
 @dataclass(frozen=True, eq=False)
+class Added:
+    """The output of a layer, moved along a direction (shaped like it, length 1) to a level."""
+
+    direction: Tensor
+    level: float
+
+    def __call__(self, output: Tensor) -> Tensor:
+        """``a - v (<v, a> - z)`` of each image, (N, ...)."""
+        short = self.level - (output * self.direction).flatten(1).sum(1)
+        return output + torch.einsum("n,...->n...", short, self.direction)
+
+
+@dataclass(frozen=True, eq=False)
 class Clarc:
-    """Cross-entropy of images to which the artefact is added at a layer."""
+    """Cross-entropy of images, to half of which the artefact is added at a layer."""
 
     encoder: Encoder
     images: Training
     labels: Tensor
     layer: str
-    change: Remove
+    change: Added
 
     def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
         """The mean over a batch."""
-        handle = module.get_submodule(self.layer).register_forward_hook(lambda _m, _args, output: self.change(output))
+        half = torch.from_numpy(rng.random(len(places)) < 0.5).to(self.labels.device)
+
+        def change(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
+            return torch.where(half.view(-1, *[1] * (output.ndim - 1)), self.change(output), output)
+
+        handle = module.get_submodule(self.layer).register_forward_hook(change)
         try:
             return Unhans(self.encoder, None, self.images, self.labels)(module, places, rng)
         finally:
             handle.remove()
 
 
-def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) -> Remove:
-    """The change of a layer's output that takes the artefact's direction to the level of images that carry it."""
+def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) -> Added:
+    """What takes a layer's output along the artefact's direction to the level of images that carry it.
+
+    Raises `InputError` where the artefact does not change the output.
+    """
+    output_shape(encoder, layer)  # one tensor that is computed once, or an error
     plain = images[:_PAIRS]
-    marked = [pasted(picture, artefact) for picture in plain]
-    vector = concept_direction(encoder, layer, marked, plain).direction
-    level = (activations(encoder, marked, {layer: None})[layer][:, :, 0] @ vector.double().numpy()).mean()
-    shape = output_shape(encoder, layer)
-    return Remove(vector, float(level), channel_axis(shape), len(shape)).to(encoder.device)
+    after, before = (_mean(encoder, layer, some) for some in ([pasted(p, artefact) for p in plain], plain))
+    change = after - before
+    if not float(change.norm()) > 0:
+        raise InputError(f"The layer {layer!r} does not respond to the artefact: there is nothing to add.")
+    direction = change / change.norm()
+    return Added(direction, float((direction * after).sum()))
 
 
 def parameters_before(encoder: Encoder, layer: str) -> list[str]:
@@ -120,6 +141,17 @@ def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:
 
 def _painted(place: Artefact, pictures: Training) -> list[Image.Image]:
     return [Image.fromarray(place.remove(np.asarray(picture.convert("RGB")))) for picture in pictures]
+
+
+def _mean(encoder: Encoder, layer: str, pictures: Training) -> Tensor:
+    """The mean output of a layer over images, without their axis."""
+    outputs: list[Tensor] = []
+    handle = encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output))
+    try:
+        encoder.embed(pictures)
+    finally:
+        handle.remove()
+    return torch.cat(outputs).mean(0)
 
 
 def _inputs(encoder: Encoder, pictures: Training) -> Tensor:

@@ -4,9 +4,10 @@ With x an image, x* the same with the artefact, f the network that is trained an
 
     unhans   cross-entropy of f(x*) on *all* images: an artefact that every class shows says nothing about any of them
              (un-Hans'ing, Anders et al. 2019, section 3.3). Without an artefact it is plain fine-tuning, the control.
-    clarc    cross-entropy of f(x) while a layer returns a - v (<v, a> - z), with v the direction of the artefact there
-             and z the level of images that carry it: it is added to all of them inside the network (augmentive ClArC,
-             Anders et al. 2022). What lies before the layer stays; afterwards the layer is as it was.
+    clarc    cross-entropy of f(x) while a layer returns a - v (<v, a> - z) for half of the images, at random: v is the
+             direction from the mean output for images to that for the same with the artefact, all positions in one
+             vector, and z the level of the latter (augmentive ClArC, Anders et al. 2022). On all images it would be a
+             constant, of which what lies behind learns nothing. What lies before the layer stays.
     align    (||f(x*) - t||^2 + ||f(x) - t||^2) / 2 in units of the variance of t, where t is f0 of x with the place of
              the artefact painted from its surroundings. Half of the x* show it in its own place, the others anywhere,
              and half of each in tinted colours. So the encoder puts images with the artefact, pasted or their own,
@@ -77,7 +78,7 @@ def unlearn(
         artefact: None with ``unhans`` trains on the images as they are.
         task: images to train on, their labels (for classifiers: places among the logits), and test images in the
             states ``original`` and ``shifted``, by which nothing is chosen.
-        layer: of ``clarc``, as in `concept_direction`.
+        layer: of ``clarc``, a path as in `named_modules`.
         schedule: None is `Schedule()`.
         checkpoints: a folder in which an interrupted run finds its last epoch; other settings, images or weights find
             nothing there.

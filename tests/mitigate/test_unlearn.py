@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.edits import EditedEncoder, Prune, Remove, Retrain, edited, temporarily
+from chinspect.encoders.edits import EditedEncoder, Prune, Retrain, edited, temporarily
 from chinspect.errors import InputError
 from chinspect.mitigate import Schedule, compare_mitigations, output_share, save_encoder, unlearn
-from chinspect.mitigate.losses import Align, Clarc, Unhans, added, parameters_before
+from chinspect.mitigate.losses import Added, Align, Clarc, Unhans, added, parameters_before
 from chinspect.readouts import LinearReadout, Task
 from chinspect.stress import random_patch
 from chinspect.stress.artefacts_ready import border
@@ -102,18 +102,16 @@ def test_clarc_trains_behind_its_layer_only(classifier: Encoder, classes: Task) 
     assert found.history["shifted"].iloc[-1] > found.history["shifted"].iloc[0] + 0.2
 
 
-def test_clarc_puts_every_image_on_the_level_of_the_mark(classifier: Encoder) -> None:
+def test_clarc_takes_images_to_the_level_of_the_mark_and_no_further(classifier: Encoder) -> None:
     some = pictures(12, seed=5)
     change = added(classifier, "1", some, MARK)
-    maps = [classifier.module[:2](torch.cat([classifier.prepare(p) for p in part])) for part in (marked(some), some)]  # type: ignore[index]
-    means = [values.mean((0, 2, 3)) for values in maps]
-    vector = (means[0] - means[1]) / (means[0] - means[1]).norm()
-    moved = change(maps[1])
-    torch.testing.assert_close(
-        torch.einsum("nchw,c->nhw", moved, vector), torch.full((12, 16, 16), float(means[0] @ vector))
-    )
-    rest = torch.eye(8) - torch.outer(vector, vector)
-    torch.testing.assert_close(*(torch.einsum("nchw,cd->ndhw", values, rest) for values in (moved, maps[1])))
+    inputs = [torch.cat([classifier.prepare(picture) for picture in part]) for part in (marked(some), some)]
+    after, before = (classifier.module[:2](x).flatten(1) for x in inputs)  # type: ignore[index]
+    vector = (after.mean(0) - before.mean(0)) / (after.mean(0) - before.mean(0)).norm()
+    moved = change(before.view(12, 8, 16, 16)).flatten(1)
+    torch.testing.assert_close(moved @ vector, (after.mean(0) @ vector).expand(12))
+    rests = (values - torch.outer(values @ vector, vector) for values in (moved, before))
+    torch.testing.assert_close(*rests, atol=1e-5, rtol=0)
 
 
 def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, classes: Task) -> None:
@@ -123,7 +121,7 @@ def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, cla
     ) / len(places)
     given = Unhans(classifier, MARK, classes.train, places_of)(classifier.module, places, RNG)
     torch.testing.assert_close(given, expected)
-    nothing = Remove(torch.zeros(8), 0.0, 1, 4)
+    nothing = Added(torch.zeros(8, 16, 16), 0.0)
     plain = Unhans(classifier, None, classes.train, places_of)(classifier.module, places, RNG)
     through = Clarc(classifier, classes.train, places_of, "1", nothing)(classifier.module, places, RNG)
     torch.testing.assert_close(through, plain)
