@@ -17,10 +17,13 @@ _LOGO_WIDTH = 0.4  # of the image, as in Kauffmann et al. 2025
 
 def load_artefact(name: str) -> Artefact:
     """An artefact by its name, by its files, or from any PNG file with transparency."""
+    from chinspect.errors import InputError
     from chinspect.stress import ARTEFACTS, Artefact
 
     if name in ARTEFACTS:
         return ARTEFACTS[name]()
     if Path(name).with_suffix(".json").is_file():
         return Artefact.load(name)
+    if not Path(name).is_file():
+        raise InputError(f"There is no artefact {name!r}: name a PNG file, or one of {', '.join(ARTEFACTS)}.")
     return Artefact.from_file(name, width=_LOGO_WIDTH)

@@ -44,7 +44,7 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def resuming(folder: Path) -> Iterator[Path]:
-    """A folder for what is done, which an interrupted run leaves and a finished one removes."""
+    """A folder of our own for what is done, which an interrupted run leaves and a finished one removes."""
     from shutil import rmtree
 
     yield folder

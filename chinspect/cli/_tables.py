@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def print_table(frame: pd.DataFrame, title: str) -> None:
-    """One line a row, numbers with three decimals."""
+    """One line a row, numbers with three decimals, nan as a dash."""
     from rich.console import Console
     from rich.table import Table
 
@@ -24,5 +25,11 @@ def print_table(frame: pd.DataFrame, title: str) -> None:
     for column in frame.columns:
         table.add_column(str(column).replace("_", " "))
     for row in frame.itertuples(index=False):
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*map(_cell, row))
     Console(highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "-" if math.isnan(value) else f"{value:.3f}"
+    return str(value)

@@ -49,11 +49,19 @@ def prune(
     """
     from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
-    from chinspect.mitigate import compare_mitigations, edited, save_encoder, search_pruning
+    from chinspect.mitigate import (
+        check_encoder_folder,
+        compare_mitigations,
+        edited,
+        finding,
+        save_encoder,
+        search_pruning,
+    )
     from chinspect.readouts import folder_task, load_classes, split
 
     if rows not in ("artefact", "all"):
         raise InputError(f"--rows must be artefact or all, not {rows!r}.")
+    check_encoder_folder(out)
     before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
     task = folder_task(split(whole.train, 0.25, seed=seed), mark)
     pairs = task.test["shifted"][:_PAIRS], task.test["original"][:_PAIRS]
@@ -69,7 +77,8 @@ def prune(
     with status("judging the result"):
         remedies = {"none": before, "pruned": after, "random channels": edited(before, found.control)}
         table = compare_mitigations(remedies, judged, *shown)
-    evidence = _evidence(found, table) | {"artefact": mark.name, "data": str(data), "seed": seed}
+    evidence = _evidence(found, table) | {"finding": finding(table, "pruned", "random channels")}
+    evidence |= {"artefact": mark.name, "data": str(data), "seed": seed}
     folder = save_encoder(after, out, evidence=evidence)
     _report(found, table, folder, evidence, as_json)
 
@@ -95,25 +104,27 @@ def unlearn(
     import numpy as np
 
     from chinspect.encoders import load_encoder
-    from chinspect.mitigate import Schedule, compare_mitigations, save_encoder
+    from chinspect.mitigate import RESUME, Schedule, check_encoder_folder, compare_mitigations, finding, save_encoder
     from chinspect.mitigate import unlearn as train
     from chinspect.readouts import folder_task, load_classes
     from chinspect.stress import random_patch
 
-    before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
+    check_encoder_folder(out)
+    before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
     task = folder_task(whole, mark)
     patch = random_patch(mark, [np.asarray(picture) for picture in task.train[:_PAIRS]], seed)
-    with resuming(Path(f"{out}.partial")) as folder:
+    with resuming(Path(out) / RESUME) as kept:
         with progress("unlearning") as report:
-            found = train(before, mark, task, schedule=schedule, checkpoints=folder, progress=report)
+            found = train(before, mark, task, schedule=schedule, checkpoints=kept, progress=report)
         with progress("unlearning a random patch") as report:
-            control = train(before, patch, task, schedule=schedule, checkpoints=folder, progress=report)
+            control = train(before, patch, task, schedule=schedule, checkpoints=kept, progress=report)
         shown = task.test["shifted"][:_EXPLAINED], task.test["original"][:_EXPLAINED]
         with status("judging the result"):
             remedies = {"none": before, "unlearnt": found.encoder, "random patch": control.encoder}
             table = compare_mitigations(remedies, task, *shown)
         evidence: dict[str, Any] = {"history": records(found.history), "table": records(table)}
+        evidence |= {"finding": finding(table, "unlearnt", "random patch")}
         evidence |= {"artefact": mark.name, "data": str(data), "seed": seed}
         written = save_encoder(found.encoder, out, evidence=evidence)
     if as_json:
@@ -121,7 +132,7 @@ def unlearn(
         return
     print_table(found.history, "epochs; relevance and similarity on the test images")
     print_table(table[_COLUMNS], "on the test images")
-    typer.echo(f"wrote {written}")
+    typer.echo(f"{evidence['finding']}\nwrote {written}")
 
 
 def _count(k: str) -> int | None:
@@ -147,7 +158,7 @@ def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: d
     _print_search(found, as_json)
     print_table(table[_COLUMNS], "on the test images")
     where = "all rows" if found.edit.rows is None else f"rows {found.edit.rows[0]} to {found.edit.rows[1]}"
-    typer.echo(f"pruned {found.k} channels of {found.edit.layer} in {where}\nwrote {folder}")
+    typer.echo(f"{evidence['finding']}\npruned {found.k} channels of {found.edit.layer} in {where}\nwrote {folder}")
 
 
 def _print_search(found: PruningSearch, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from chinspect.encoders.edits import (
     temporarily,
 )
 from chinspect.mitigate.blur import Blur, SpectralWeights
-from chinspect.mitigate.comparison import average_over_seeds, compare_mitigations
+from chinspect.mitigate.comparison import average_over_seeds, compare_mitigations, finding
 from chinspect.mitigate.direction import concept_direction
 from chinspect.mitigate.filtered import Filtered
 from chinspect.mitigate.finetuning import Schedule
@@ -31,11 +31,12 @@ from chinspect.mitigate.pruning import PruningSearch, search_pruning
 from chinspect.mitigate.recalibration import recalibrate
 from chinspect.mitigate.reliance import Reliance, output_share, reliance
 from chinspect.mitigate.responsive import random_channels, rank_edits, responsiveness, select_responsive, top_channels
-from chinspect.mitigate.saving import save_encoder
+from chinspect.mitigate.saving import RESUME, check_encoder_folder, save_encoder
 from chinspect.mitigate.search import SIGMAS, search_blur
 from chinspect.mitigate.unlearn import Unlearning, unlearn
 
 __all__ = [
+    "RESUME",
     "SIGMAS",
     "Blur",
     "EditedEncoder",
@@ -49,9 +50,11 @@ __all__ = [
     "SpectralWeights",
     "Unlearning",
     "average_over_seeds",
+    "check_encoder_folder",
     "compare_mitigations",
     "concept_direction",
     "edited",
+    "finding",
     "output_share",
     "plateau",
     "project_out",

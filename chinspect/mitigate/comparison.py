@@ -57,6 +57,26 @@ def compare_mitigations(
     return _against(found) if BEFORE in encoders else found
 
 
+def finding(table: pd.DataFrame, remedy: str, control: str) -> str:
+    """What a table of `compare_mitigations` says of a remedy, in a sentence a readout, by its 95 % intervals.
+
+    A remedy helps if its interval of shifted accuracy lies above the accuracy before, and harms if it lies below. It is
+    told from its control by the same rule.
+    """
+    sentences = []
+    for readout, rows in table.groupby("readout", sort=False):
+        before, after, other = (rows[rows["mitigation"] == name].iloc[0] for name in (BEFORE, remedy, control))
+        value = f"{before[SHIFTED]:.1%} -> {after[SHIFTED]:.1%} with the artefact"
+        words = {1: f"{remedy} helps", 0: f"no effect of {remedy} is certain", -1: f"{remedy} harms"}
+        text = f"{readout}: {words[_beyond(after, before)]} ({value}, {after['cost']:+.1%} cost without it)"
+        if _beyond(after, before) > 0 and _beyond(after, other) <= 0:
+            text += f", but {control} may do as much ({other[SHIFTED]:.1%})"
+        if before["drop"] <= 0:
+            text += "; the artefact costs this readout nothing to begin with"
+        sentences.append(text)
+    return "\n".join(sentences)
+
+
 def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Means of tables of the same remedies and readouts, with 95 % t intervals (``_low``, ``_high``) over the tables.
 
@@ -81,6 +101,12 @@ def _accuracies(table: pd.DataFrame) -> dict[str, Any]:
     worst = worst_group(table)
     drop = row[ORIGINAL] - row[SHIFTED]
     return row | {"drop": drop, "worst_group": worst["accuracy"], "worst_group_name": worst["group"]}
+
+
+def _beyond(row: pd.Series, other: pd.Series) -> int:
+    """1 if the interval of shifted accuracy of a row lies above the value of another one, -1 below, else 0."""
+    value = other[SHIFTED]
+    return int(row[f"{SHIFTED}_low"] > value) - int(row[f"{SHIFTED}_high"] < value)
 
 
 def _against(table: pd.DataFrame) -> pd.DataFrame:

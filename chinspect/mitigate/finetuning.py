@@ -72,6 +72,7 @@ class _State:
         tensors = {f"module.{key}": value for key, value in self.module.state_dict().items()}
         for index, entry in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in entry.items()}
+        output_folder(path.parent)
         with replacing(path) as temporary:
             save_file(
                 {key: value.contiguous() for key, value in tensors.items()}, temporary, {"rows": json.dumps(self.rows)}
@@ -140,12 +141,10 @@ def fine_tune(
     return {key: value.detach().cpu().clone() for key, value in module.state_dict().items()}, state.rows
 
 
-def checkpoint_file(folder: str | Path | None, settings: Mapping[str, Any]) -> Path | None:
+def checkpoint_file(folder: str | Path, settings: Mapping[str, Any]) -> Path:
     """Where a run with such settings keeps its state: other settings have another file."""
-    if folder is None:
-        return None
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    return output_folder(folder) / f"fine-tuning-{digest[:_DIGITS]}.safetensors"
+    return Path(folder) / f"fine-tuning-{digest[:_DIGITS]}.safetensors"
 
 
 def _measured(state: _State, measure: Measure) -> Mapping[str, float]:

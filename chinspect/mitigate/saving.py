@@ -17,6 +17,8 @@ from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, de
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 
+RESUME = ".resume"
+"""Where an encoder's folder keeps what an interrupted fine-tuning has done."""
 _TEXTS = ("name", "title", "architecture", "license", "embedding", "paper", "note")
 
 
@@ -33,9 +35,8 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
     """
     if not isinstance(encoder, EditedEncoder):
         raise InputError(f"Only a mitigated encoder is saved as a folder, and {encoder.name!r} is not edited.")
+    check_encoder_folder(path)
     folder = output_folder(path)
-    if any(folder.iterdir()) and not (folder / RECORD).is_file():
-        raise InputError(f"The folder {str(path)!r} holds something else: choose a new one.")
     named = _named(encoder.base)
     entries, tensors = describe(encoder.edits)
     if not named:
@@ -49,6 +50,19 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
         (folder / RECORD).unlink()
         raise InputError(f"{encoder.base.name!r} cannot be rebuilt from a folder: {error}") from error
     return folder
+
+
+def check_encoder_folder(path: str | Path) -> None:
+    """`InputError` unless a mitigated encoder can be written here: to a new folder, an empty one, or over another one.
+
+    What an interrupted run left in ``.resume`` may be there.
+    """
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"The encoder's folder {str(path)!r} is a file: choose a new name.")
+    others = [entry.name for entry in folder.iterdir() if entry.name != RESUME] if folder.is_dir() else []
+    if others and not (folder / RECORD).is_file():
+        raise InputError(f"The folder {str(path)!r} holds something else, such as {others[0]!r}: choose a new one.")
 
 
 def _named(base: Encoder) -> bool:

@@ -117,6 +117,11 @@ class _Plan:
     def check(self) -> None:
         if self.method not in ("align", "unhans", "clarc"):
             raise InputError(f"The method of unlearning is align, unhans or clarc, not {self.method!r}.")
+        if not isinstance(self.task, Task) or not isinstance(self.artefact, Artefact | None):
+            raise InputError(
+                "unlearn takes an encoder, an Artefact (see chinspect.stress.ARTEFACTS) and a Task (see "
+                f"chinspect.readouts.folder_task), not {type(self.artefact).__name__} and {type(self.task).__name__}."
+            )
         if isinstance(self.encoder, EditedEncoder):
             raise InputError("An edited encoder cannot be trained: unlearn with its base, then edit the result.")
         if self.artefact is None and self.method != "unhans":

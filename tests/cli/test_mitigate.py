@@ -64,10 +64,26 @@ def test_unlearning_ends_in_an_encoder(run, data):  # noqa: F811
     assert [row["mitigation"] for row in document["table"]] == [name for name in names for _ in range(2)]
     shares = {row["mitigation"]: row["relevance_share"] for row in document["table"]}
     assert shares["unlearnt"] < 0.8 * shares["none"]
+    assert "logistic: " in document["finding"]
+    assert "svm: " in document["finding"]
     assert sorted(path.name for path in Path().iterdir()) == ["unlearnt"]
+    assert not Path("unlearnt/.resume").exists()
     assert json.loads(Path("unlearnt/mitigation.json").read_text())["edits"] == [{"kind": "retrain"}]
     status, out, _ = run("explain-similarity", *TRUCKS, "--model", "unlearnt", "--out", "here")
     assert status == 0
+
+
+@pytest.mark.parametrize("verb", ["prune", "unlearn"])
+def test_what_lies_in_the_way_is_seen_first_and_stays(run, verb):  # noqa: F811
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("x")
+    options = ["--artefact", "logo", "--data", "nowhere", "--out"]
+    for place, words in (("mine", "holds something else, such as 'thesis.txt'"), ("mine/thesis.txt", "is a file")):
+        status, out, err = run("mitigate", verb, "tiny-clip", *options, place)
+        assert (status, out) == (2, "")
+        assert words in err
+    assert Path("mine/thesis.txt").read_text() == "x"
+    assert [path.name for path in Path("mine").iterdir()] == ["thesis.txt"]
 
 
 def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_path):  # noqa: F811
@@ -104,7 +120,7 @@ def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811
         (["evaluate", "tiny-clip", "nowhere"], "does not exist"),
         (["evaluate", "nonsense", "DATA"], "no model 'nonsense'"),
         (["evaluate", "DATA", "DATA"], "holds no mitigation.json"),
-        (["evaluate", "tiny-clip", "DATA", "--artefact", "nowhere.png"], "nowhere.png"),
+        (["evaluate", "tiny-clip", "DATA", "--artefact", "nowhere.png"], "name a PNG file, or one of logo"),
         (["evaluate", "tiny-clip", "DATA", "--groups", "nowhere.csv"], "cannot be read"),
         (
             ["mitigate", "prune", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--k", "0"],

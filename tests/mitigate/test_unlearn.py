@@ -216,6 +216,8 @@ def test_what_cannot_be_unlearnt(
 def test_edited_encoders_and_odd_schedules_are_refused(encoder: Encoder) -> None:
     with pytest.raises(InputError, match="its base"):
         unlearn(edited(encoder, Prune("1", (0,))), MARK, task(10))
+    with pytest.raises(InputError, match="a Task"):
+        unlearn(encoder, "logo", "folder")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="epochs must be at least 1"):
         Schedule(epochs=0)
     with pytest.raises(InputError, match="positive number"):
