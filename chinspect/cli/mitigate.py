@@ -158,7 +158,8 @@ def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: d
     _print_search(found, as_json)
     print_table(table[_COLUMNS], "on the test images")
     where = "all rows" if found.edit.rows is None else f"rows {found.edit.rows[0]} to {found.edit.rows[1]}"
-    typer.echo(f"{evidence['finding']}\npruned {found.k} channels of {found.edit.layer} in {where}\nwrote {folder}")
+    channels = "1 channel" if found.k == 1 else f"{found.k} channels"
+    typer.echo(f"{evidence['finding']}\npruned {channels} of {found.edit.layer} in {where}\nwrote {folder}")
 
 
 def _print_search(found: PruningSearch, as_json: bool) -> None:
