@@ -1,5 +1,9 @@
-"""The one error that a user is meant to read: what was wrong, with which value, and what to do."""
+"""What a user is meant to read, in one sentence: what was wrong, with which value, and what to do."""
 
 
 class InputError(ValueError):
     """Bad input or usage. Its message is one sentence for the user; the command line prints it and exits with 2."""
+
+
+class ImageWarning(UserWarning):
+    """An image that was read, and that is probably not what the user thinks; the command line prints it as one line."""

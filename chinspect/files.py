@@ -6,8 +6,8 @@ import os
 import platform
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -15,25 +15,14 @@ import psutil
 from chinspect.errors import InputError
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> AbstractContextManager[Path]:
     """A temporary name beside ``path`` to write to; it takes the place of ``path`` when all went well, else it goes."""
-    with _temporary(path) as temporary:
-        yield temporary
-        os.replace(temporary, path)
+    return _temporary(path, os.replace)
 
 
-@contextmanager
-def creating(path: Path) -> Iterator[Path]:
+def creating(path: Path) -> AbstractContextManager[Path]:
     """As `replacing`, for many writers of the same file: the first one that is done makes it, and it stays."""
-    with _temporary(path) as temporary:
-        yield temporary
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        except OSError:  # a disk without hard links, such as exFAT
-            os.replace(temporary, path)
+    return _temporary(path, _link)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -46,14 +35,50 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """A name that no other writer has, be it another thread, process or host on a shared disk."""
+def _temporary(path: Path, finish: Callable[[Path, Path], None]) -> Iterator[Path]:
+    """A name that no other writer has, be it another thread, process or host on a shared disk.
+
+    The file gets the permissions of any new one, also from writers that keep theirs to the owner, as safetensors does.
+    """
     writer = f"{platform.node()}.{os.getpid()}.{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.name}.{writer}.part")
     try:
+        temporary.touch()  # a new file tells the umask; os.umask would change it for other threads
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
+        finish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _link(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a disk without hard links, such as exFAT
+        os.replace(temporary, path)
+
+
+def check_output_file(path: str | Path) -> None:
+    """`InputError` unless a file can be written there, before the work whose result it will hold."""
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"the output file {str(file)!r} is a folder: give the name of a file.")
+    if not file.parent.is_dir():
+        raise InputError(f"the folder of the output file {str(file)!r} does not exist: make it, or choose another.")
+    _check_writable(file.parent)
+
+
+def check_output_folder(path: str | Path) -> None:
+    """`InputError` where `output_folder` could not make it or write to it; nothing is made."""
+    folder = Path(path)
+    nearest = next(place for place in (folder, *folder.parents) if place.exists() or place.parent == place)
+    if not nearest.is_dir():
+        raise InputError(f"cannot make the output folder {str(folder)!r} ({str(nearest)!r} is a file): choose another.")
+    _check_writable(nearest)
 
 
 def output_folder(path: str | Path) -> Path:
@@ -65,6 +90,10 @@ def output_folder(path: str | Path) -> Path:
         raise InputError(
             f"cannot make the output folder {str(folder)!r} ({error.strerror}): choose another."
         ) from error
+    _check_writable(folder)
+    return folder
+
+
+def _check_writable(folder: Path) -> None:
     if not os.access(folder, os.W_OK):
         raise InputError(f"the output folder {str(folder)!r} cannot be written to: choose another.")
-    return folder

@@ -6,12 +6,13 @@ import re
 import struct
 import warnings
 import zlib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
@@ -19,6 +20,8 @@ MAX_PIXELS = 89_478_485
 """Largest number of pixels that is decoded: Pillow's own limit, at which Pillow itself only warns."""
 MIN_SIDE = 8
 """Shortest side, in pixels, that is accepted: below it there is nothing to explain."""
+
+_DARK = 65536 // 16  # 12 bits in a file of 16, as X-ray detectors give them, stay below
 
 _DAMAGED = (
     OSError,
@@ -43,7 +46,8 @@ def open_image(path: str | Path) -> Image.Image:
     do.
 
     Raises `InputError` for a path that is no regular file, an empty file, a file in no format of `FORMATS`, a damaged
-    or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than `MIN_SIDE`.
+    or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than `MIN_SIDE`. Warns with `ImageWarning`, once
+    a file, of 16-bit greyscale that uses less than a sixteenth of its range.
     """
     path = Path(path)
     _check_file(path)
@@ -53,6 +57,7 @@ def open_image(path: str | Path) -> Image.Image:
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(*image.size)
                 image.load()
+                _check_range(path, image)
                 return to_rgb(ImageOps.exif_transpose(image))
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from error
@@ -111,6 +116,18 @@ def _check_size(width: int, height: int) -> None:
         raise InputError(_too_large(f"{width} x {height}"))
     if min(width, height) < MIN_SIDE:
         raise InputError(f"the image has {width} x {height} pixels, and each side needs at least {MIN_SIDE}.")
+
+
+def _check_range(path: Path, image: Image.Image) -> None:
+    if image.mode.startswith("I;16") and (largest := int(np.asarray(image).max())) < _DARK:
+        _warn_dark(str(path), largest)
+
+
+@cache  # once a file, however often it is read: Python forgets what it has shown wherever filters change
+def _warn_dark(path: str, largest: int) -> None:
+    used = f"uses 0 to {largest} of its 16 bits (65535 is white) and is read as almost black"
+    remedy = "where it holds 12 bits or fewer, multiply its values to fill 16 and save it again"
+    warnings.warn(f"{path!r} {used}: {remedy}.", ImageWarning, stacklevel=4)
 
 
 def _too_large(pixels: str) -> str:

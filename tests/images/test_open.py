@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
 from chinspect.images import MIN_SIDE, open_image
 
 RNG = np.random.default_rng(0)
@@ -143,8 +143,18 @@ def test_16_bit_greyscale_is_scaled_by_a_fixed_factor(tmp_path: Path, suffix: st
     Image.fromarray(values).save(tmp_path / f"a{suffix}")
     grey = np.asarray(open_image(tmp_path / f"a{suffix}"))
     np.testing.assert_array_equal(grey[..., 0], np.arange(256).reshape(16, 16))
-    Image.fromarray((values // 16).astype(np.uint16)).save(tmp_path / f"b{suffix}")  # 12 bits: dark, not stretched
-    assert np.asarray(open_image(tmp_path / f"b{suffix}")).max() == 16
+    Image.fromarray((values // 15).astype(np.uint16)).save(tmp_path / f"b{suffix}")  # dark, not stretched
+    assert np.asarray(open_image(tmp_path / f"b{suffix}")).max() == 17
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_12_bits_in_a_file_of_16_are_read_dark_and_told_once(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"chest{suffix}"
+    Image.fromarray(np.linspace(0, 4095, 256).astype(np.uint16).reshape(16, 16)).save(path)
+    with pytest.warns(ImageWarning, match=rf"chest\{suffix}' uses 0 to 4095 of its 16 bits.*multiply") as told:
+        dark = [np.asarray(open_image(path)).max() for _ in range(2)]
+    assert dark == [16, 16]
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
