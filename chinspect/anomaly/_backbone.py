@@ -138,7 +138,7 @@ def _wide_resnet() -> Encoder:
         raise InputError(
             f"PatchCore's backbone {WIDE_RESNET!r} needs {card.url.rsplit('/', 1)[1]} from {card.url}, which is not on "
             f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use an encoder "
-            "that needs no download, such as backbone='tiny-supervised'."
+            "that needs no download: --backbone tiny-supervised, in Python backbone='tiny-supervised'."
         ) from error
     architecture = build(card.architecture, card.preprocessing.size)
     load_weights(architecture.module, read_checkpoint(path), architecture.heads, str(path))

@@ -123,7 +123,9 @@ class Detector(BaseEstimator, ABC):
     def _check_parameters(self) -> None:
         check_resizer(self.resizer, self.size)
         if not 0 < self.threshold_fpr < 1:
-            raise InputError(f"threshold_fpr is a false positive rate between 0 and 1, not {self.threshold_fpr!r}.")
+            raise InputError(
+                f"threshold_fpr (--fpr) is a false positive rate between 0 and 1, not {self.threshold_fpr!r}."
+            )
 
     def _batches(self, X: Images, shape: tuple[int, ...] | None = None) -> Iterator[Tensor]:
         """Checked batches, in order; at least one. Images have ``shape`` where it is given."""

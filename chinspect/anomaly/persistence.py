@@ -27,7 +27,7 @@ from chinspect import __version__
 from chinspect.anomaly._detector import Detector
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
-from chinspect.files import replacing
+from chinspect.files import check_output_file, replacing
 from chinspect.images import resize
 
 SCHEMA = 1
@@ -61,6 +61,7 @@ def save_detector(detector: Detector, path: str | Path) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in detector._state().items()}
     tensors[_SCORES] = torch.from_numpy(detector.held_out_scores_)
     header = {"chinspect": json.dumps(_header(detector))}
+    check_output_file(path)
     try:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata=header)
@@ -140,7 +141,10 @@ def _plain(name: str, value: Any) -> Any:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["chinspect"])
+        metadata = file.metadata() or {}
+        if "chinspect" not in metadata:
+            raise ValueError("its header names none: 'chinspect fit' writes detectors")
+        header = json.loads(metadata["chinspect"])
         return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 

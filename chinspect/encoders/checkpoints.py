@@ -123,12 +123,12 @@ def _read(path: Path) -> Any:
             return load_file(path)
         with torch.serialization.safe_globals(_SCALARS):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, LookupError) as error:  # LookupError: its first byte begins nothing
         raise InputError(
-            f"The checkpoint {str(path)!r} is no plain file of tensors: it holds pickled objects, which are not "
-            "loaded, or is damaged; save its state_dict as safetensors."
+            f"The checkpoint {str(path)!r} is no plain file of tensors: it is another kind of file, damaged, or holds "
+            "pickled objects, which are not loaded; save its state_dict as safetensors."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError) as error:
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"The checkpoint {str(path)!r} cannot be read ({reason}).") from error
 

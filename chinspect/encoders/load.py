@@ -54,6 +54,9 @@ def _load_own(path: Path, device: torch.device) -> Encoder:
     except OSError as error:
         kinds = f"no mitigated encoder (it holds no {RECORD}) and no model (it holds no {CARD})"
         raise InputError(f"{str(path)!r} is {kinds}.") from error
+    if card.source == "mitigated":
+        problem = f"is a mitigated encoder and holds no {RECORD}: copy the whole folder, or mitigate again"
+        raise InputError(f"{str(path)!r} {problem}.")
     if card.source != "bundled":
         kinds = f"no mitigated encoder (it holds no {RECORD}) and no model (its card says source = {card.source!r}"
         raise InputError(f"{str(path)!r} is {kinds}, where weights that lie beside it are 'bundled').")
@@ -76,11 +79,12 @@ def _card(name: str) -> Card:
     card = read_card(name) if name in zoo_names() else library_card(name)
     if card is not None:
         return card
-    if name.endswith(SUFFIXES):
-        raise InputError(f"The checkpoint {name!r} needs its architecture: arch= (--arch), such as 'simclr-rn50'.")
+    if name.endswith(SUFFIXES) or Path(name).is_file():
+        asked = "--arch simclr-rn50, for example, in Python arch='simclr-rn50'"
+        raise InputError(f"The checkpoint {name!r} needs its architecture: {asked}.")
     close = difflib.get_close_matches(name, zoo_names(), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    forms = "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or the path of a checkpoint with arch="
+    forms = "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or the path of a checkpoint with --arch (arch=)"
     raise InputError(f"There is no model {name!r}{hint}; use one of {', '.join(zoo_names())}, {forms}.")
 
 

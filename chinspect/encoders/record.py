@@ -69,6 +69,10 @@ class Record:
 def read_record(path: Path) -> Record:
     """Read a folder. Raises `InputError` for a file that is missing, damaged, or not of this form."""
     document = _json(path / RECORD)
+    for name in (CARD, TENSORS):
+        if not (path / name).is_file():
+            problem = f"cannot be read, because its {name} is missing: copy the whole folder"
+            raise InputError(f"The mitigated encoder {str(path)!r} {problem}.")
     try:
         card = read_card_file(path / CARD)
     except (OSError, AttributeError) as error:

@@ -72,6 +72,10 @@ def read_groups(path: str | Path, samples: Samples) -> list[str]:
     """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no file of groups {str(path)!r}: give a CSV with the columns path, group."
+        ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"the groups {str(path)!r} cannot be read ({error}).") from error
     if not {"path", "group"} <= set(table.columns):

@@ -104,7 +104,7 @@ def export_virelay(parts: VirelayParts, target: str | Path) -> Path:
 
     Raises `InputError` for pictures of several sizes, a folder that cannot be written to, and without h5py or PyYAML.
     """
-    yaml = _library("yaml")
+    yaml, _ = _library("yaml"), _library("h5py")
     folder = output_folder(target)
     names, numbers = _named(parts)
     size = parts.image(0).shape[1:]

@@ -25,6 +25,8 @@ def read_run(folder: str | Path) -> VirelayParts:
     Raises `InputError` for a folder that holds no finished run, or whose run has no images.
     """
     home = Path(folder)
+    if not (home / "run.json").is_file():
+        raise InputError(f"{str(home)!r} holds no finished run of 'chinspect spray': give the folder that it wrote.")
     try:
         document = json.loads((home / "run.json").read_text(encoding="utf-8"))
         samples = pd.read_parquet(home / "samples.parquet")

@@ -1,5 +1,6 @@
 """Foreign checkpoints: the names of each layout as its project writes them, and files that must not be trusted."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -205,7 +206,7 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("kind", ["text", "empty", "truncated", "missing", "folder", "number"])
+@pytest.mark.parametrize("kind", ["text", "words", "empty", "truncated", "missing", "folder", "number"])
 def test_unreadable_files(tmp_path: Path, suffix: str, kind: str) -> None:
     path = tmp_path / f"a{suffix}"
     if kind == "folder":
@@ -217,7 +218,8 @@ def test_unreadable_files(tmp_path: Path, suffix: str, kind: str) -> None:
         if kind == "number":
             torch.save(3.0, path)
     elif kind != "missing":
-        path.write_text("text" * 100 if kind == "text" else "")
+        path.write_text({"text": "text" * 100, "words": "epsilon " * 100, "empty": ""}[kind])
     with pytest.raises(InputError, match=path.name) as caught:
         read_checkpoint(path)
+    assert not re.search(r"\(\d+\)", str(caught.value))  # the bare key of a KeyError
     assert "\n" not in str(caught.value)

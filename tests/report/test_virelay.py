@@ -238,7 +238,8 @@ def test_pictures_of_several_sizes_are_refused(inputs, spray, tmp_path):
 def test_without_its_libraries_the_message_names_the_extra(inputs, spray, tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"need h5py and PyYAML: pip install 'chinspect\[virelay\]'"):
-        export_virelay(parts_of(spray, inputs[0], inputs[1]), tmp_path)
+        export_virelay(parts_of(spray, inputs[0], inputs[1]), tmp_path / "made")
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.fixture(scope="module")
