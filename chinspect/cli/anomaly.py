@@ -22,22 +22,30 @@ def fit(
     train: str = typer.Argument(metavar="TRAIN_DIR", help="Folder of normal images."),
     out: str = typer.Option(..., "--out", help="File to write the detector to."),
     resizer: str = typer.Option("opencv-nearest", help="How images are resized; see 'chinspect stress --help'."),
-    size: int = typer.Option(224, help="Side of the detector's input in pixels."),
-    fpr: float = typer.Option(0.05, help="False positive rate at which the threshold is set, on held-out scores."),
+    size: int = typer.Option(224, min=1, help="Side of the detector's input in pixels."),
+    fpr: float = typer.Option(
+        0.05, min=0, max=1, help="False positive rate at which the threshold is set, on held-out scores."
+    ),
     p: int = typer.Option(2, help="d2neighbors: norm of the distance, 1, 2 or 4."),
-    perplexity: float = typer.Option(0.25, help="d2neighbors: effective number of neighbours, as a share of all."),
-    blur: float = typer.Option(None, metavar="SIGMA", help="d2neighbors: blur images by this many pixels first."),
+    perplexity: float = typer.Option(
+        0.25, min=0, max=1, help="d2neighbors: effective number of neighbours, as a share of all."
+    ),
+    blur: float = typer.Option(
+        None, min=0, metavar="SIGMA", help="d2neighbors: blur images by this many pixels first."
+    ),
     backbone: str = typer.Option("wide_resnet50_2", help="patchcore: an encoder (see 'chinspect models')."),
     embedding: str = typer.Option("roth", help="patchcore: protocol, roth, anomalib or kauffmann2025."),
-    coreset: float = typer.Option(None, help="patchcore: share of the patches that is kept."),
+    coreset: float = typer.Option(None, min=0, max=1, help="patchcore: share of the patches that is kept."),
     as_json: bool = JSON,
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Fit an anomaly detector on normal images and write it to one file."""
     from chinspect.anomaly import D2Neighbors, PatchCore, save_detector
     from chinspect.errors import InputError
+    from chinspect.files import check_output_file
     from chinspect.mitigate import Blur
 
+    check_output_file(out)
     common: dict[str, Any] = {"resizer": resizer, "size": size, "threshold_fpr": fpr}
     detector: Detector
     if kind == "d2neighbors":
@@ -76,7 +84,10 @@ def score(
 ) -> None:
     """Score images: the higher, the more anomalous."""
     from chinspect.anomaly import load_detector
+    from chinspect.files import check_output_file
 
+    if csv is not None:
+        check_output_file(csv)
     fitted, paths = load_detector(detector), image_paths(images)
     rows = _scored(fitted, paths, None if csv is None else Path(csv))
     if as_json:
@@ -126,8 +137,9 @@ def explain_anomaly(
 ) -> None:
     """Explain anomaly scores: which pixels, which frequencies, which training images."""
     from chinspect.anomaly import explain_anomaly, load_detector
-    from chinspect.files import output_folder
+    from chinspect.files import check_output_folder, output_folder
 
+    check_output_folder(out)
     fitted, paths = load_detector(detector), image_paths(images)
     with status("explaining"):
         inputs = fitted.read(paths)

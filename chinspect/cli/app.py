@@ -1,22 +1,28 @@
 """The application: its verbs, and what an error looks like.
 
-Exit status: 0 done, 1 a gate failed, 2 bad input or usage with one line of reason. ``--debug`` shows the traceback.
+Exit status: 0 done, 1 a gate failed, 2 bad input or usage with one line of reason, 130 interrupted. ``--debug`` shows
+the traceback.
 Verbs import what they need when they run, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 import typer
 
 from chinspect import __version__
 from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
     1
 ]  # of click, or of the copy that newer versions of typer hold
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
+_python_shows = warnings.showwarning
 
 app = typer.Typer(
     name="chinspect",
@@ -58,17 +64,28 @@ def _reason(error: Exception) -> str:
     return reason if details is None else f"{reason}, not {details()[0]['input']!r}."
 
 
+def _show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+    """A warning about the user's images as one line, all others as Python shows them."""
+    if issubclass(category, ImageWarning):
+        typer.echo(f"chinspect: warning: {message}", err=True)
+    else:
+        _python_shows(message, category, *place, **options)
+
+
 def main() -> None:
     """Entry point of the ``chinspect`` command."""
     debug = "--debug" in sys.argv
+    warnings.showwarning = _show
     try:
         status = app(standalone_mode=False)
     except (InputError, _UsageError) as error:
         if debug:
             raise
-        typer.echo(f"chinspect: {' '.join(_reason(error).split())}", err=True)
+        if reason := " ".join(_reason(error).split()):  # empty where the help was shown in its place
+            typer.echo(f"chinspect: {reason}", err=True)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("chinspect: interrupted", err=True)
-        sys.exit(130)
+        status = _INTERRUPTED
+    if status == _INTERRUPTED:
+        typer.echo("chinspect: interrupted; the same command goes on where it stopped, if it keeps results.", err=True)
     sys.exit(status or 0)

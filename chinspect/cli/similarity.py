@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,7 +21,7 @@ def explain_similarity(
     image_b: str = typer.Argument(metavar="IMG2", help="Another image file."),
     model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
-    patch_size: int = typer.Option(16, help="Side of a patch in pixels of the encoder's input."),
+    patch_size: int = typer.Option(16, min=1, help="Side of a patch in pixels of the encoder's input."),
     composite: str = typer.Option("epsilon_plus_flat", help="The rules of LRP, by name."),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
     bands: int = typer.Option(None, min=1, max=64, help="Also share the dot product among this many frequency bands."),
@@ -37,10 +36,12 @@ def explain_similarity(
     import warnings
 
     from chinspect.encoders import load_encoder
+    from chinspect.files import check_output_folder, output_folder
     from chinspect.relevance import RelevanceWarning
     from chinspect.similarity import explain_similarity
     from chinspect.similarity.verify import verify as verify_by_zennit
 
+    check_output_folder(out)
     encoder = load_encoder(model, arch=arch, device=resolve_device(device))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RelevanceWarning)  # the document and the summary carry them
@@ -58,18 +59,12 @@ def explain_similarity(
             extras["bands"] = {"orders": by_band.orders, "relevance": by_band.relevance.tolist()}
         if verify is not None:
             extras["verify"] = asdict(verify_by_zennit(explanation, composite, verify))
-    files = [explanation.plot(_folder(out) / "similarity.png"), *explanation.save(out, top=top, extras=extras)]
+    files = [explanation.plot(output_folder(out) / "similarity.png"), *explanation.save(out, top=top, extras=extras)]
     document = {**explanation.document(top), **extras, "files": [str(path) for path in files]}
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
         _print(explanation, document)
-
-
-def _folder(out: str) -> Path:
-    from chinspect.files import output_folder
-
-    return output_folder(out)
 
 
 def _print(explanation: SimilarityExplanation, document: dict[str, Any]) -> None:

@@ -42,10 +42,11 @@ def stress(
     pillow-bilinear, pillow-bicubic, pillow-lanczos, torch-bilinear, torch-bilinear-aa, torch-bicubic-aa.
     """
     from chinspect.anomaly import load_detector
-    from chinspect.files import output_folder
+    from chinspect.files import check_output_folder, output_folder
     from chinspect.stress import stress
 
     gate = None if fail_on is None else _parse_gate(fail_on)
+    check_output_folder(out)
     fitted, data = load_detector(detector), _load(dataset)
     with resuming(Path(out) / ".resume") as kept:
         with status("scoring under every condition"):
@@ -152,22 +153,37 @@ def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None,
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("remedy", "resizer", "change", *_SHOWN):
-        table.add_column(column.replace("_", " "))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    for column in ("remedy", "resizer", "change"):
+        table.add_column(column, overflow="fold")
+    for column in _SHOWN:
+        table.add_column(column.replace("_", " "), no_wrap=True)
     for _, row in report.table.iterrows():
         table.add_row(row.mitigation, row.resizer, row.change, *(_number(row, column) for column in _SHOWN))
     console = Console(highlight=False)
     console.print(f"{report.detector} on {report.dataset}, threshold by the protocol {report.protocol}")
-    console.print(table)
+    console.print(table, _reading(report), sep="\n")
     for share in report.shares.itertuples():
         console.print(
             f"{share.group}, {share.images} images: {share.mean:.0%} of the score {_WHERE[str(share.share)]} (95 % "
             f"interval {share.low:.0%} to {share.high:.0%}); {share.uniform:.0%} if it were spread evenly"
         )
     for held in failed:
-        console.print(f"[red]gate {gate} holds[/red]: {held}")
+        resizer, (column, value) = held["resizer"], list(held.items())[-1]
+        console.print(
+            f"[red]gate failed:[/red] with {resizer}, {column} is {value:.3f}, and --fail-on is {gate}; exit status 1"
+        )
     console.print("wrote " + ", ".join(map(str, files)), markup=False)
+
+
+def _reading(report: StressReport) -> str:
+    """What to know before one believes the table."""
+    row, shares = report.table.iloc[0], report.shares
+    said = f"Read F1 beside {row.f1_all_positive:.3f}, which calling every image anomalous gives on these images."
+    images = row.n_normal + row.n_defect
+    if not len(shares) or (explained := shares[shares.share == "high_frequency"].images.sum()) == images:
+        return said
+    return f"{said} The shares below are of {explained} of the {images} test images, spread evenly over them."
 
 
 def _number(row: pd.Series[Any], column: str) -> str:

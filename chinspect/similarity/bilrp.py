@@ -56,8 +56,9 @@ def explain_similarity(
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [image if isinstance(image, Image.Image) else open_image(image) for image in (a, b)]
     start = time.perf_counter()
-    table = resolve_composite(composite, encoder)
-    graph = trace(encoder.module, encoder.prepare(pictures[0]))
+    table, x = resolve_composite(composite, encoder), encoder.prepare(pictures[0])
+    patches(patch_size).on(x.shape)  # refuses what does not fit before the long work
+    graph = trace(encoder.module, x)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         first, second = (

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 
 from chinspect.anomaly import D2Neighbors
 from chinspect.errors import InputError
-from chinspect.stress import scoring
+from chinspect.stress import CHANGES, scoring
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 
 
@@ -92,7 +93,7 @@ def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
     assert "conserved" in run("explain-anomaly", detector, *images)[1]
 
 
-def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tmp_path):  # noqa: F811
+def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tmp_path, monkeypatch):  # noqa: F811
     arguments = ("stress", detector, str(dataset), "--deploy", "pillow-bilinear", "--mitigate", "blur", "--json")
     status, out, err = run(*arguments, "--fail-on", "auroc>2")
     assert (status, err) == (0, "")
@@ -103,9 +104,14 @@ def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tm
     status, out, _ = run(*arguments, "--fail-on", "auroc<=1")
     assert status == 1
     assert json.loads(out)["failed"][0]["resizer"] == "pillow-bilinear"
-    said = run(*arguments[:-1])[1]
-    assert "pillow-bilinear" in said
+    monkeypatch.setenv("COLUMNS", "80")
+    status, said, _ = run(*arguments[:-1], "--fail-on", "auroc<=1")
+    assert status == 1
+    assert {*CHANGES, "pillow-bilinear"} <= set(said.split())
     assert "of the score lies in high frequencies" in said
+    assert "Read F1 beside 0.667" in said
+    gate = r"gate failed: with pillow-bilinear, auroc is \d\.\d{3}, and --fail-on is auroc<=1; exit status 1"
+    assert re.search(gate, " ".join(said.split()))
 
 
 def test_parity_counts_flips(run, detector, dataset):  # noqa: F811
@@ -127,6 +133,15 @@ def test_parity_counts_flips(run, detector, dataset):  # noqa: F811
         (["fit", "d2neighbors", "TRAIN", "--out", "d", "--resizer", "nonsense"], "nonsense"),
         (["fit", "d2neighbors", "TRAIN", "--out", "d", "--p", "3"], "3"),
         (["fit", "d2neighbors", "TRAIN", "--out", "d", "--blur", "-1"], "-1"),
+        (["fit", "d2neighbors", "TRAIN", "--out", "d", "--fpr", "2"], "--fpr"),
+        (["fit", "d2neighbors", "TRAIN", "--out", "d", "--fpr", "0"], "--fpr"),
+        (["fit", "patchcore", "TRAIN", "--out", "d", "--coreset", "2"], "--coreset"),
+        (["fit", "d2neighbors", "missing", "--out", "TRAIN"], "train' is a folder"),
+        (["fit", "d2neighbors", "missing", "--out", "no/such/d"], "'no/such/d' does not exist"),
+        (["score", "missing", "TRAIN", "--csv", "no/such.csv"], "'no/such.csv' does not exist"),
+        (["explain-anomaly", "missing", "TRAIN", "--out", "DETECTOR"], "is a file"),
+        (["stress", "missing", "DATA", "--out", "DETECTOR"], "is a file"),
+        (["virelay", "missing"], "'missing' holds no finished run of 'chinspect spray'"),
         (["score", "missing.safetensors", "TRAIN"], "missing"),
         (["score", "DETECTOR", "missing.png"], "missing"),
         (["explain-anomaly", "DETECTOR", "TRAIN", "--bands", "0"], "0"),

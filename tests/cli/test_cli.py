@@ -108,6 +108,7 @@ def test_a_bad_image_is_one_line_and_leaves_nothing(run, tmp_path, kind):
     [
         (["--model", "nonsense"], "nonsense"),
         (["--patch-size", "0"], "0"),
+        (["--patch-size", "-3"], "-3"),
         (["--patch-size", "1000"], "1000"),
         (["--patch-size", "many"], "many"),
         (["--composite", "nonsense"], "nonsense"),
@@ -116,7 +117,9 @@ def test_a_bad_image_is_one_line_and_leaves_nothing(run, tmp_path, kind):
         (["--verify", "0"], "0"),
         (["--top", "0"], "0"),
         (["--device", "nonsense"], "nonsense"),
-        (["--out", "taken/folder"], "taken"),
+        (["--out", "taken"], "'taken' is a file"),
+        (["--out", "taken/folder"], "'taken' is a file"),
+        (["--model", "taken"], "--arch"),
         (["--nonsense"], "nonsense"),
     ],
 )
@@ -146,6 +149,39 @@ def test_unusual_images_work(run, tmp_path, mode):
         noise.convert(mode).save(path)
     status, _, err = run("explain-similarity", str(path), TRUCKS[0], "--json")
     assert (status, err) == (0, "")
+
+
+def test_an_impossible_output_is_told_before_anything_is_loaded(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("chinspect.encoders.load_encoder", lambda *_, **__: pytest.fail("loaded"))
+    (tmp_path / "taken").write_text("a file")
+    assert run("explain-similarity", *TRUCKS, "--out", "taken")[0] == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_12_bits_in_a_file_of_16_are_one_line(run, tmp_path):
+    Image.fromarray(np.full((80, 60), 4000, dtype=np.uint16)).save(tmp_path / "chest.png")
+    status, out, err = run("explain-similarity", "chest.png", TRUCKS[0], "--json")
+    assert status == 0
+    assert json.loads(out)["model"] == "tiny-clip"
+    assert err.startswith("chinspect: warning: 'chest.png' uses 0 to 4000 of its 16 bits")
+    assert err.count("\n") == 1
+
+
+def test_without_a_verb_there_is_help_and_nothing_else(run):
+    status, out, err = run()
+    assert status == 2
+    assert "Usage" in out + err
+    assert "chinspect: " not in err
+
+
+def test_an_interrupted_command_says_so(run, monkeypatch):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chinspect.encoders.list_models", stop)
+    status, out, err = run("models")
+    assert (status, out.strip()) == (130, "")
+    assert err.strip() == "chinspect: interrupted; the same command goes on where it stopped, if it keeps results."
 
 
 def test_debug_shows_the_error(monkeypatch, tmp_path):
