@@ -114,7 +114,6 @@ def export(training: Training, folder: Path, description: Description, facts: di
     half = {key: value.half().contiguous() if value.is_floating_point() else value for key, value in state.items()}
     with replacing(folder / WEIGHTS) as temporary:
         save_file(half, temporary)
-        temporary.chmod(0o644)
         sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
     write_card(folder / "card.toml", description, sha256, str(training.objective.paper), facts)
 

@@ -47,7 +47,8 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
     try:
         load_encoder(str(folder))
     except InputError as error:
-        (folder / RECORD).unlink()
+        for name in (RECORD, CARD, TENSORS):
+            (folder / name).unlink()
         raise InputError(f"{encoder.base.name!r} cannot be rebuilt from a folder: {error}") from error
     return folder
 

@@ -62,8 +62,7 @@ def test_weights_without_a_name_lie_in_the_folder(tmp_path: Path) -> None:
 def test_what_cannot_be_rebuilt_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be rebuilt"):
         save_encoder(edited(planted(), Prune("1", (0,))), tmp_path / "planted")
-    with pytest.raises(InputError, match=r"holds no mitigation\.json"):
-        load_encoder(str(tmp_path / "planted"))
+    assert not list((tmp_path / "planted").iterdir())
     with pytest.raises(InputError, match="is not edited"):
         save_encoder(load_encoder("tiny-clip"), tmp_path / "plain")  # type: ignore[arg-type]
 
