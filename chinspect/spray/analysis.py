@@ -30,7 +30,7 @@ from chinspect.spray._power import min_detectable_size
 from chinspect.spray._shared import Rows, overlaps
 from chinspect.spray._stability import stability
 from chinspect.spray.candidates import Candidate, describe, flag, with_labels
-from chinspect.spray.duplicates import near_duplicates, same_maps
+from chinspect.spray.duplicates import joined, near_duplicates, same_maps
 from chinspect.spray.neighbours import Neighbours, binary_affinity, nearest
 from chinspect.spray.pooling import Maps, prepare
 from chinspect.spray.spectral import Spectrum, spectrum
@@ -115,7 +115,8 @@ class SpRAy(BaseEstimator):
         Args:
             X: maps (N, H, W), or (N, C, H, W), whose channels are summed; the sign is kept.
             y: labels (N,). With them each class of at least 12 maps is analysed on its own as well.
-            images: the pictures, in the order of the maps; near-duplicates among them count once.
+            images: the pictures, in the order of the maps; those that repeat another count once, see
+                `chinspect.spray.duplicates`.
 
         Raises `InputError` for another shape, fewer than 3 usable maps, or a parameter out of range.
         """
@@ -216,15 +217,16 @@ class SpRAy(BaseEstimator):
     def _prepare(self, X: ArrayLike, images: Sequence[str | Path | Image.Image] | None) -> None:
         prepared = prepare(X, pool=self.pool, normalise=self.normalise)
         count = len(prepared.maps) + len(prepared.zero) + len(prepared.invalid)
-        self.duplicates_ = np.arange(count)
-        self.duplicates_[prepared.kept] = prepared.kept[same_maps(prepared.maps)]
+        if images is not None and len(images) != count:
+            raise InputError(f"there are {count} maps and {len(images)} images: give one image for each map.")
+        repeated = same_maps(prepared.maps)
         if images is not None:
-            if len(images) != count:
-                raise InputError(f"there are {count} maps and {len(images)} images: give one image for each map.")
-            self.duplicates_ = np.minimum(self.duplicates_, near_duplicates(images))
+            repeated = joined(repeated, near_duplicates([images[i] for i in prepared.kept], prepared.maps))
+        self.duplicates_ = np.arange(count)
+        self.duplicates_[prepared.kept] = prepared.kept[repeated]
         first = self.duplicates_[prepared.kept] == prepared.kept
         if first.sum() < 3:
-            raise InputError(f"only {first.sum()} of {count} maps differ from each other: give at least 3.")
+            raise InputError(_too_few(repeated, prepared.kept, count, images))
         self.maps_, self.kept_ = prepared.maps[first], prepared.kept[first]
         self.zero_, self.invalid_ = prepared.zero, prepared.invalid
 
@@ -303,6 +305,21 @@ class SpRAy(BaseEstimator):
         spread = whole[self.duplicates_]
         spread[left_out] = -1
         return spread
+
+
+def _too_few(
+    repeated: NDArray[np.int64], kept: NDArray[np.int64], count: int, images: Sequence[str | Path | Image.Image] | None
+) -> str:
+    """Why fewer than 3 maps are left, with a pair that was merged."""
+    again = int(np.flatnonzero(repeated != np.arange(len(repeated)))[0])
+    pair = [kept[again], kept[repeated[again]]]
+    named = [repr(str(images[i])) if images and isinstance(images[i], str | Path) else f"map {i}" for i in pair]
+    alike = "have the same map" if images is None else "have the same map, or nearly the same picture and map"
+    left = len(np.unique(repeated))
+    return (
+        f"only {left} of {count} maps are left: {len(kept) - left} repeat another, as {named[0]} repeats {named[1]} "
+        f"(they {alike}): give at least 3 that differ."
+    )
 
 
 def _labels(y: ArrayLike, count: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from chinspect.errors import InputError
 from chinspect.spray import SpRAy, near_duplicates
-from chinspect.spray.duplicates import BITS_APART, difference_hash, same_maps
+from chinspect.spray.duplicates import BITS_APART, difference_hash, joined, same_maps
 
 
 def picture(seed, side=240):
@@ -78,7 +78,7 @@ def test_duplicates_count_once_and_have_the_labels_of_their_first():
 
 def test_duplicates_among_the_images_count_once_too():
     maps, images = blobs(30, 2), [picture(seed) for seed in range(30)]
-    images[20] = images[4].resize((80, 80))
+    images[20], maps[20] = images[4].resize((80, 80)), maps[4] + 0.01 * maps[20]
     spray = SpRAy(n_surrogates=0).fit(maps, images=images)
     assert spray.duplicates_[20] == 4
     assert 20 not in spray.kept_
@@ -89,3 +89,45 @@ def test_a_set_of_copies_is_no_candidate():
     maps[:20] = maps[0]
     spray = SpRAy(n_surrogates=19).fit(maps)
     assert not spray.flagged_
+
+
+def aligned(count, seed=0, side=256):
+    """One part in one light, each picture with grain of its own."""
+    rng, ramp = np.random.default_rng(seed), np.linspace(30, 220, side)
+    part = np.stack([ramp, ramp[::-1]]).repeat(side // 2, axis=0)[..., None].repeat(3, axis=2)
+    grains = [gaussian_filter(rng.normal(size=(side, side, 1)), (1.5, 1.5, 0)) for _ in range(count)]
+    return [Image.fromarray(np.uint8(np.clip(part + 6 * g / g.std(), 0, 255))) for g in grains]
+
+
+def test_aligned_pictures_of_different_parts_are_no_copies_and_their_copies_are():
+    images = aligned(12)
+    hashes = np.stack([difference_hash(image) for image in images])
+    assert ((hashes[:, None] != hashes).sum(2) <= BITS_APART).mean() > 0.5  # one scene for the coarse hash
+    assert near_duplicates(images).tolist() == list(range(12))
+    copies = [as_jpeg(images[3]), images[4].resize((282, 282)), ImageEnhance.Brightness(images[5]).enhance(1.05)]
+    assert near_duplicates([*images, *copies]).tolist() == [*range(12), 3, 4, 5]
+
+
+def test_copies_whose_maps_differ_stay_apart():
+    images, maps = [picture(0), as_jpeg(picture(0)), picture(1)], blobs(3, 0)
+    assert near_duplicates(images, maps).tolist() == [0, 1, 2]
+    assert near_duplicates(images, maps[[0, 0, 1]] + 0.01 * maps[[1, 2, 2]]).tolist() == [0, 0, 2]
+
+
+def test_what_repeats_a_copy_repeats_its_first():
+    assert joined(np.array([0, 1, 1, 3]), np.array([0, 0, 2, 3])).tolist() == [0, 0, 0, 3]
+
+
+def test_images_without_relevance_take_no_copy_with_them():
+    maps, images = blobs(20, 4), [picture(seed) for seed in range(20)]
+    maps[0], images[7] = 0, as_jpeg(images[0])
+    assert 7 in SpRAy(n_surrogates=0).fit(maps, images=images).kept_
+
+
+def test_too_few_maps_are_told_by_what_they_repeat(tmp_path):
+    for i in range(4):
+        picture(0).save(tmp_path / f"{i}.png")
+    paths = sorted(tmp_path.iterdir())
+    maps = np.repeat(blobs(1, 0), 4, axis=0) * (1 + 1e-3 * blobs(4, 1))
+    with pytest.raises(InputError, match=r"only 1 of 4 maps .*3 repeat another, as '.*1\.png' repeats '.*0\.png'"):
+        SpRAy(n_surrogates=0).fit(maps, images=paths)
