@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from chinspect.cli._common import DEBUG, ENCODER_HELP, JSON, OUT, progress, reso
 if TYPE_CHECKING:
     from chinspect.anomaly import Detector
     from chinspect.encoders import Encoder
+    from chinspect.execute import Samples
     from chinspect.spray.run import SprayRun
 
 _LISTED = 8
@@ -37,11 +39,13 @@ def spray(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Cluster the explanations of a data set and flag strategies that few images share (SpRAy)."""
+    from chinspect.spray.run import check_output
     from chinspect.stress.prove_candidates import prove_candidates
 
     _check(images, maps, pictures, model, detector)
     _check_options(maps, explain, test, pictures is not None and (model or detector) is not None, fail_on)
     asked = maps is None or model is not None or detector is not None
+    check_output(Path(out))
     wanted = _model(model, arch, detector, device) if asked else None
     if maps is None:
         run = _explained(wanted, images, explain, labels, workers, surrogates, Path(out))
@@ -55,7 +59,7 @@ def spray(
     if as_json:
         typer.echo(json.dumps(run.document() | {"files": [str(file) for file in files]}, indent=2))
     else:
-        _print(run, files)
+        _print(run, files, out)
     if fail_on is not None and _fails(run, fail_on):
         raise typer.Exit(1)
 
@@ -99,15 +103,22 @@ def _explained(
     model: Any, images: str, explain: str | None, labels: str | None, workers: int, surrogates: int, out: Path
 ) -> SprayRun:
     from chinspect.anomaly import Detector
-    from chinspect.spray.explain import explain_images
+    from chinspect.execute import load_samples
+    from chinspect.spray.explain import check_question, explain_images
     from chinspect.spray.run import SprayRun
     from chinspect.spray.run_inputs import load_labels
 
     asked: Any = explain or ("anomaly" if isinstance(model, Detector) else "neighbours")
+    check_question(model, asked)
+    samples = load_samples(images)
+    listed = None if labels is None else load_labels(labels, samples.names, samples.paths)
+    store = out / "explanations" / f"{asked}-{_digest(samples)}"  # which another data set never meets
     with progress("explaining") as count:
-        store = out / "explanations" / asked
         found = explain_images(model, images, explain=asked, path=store, workers=workers, progress=count)
-    classes = None if labels is None else load_labels(labels, found.names, found.paths)
+    classes = None
+    if listed is not None:
+        labelled = dict(zip(samples.names, listed, strict=True))
+        classes = [labelled[name] for name in found.names]
     return SprayRun(
         _fitted(found.maps, classes, list(found.paths), surrogates),
         found.maps,
@@ -118,6 +129,11 @@ def _explained(
         made=found.description | {"unreadable": list(found.unreadable)},
         scores={"value": found.values, "conservation": found.conservation},
     )
+
+
+def _digest(samples: Samples) -> str:
+    """Eight digits of the names, contents and folder of images."""
+    return hashlib.sha256(json.dumps(samples.description, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _given(maps: str, images: str | None, labels: str | None, surrogates: int, model: Any) -> SprayRun:
@@ -158,24 +174,28 @@ def _fails(run: SprayRun, gate: str) -> bool:
     return run.verdict == "confirmed" or (gate == "candidate" and run.verdict == "candidate")
 
 
-def _print(run: SprayRun, files: list[Path]) -> None:
+def _print(run: SprayRun, files: list[Path], out: str) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from chinspect.spray.run_words import place_of
+    from chinspect.spray.run_words import NOT_TESTED, merged_sentence, place_of, verdict_of
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("candidate", "images", "shared", "where", "class", "corrected p", "verdict"):
         table.add_column(column, overflow="fold")
     for number, finding in enumerate(run.findings[:_LISTED], 1):
-        c = finding.candidate
-        verdict = c.verdict.replace("_", " ") if c.flagged else "not flagged"
-        cells = [str(number), str(c.size), f"{c.shared:.0%}", place_of(c), escape(str(c.label or ""))]
-        table.add_row(*cells, f"{c.q_value:.2g}", f"[red]{verdict}[/red]" if verdict == "confirmed" else verdict)
+        c, verdict = finding.candidate, verdict_of(finding.candidate)
+        label = f"within {c.group}" if c.group is not None else str(c.label or "")
+        cells = [str(number), str(c.size), f"{c.shared:.0%}", place_of(c), escape(label)]
+        cells.append(f"{c.q_value:.2g}" if c.compared else NOT_TESTED)
+        table.add_row(*cells, f"[red]{verdict}[/red]" if verdict == "confirmed" else verdict)
     console = Console(highlight=False)
     console.print(table)
-    console.print(run.sentence)
+    if len(run.findings) > _LISTED:
+        console.print(f"{_LISTED} of {len(run.findings)} shown; all in candidates.csv")
+    for sentence in filter(None, (run.sentence, merged_sentence(run))):
+        console.print(sentence, markup=False)
     for number, finding in enumerate(run.findings, 1):
         if finding.note:
             console.print(f"candidate {number}: {finding.note}", markup=False)
@@ -184,4 +204,6 @@ def _print(run: SprayRun, files: list[Path]) -> None:
         console.print(
             f"{len(unreadable)} images cannot be read and are left out, such as {unreadable[0]}", markup=False
         )
-    console.print(f"wrote {files[0]}, {files[1]} and {len(files) - 2} sheets", markup=False)
+    sheets = sum(file.name == "sheet.png" for file in files)
+    written = f"wrote {len(files)} files to {out}, with the sheets of {sheets} candidates; begin with embedding.png"
+    console.print(written, markup=False)

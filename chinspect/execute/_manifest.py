@@ -67,7 +67,7 @@ def compare(folder: Path, known: Manifest, given: Manifest) -> None:
         name, old, new = _first_difference(known, given)
         raise InputError(
             f"{str(folder)!r} holds results of another {name.removeprefix('description.')} ({reprlib.repr(old)}, not "
-            f"{reprlib.repr(new)}): choose another folder or remove it."
+            f"{reprlib.repr(new)}): choose another output folder, or remove this one."
         )
 
 

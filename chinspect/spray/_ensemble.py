@@ -26,7 +26,8 @@ SIZES = (2, 4, 8, 16, 30)
 SMALLEST = 6
 PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
 _DENSITY_AXES = 16
-_MERGE = 0.8
+MERGE = 0.8
+"""Sets that share this much of their members (Jaccard) are one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +94,7 @@ def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
     for row, proposal in zip(masks, ranked, strict=True):
         row[proposal.shared.members] = 1
     common, sizes = masks @ masks.T, masks.sum(1)
-    same = common >= _MERGE * (sizes[:, None] + sizes - common)
+    same = common >= MERGE * (sizes[:, None] + sizes - common)
     kept: list[int] = []
     groups: dict[int, list[str]] = {}
     for i, proposal in enumerate(ranked):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from chinspect.files import replacing
+from chinspect.spray.run_words import verdict_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,8 +103,9 @@ def _typical(part: Any, run: SprayRun, shown: list[tuple[int, Finding]]) -> None
                 axes.set(xticks=[], yticks=[])
             else:
                 axes.imshow(run.picture(i))
-        verdict = candidate.verdict.replace("_", " ") if candidate.flagged else "not flagged"
-        row[0].set_title(f"{number}: {candidate.size} images, {verdict}", fontsize=10, color=colour, loc="left")
+        row[0].set_title(
+            f"{number}: {candidate.size} images, {verdict_of(candidate)}", fontsize=10, color=colour, loc="left"
+        )
 
 
 def show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:

@@ -35,16 +35,17 @@ _ENOUGH = 10
 
 
 def p_values(distinctness: NDArray[np.float64], maxima: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p-values (n,) of sets, from the largest distinctness in each surrogate (s,); 1 where there are fewer than 2."""
+    """p-values (n,) of sets, from the largest distinctness in each surrogate (s,); nan where fewer than 2."""
     if len(maxima) < 2:
-        return np.ones(len(distinctness))
+        return np.full(len(distinctness), np.nan)
     values = distinctness / MARGIN
     above = len(maxima) - np.searchsorted(np.sort(maxima), values, side="left")
     rank = (1 + above) / (1 + len(maxima))
     if maxima.std() == 0:
         return rank
     location, scale = _gumbel(maxima)
-    tail = np.minimum(-np.expm1(-np.exp(-(values - location) / scale)), rank)
+    with np.errstate(over="ignore"):  # far below all maxima, where the tail is 1
+        tail = np.minimum(-np.expm1(-np.exp(-(values - location) / scale)), rank)
     return np.where(above >= _ENOUGH, rank, tail)
 
 
@@ -89,10 +90,13 @@ def null(maps: Rows, count: int, *, k: int, q: int, random_state: int, n_jobs: i
 
 
 def adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p-values (n,) by Benjamini and Hochberg's step-up procedure: the false discovery rate at which each counts."""
-    order = np.argsort(p)
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    """p-values (n,) by Benjamini and Hochberg's step-up procedure: the false discovery rate at which each counts.
+
+    NaN is not tested, stays NaN, and does not count as a test.
+    """
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
+    scaled = p[order] * len(order) / np.arange(1, len(order) + 1)
     lowest = np.minimum.accumulate(scaled[::-1])[::-1]
-    out = np.empty_like(p)
+    out = np.full_like(p, np.nan)
     out[order] = np.minimum(lowest, 1)
     return out

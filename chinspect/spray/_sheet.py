@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.spray._figure import COLOURS, INK, bars, show_map, write
-from chinspect.spray.run_words import finding_sentence, headline
+from chinspect.spray.run_words import NOT_TESTED, finding_sentence, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 _COUNT, _SIDE, _GAP = 8, 128, 8
 """Pictures in a row, and their side and distance in pixels."""
-_TONES = {"confirmed": COLOURS[0], "candidate": COLOURS[2], "not_causal": COLOURS[1], "untested": "0.45"}
-_WIDTH, _HEAD, _ROW, _FOOT = 15.0, 1.7, 1.62, 0.35
+_TONES = {
+    "confirmed": COLOURS[0],
+    "undecided": COLOURS[2],
+    "candidate": COLOURS[2],
+    "not_causal": COLOURS[1],
+    "untested": "0.45",
+}
+_WIDTH, _HEAD, _ROW, _FOOT = 15.0, 1.85, 1.62, 0.35
 """Of the figure in inches."""
 Array = NDArray[Any]
 
@@ -53,7 +59,7 @@ def _head(figure: Figure, run: SprayRun, n: int, height: float) -> None:
     verdict = finding.candidate.verdict
     figure.text(0.01, 1 - 0.12 / height, f"Candidate {n + 1}", fontsize=17, fontweight="bold", va="top")
     figure.text(0.145, 1 - 0.12 / height, headline(finding), fontsize=17, va="top", color=_TONES[verdict])
-    text = "\n".join(textwrap.wrap(finding_sentence(run, finding), 185)[:5])
+    text = "\n".join(textwrap.wrap(finding_sentence(run, finding), 185)[:6])
     figure.text(0.01, 1 - 0.55 / height, text, fontsize=10.5, va="top", color=INK, parse_math=False)
 
 
@@ -75,14 +81,14 @@ def _summary(figure: Figure, run: SprayRun, candidate: Candidate, height: float)
 
 
 def _numbers(run: SprayRun, c: Candidate) -> list[str]:
-    stability = "not tested" if np.isnan(c.stability) else f"{c.stability:.2f} (1: always found)"
+    stability = NOT_TESTED if np.isnan(c.stability) else f"{c.stability:.2f} (1: always found)"
     lines = [
         f"members    {c.size} of {len(run.maps)}",
         f"shared     {c.shared:.0%} of relevance",
         f"effect     {c.effect:.2f} ({c.effect_low:.2f} to {c.effect_high:.2f})",
         f"stability  {stability}",
-        f"p-value    {c.p_value:.2g}, corrected {c.q_value:.2g}",
-        f"flagged    {'yes' if c.flagged else 'no'} (at 0.05)",
+        f"p-value    {f'{c.p_value:.2g}, corrected {c.q_value:.2g}' if c.compared else NOT_TESTED}",
+        f"flagged    {'yes' if c.flagged else 'no' if c.compared else NOT_TESTED} (at 0.05)",
     ]
     if c.label is not None:
         lines.append(f"label      {'' if np.isnan(c.purity) else f'{c.purity:.0%} '}{str(c.label)[:22]}")
@@ -127,8 +133,9 @@ def _tile(run: SprayRun, place: int, limit: float | None) -> Array:
     shares = Image.fromarray(_share(run.maps[place]).astype(np.float32) / limit)
     values = np.asarray(shares.resize((_SIDE, _SIDE), Image.Resampling.NEAREST)).clip(-1, 1)
     opacity = 0.9 * np.abs(values)[..., None] ** 0.7
-    tint: Array = opacity * colormaps["RdBu_r"]((values + 1) / 2)[..., :3] + (1 - opacity) * seen
-    return tint
+    tint = opacity * colormaps["RdBu_r"]((values + 1) / 2)[..., :3] + (1 - opacity) * seen
+    shown: Array = tint.clip(0, 1)  # rounding leaves it
+    return shown
 
 
 def _limit(maps: Array) -> float:

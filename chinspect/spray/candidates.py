@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.spray._ensemble import Proposal
+from chinspect.spray._ensemble import MERGE, Proposal
 from chinspect.spray._null import adjusted
 from chinspect.spray._shared import Members, Rows
 from chinspect.spray.pooling import Maps
@@ -35,11 +35,13 @@ class Candidate:
         effect_low, effect_high: its 95 % interval over members (percentile bootstrap).
         focus: 1 - 1 / (number of cells times the mean map's concentration): 0 for an even map, near 1 for one cell.
         stability: mean Jaccard similarity to the best set in subsamples of 80 %; nan where none were drawn.
-        p_value: how often maps without a common place have any set like it, see `chinspect.spray._null`; 1 if untested.
-        q_value: the p-value after Benjamini and Hochberg's correction over all groups of maps that were analysed.
+        p_value: how often maps without a common place have any set like it, see `chinspect.spray._null`; nan if
+            untested.
+        q_value: the p-value after Benjamini and Hochberg's correction over all groups of maps that were analysed; nan
+            if untested.
         flagged: whether ``q_value`` is at most 0.05.
         verdict: ``candidate`` where flagged, ``untested`` otherwise; an intervention turns the first into
-            ``confirmed`` or ``not_causal``, see `chinspect.stress.prove`.
+            ``confirmed``, ``undecided`` or ``not_causal``, see `chinspect.stress.prove`.
         group: the class whose maps were analysed, None for all maps.
         label, purity, base_rate: the commonest label among the members, its share there and among all maps analysed;
             None and nan without labels.
@@ -59,13 +61,18 @@ class Candidate:
     focus: float
     stability: float
     p_value: float
-    q_value: float = 1.0
+    q_value: float = float("nan")
     flagged: bool = False
     verdict: str = "untested"
     group: Hashable = None
     label: Hashable = None
     purity: float = float("nan")
     base_rate: float = float("nan")
+
+    @property
+    def compared(self) -> bool:
+        """Whether it was compared with chance."""
+        return not np.isnan(self.p_value)
 
     @property
     def size(self) -> int:
@@ -125,17 +132,32 @@ def flag(groups: list[list[Candidate]]) -> list[Candidate]:
 
     A p-value covers all sets of its group already. What is left to correct for are the groups: Benjamini and Hochberg's
     procedure runs over the smallest p-value of each, and a candidate's q-value is its own p-value times the factor that
-    its group's smallest was given.
+    its group's smallest was given. Of sets that share at least 0.8 of their members (Jaccard), one of all maps and one
+    of a class, the most significant stays.
     """
     best = np.array([min((c.p_value for c in group), default=1.0) for group in groups])
     factors = adjusted(best) / np.maximum(best, np.finfo(float).tiny)
     out = []
     for group, factor in zip(groups, factors, strict=True):
         for candidate in group:
-            q = float(min(candidate.p_value * factor, 1.0))
+            q = float(np.minimum(candidate.p_value * factor, 1.0))
             verdict = "candidate" if q <= ALPHA else "untested"
             out.append(replace(candidate, q_value=q, flagged=q <= ALPHA, verdict=verdict))
-    return sorted(out, key=lambda c: (c.q_value, -c.shared * max(c.gap, 0)))
+    return _different(sorted(out, key=lambda c: (np.nan_to_num(c.q_value, nan=1.0), -c.shared * max(c.gap, 0))))
+
+
+def _different(ranked: list[Candidate]) -> list[Candidate]:
+    """The first of candidates that have nearly the same members."""
+    kept: list[Candidate] = []
+    for candidate in ranked:
+        if not any(_same(candidate.indices, other.indices) for other in kept):
+            kept.append(candidate)
+    return kept
+
+
+def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common >= MERGE * (len(a) + len(b) - common)
 
 
 def _effect(rows: Rows, members: Members, rng: np.random.Generator) -> tuple[float, float, float]:

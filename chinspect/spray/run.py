@@ -36,11 +36,21 @@ from chinspect.files import output_folder, replacing
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run_samples import sample_table
-from chinspect.spray.run_words import finding_sentence, run_sentence
+from chinspect.spray.run_words import finding_sentence, merged_sentence, run_sentence
 
 SHEETS = 12
 """Candidates that get a folder: those that are flagged, and the next ones up to this number."""
 _MARK = ".chinspect"
+_FILES = (
+    "run.json",
+    "embedding.png",
+    "spectrum.png",
+    "candidates.csv",
+    "candidates.parquet",
+    "samples.parquet",
+    "maps.npy",
+)
+"""Beside the candidates' folders."""
 _COLUMNS = ("candidate", "size", "shared", "p_value", "q_value", "flagged", "verdict", "finding")
 """Of a table without candidates."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
@@ -70,7 +80,7 @@ class Finding:
     Attributes:
         candidate: with its verdict.
         proof: of the intervention, if there was one.
-        note: why there was none.
+        note: why there was none, or what it could not test.
     """
 
     candidate: Candidate
@@ -149,6 +159,7 @@ class SprayRun:
             "flagged": len(spray.flagged_),
             "confirmed": sum(finding.candidate.verdict == "confirmed" for finding in self.findings),
             "min_detectable_size": spray.min_detectable_size_,
+            "repeated": merged_sentence(self),
             "duplicates": int((spray.duplicates_ != np.arange(len(self.maps))).sum()),
             "without_relevance": spray.zero_.tolist(),
             "not_finite": spray.invalid_.tolist(),
@@ -161,14 +172,14 @@ class SprayRun:
         }
 
     def save(self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
-        """Writes the folder, see the module; returns the files that a reader starts with.
+        """Writes the folder, see the module; returns its files, those that a reader starts with first.
 
         Raises `InputError` where the folder cannot be written to or holds a folder ``candidates`` of other making.
         """
         from chinspect.spray._figure import draw_embedding, draw_spectrum  # matplotlib is slow to import
 
         target = output_folder(folder)
-        _check_ours(target / "candidates")
+        check_output(target)
         (target / "run.json").unlink(missing_ok=True)
         samples, candidates = self.samples(), self.candidates()
         with replacing(target / "maps.npy") as path, path.open("wb") as file:
@@ -180,13 +191,13 @@ class SprayRun:
             candidates.to_csv(path, index=False)
         draw_spectrum(self, target / "spectrum.png")
         draw_embedding(self, samples[["x", "y"]].to_numpy(dtype=float), target / "embedding.png")
-        sheets = self._save_candidates(target / "candidates", progress)
+        found = self._save_candidates(target / "candidates", progress)
         with replacing(target / "run.json") as path:
             path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        return [target / "run.json", target / "embedding.png", *sheets]
+        return [*(target / name for name in _FILES), *found]
 
     def _save_candidates(self, target: Path, progress: Callable[[int, int], None] | None) -> list[Path]:
-        """The folders of candidates, made beside those of an earlier run and put into their place; the sheets."""
+        """The folders of candidates, made beside those of an earlier run and put into their place; all their files."""
         chosen = [n for n, finding in enumerate(self.findings) if finding.candidate.flagged or n < SHEETS]
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -201,7 +212,8 @@ class SprayRun:
             part.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        return [target / str(n + 1) / "sheet.png" for n in chosen]
+        files = (path for path in target.rglob("*") if path.is_file() and path.name != _MARK)
+        return sorted(files, key=lambda path: (path.name != "sheet.png", path))
 
     def _save_candidate(self, folder: Path, n: int) -> None:
         from chinspect.spray._sheet import draw_sheet
@@ -218,7 +230,9 @@ class SprayRun:
             finding.proof.plot(folder / "proof.png")
 
 
-def _check_ours(folder: Path) -> None:
+def check_output(target: Path) -> None:
+    """`InputError` where a folder holds candidates that are not of an earlier run."""
+    folder = target / "candidates"
     if folder.exists() and not (folder / _MARK).is_file():
         raise InputError(f"{str(folder)!r} is there and not from an earlier run: choose another output folder.")
 

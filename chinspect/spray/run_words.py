@@ -13,20 +13,29 @@ if TYPE_CHECKING:
     from chinspect.spray.run import Finding, SprayRun
 
 _OUTCOMES = ("confirmed by an intervention", "not causal", "tested without a decision", "not testable")
+NOT_TESTED = "not tested"
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 _HEADLINES = {
     "confirmed": "CONFIRMED: the model relies on what these images share",
     "not_causal": "NOT CAUSAL: the model reacts to it no more than to random patches",
+    "undecided": "UNDECIDED: more than chance; the test on the model leans to reliance, but decides nothing",
     "candidate": "CANDIDATE: more than chance, but not tested on the model",
     "untested": "NOT FLAGGED: chance may explain it",
 }
-_UNDECIDED = "CANDIDATE: more than chance; the test on the model leans to reliance, but decides nothing"
+_NOT_COMPARED = "NOT TESTED: nothing was compared with chance"
 
 
 def headline(finding: Finding) -> str:
     """The verdict of a candidate, for a stranger."""
-    verdict = finding.candidate.verdict
-    return _UNDECIDED if verdict == "candidate" and finding.proof is not None else _HEADLINES[verdict]
+    candidate = finding.candidate
+    return _HEADLINES[candidate.verdict] if candidate.compared else _NOT_COMPARED
+
+
+def verdict_of(candidate: Candidate) -> str:
+    """The verdict in a table: "not flagged" and "not tested" where there is none."""
+    if candidate.flagged:
+        return candidate.verdict.replace("_", " ")
+    return "not flagged" if candidate.compared else NOT_TESTED
 
 
 def place_of(candidate: Candidate) -> str:
@@ -58,7 +67,7 @@ def finding_sentence(run: SprayRun, finding: Finding) -> str:
         )
     if candidate.group is not None:
         parts.append(f"found within the class {candidate.group!r}")
-    parts.append(_chance(candidate, run.spray.n_surrogates > 0 and bool(np.isfinite(candidate.stability))))
+    parts.append(_chance(candidate))
     if finding.proof is not None:
         parts.append(finding.proof.sentence.rstrip("."))
     if finding.note:
@@ -66,8 +75,8 @@ def finding_sentence(run: SprayRun, finding: Finding) -> str:
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
 
 
-def _chance(candidate: Candidate, tested: bool) -> str:
-    if not tested:
+def _chance(candidate: Candidate) -> str:
+    if not candidate.compared:
         return "not compared with chance"
     p = "p < 0.001" if candidate.q_value < 0.001 else f"p = {candidate.q_value:.2g}"
     if candidate.flagged:
@@ -84,13 +93,25 @@ def run_sentence(run: SprayRun) -> str:
     if any(finding.proof is not None for finding in flagged):
         outcomes = Counter(_outcome(finding) for finding in flagged)
         sentence += f" ({', '.join(f'{outcomes[name]} {name}' for name in _OUTCOMES if outcomes[name])})"
-    if run.spray.n_surrogates == 0:
-        return sentence + "; nothing was compared with chance (no surrogates)."
+    if run.spray.n_surrogates < 2:
+        return sentence + "; nothing was compared with chance (too few surrogates)."
     if size is None:
         return sentence + "; these maps are too few or too alike to say which artefact would have been found."
     return sentence + f"; an artefact of half of the relevance would have been found from {size} images on."
 
 
+def merged_sentence(run: SprayRun) -> str:
+    """How many images count no second time; nothing where there are none."""
+    repeats = np.flatnonzero(run.spray.duplicates_ != np.arange(len(run.maps)))
+    if not len(repeats):
+        return ""
+    first = run.spray.duplicates_[repeats[0]]
+    verb = "repeats another and counts" if len(repeats) == 1 else "repeat another and count"
+    return (
+        f"{len(repeats)} of {len(run.maps)} images {verb} once, as {run.names[repeats[0]]} repeats {run.names[first]}."
+    )
+
+
 def _outcome(finding: Finding) -> str:
     verdict = finding.candidate.verdict
-    return _OUTCOMES[3 if finding.proof is None else ("confirmed", "not_causal", "candidate").index(verdict)]
+    return _OUTCOMES[3 if finding.proof is None else ("confirmed", "not_causal", "undecided").index(verdict)]

@@ -9,11 +9,11 @@ has: adding raises it and removing lowers it; for anomaly scores both directions
 passes at a level if
 
 1. the bootstrap interval of its effect lies on the right side of zero,
-2. so does that of the paired difference to the same edit of the same area elsewhere, where there is room elsewhere, and
+2. so does that of the paired difference to the area elsewhere, where there is room elsewhere, and
 3. its effect exceeds that of every one of ``1 / level - 1`` random patches in its place (twice as many where both
    directions count), that is, its rank p-value is at most the level.
 
-The verdict is ``confirmed`` if a trial passes; ``candidate`` if one leans that way: 1. and 2. hold, and the effect
+The verdict is ``confirmed`` if a trial passes; ``undecided`` if one leans that way: 1. and 2. hold, and the effect
 exceeds three quarters of the random patches, only not every one, so that neither answer is safe; ``not_causal`` if none
 does; ``untested`` if there was no trial. With two trials each runs at half of the level (Bonferroni), so that without
 an effect ``confirmed`` is reached at most with the probability `level`. All other effects are reported with intervals
@@ -35,16 +35,17 @@ from chinspect.errors import InputError
 from chinspect.stress.artefacts import Artefact, Pixels, checked
 from chinspect.stress.effects import WORDS, Classifier, Subject, as_subject
 from chinspect.stress.proof_result import Proof, Verdict
-from chinspect.stress.proof_trial import Edit, Rule, Trial, run_trial
+from chinspect.stress.proof_trial import AREA, OF_AREA, PATCHES, PLACE, Edit, Rule, Trial, run_trial
 from chinspect.stress.scoring import Scorer
 
 MIN_IMAGES = 10
 """Fewer images give no bootstrap interval worth its name."""
 _WORDS = {
     "confirmed": "relies on",
-    "candidate": "may rely on",
+    "undecided": "may rely on",
     "not_causal": "was not found to rely on",
 }
+_DOING: dict[Edit, str] = {"add": "Adding it", "remove": "Removing it"}
 
 
 def prove(
@@ -109,7 +110,7 @@ def _verdict(trials: Sequence[Trial]) -> Verdict:
         return "untested"
     if any(trial.passed for trial in trials):
         return "confirmed"
-    return "candidate" if any(trial.leans for trial in trials) else "not_causal"
+    return "undecided" if any(trial.leans for trial in trials) else "not_causal"
 
 
 def _sentence(subject: Subject, artefact: Artefact, trials: Sequence[Trial], level: float) -> str:
@@ -119,16 +120,19 @@ def _sentence(subject: Subject, artefact: Artefact, trials: Sequence[Trial], lev
     word = _WORDS[_verdict(trials)]
     effect = next(iter(WORDS[subject.kind].values()))
     parts = "; ".join(_part(trial, level) for trial in trials)
-    place = "".join(_place(trial) for trial in trials if trial.passed)
+    place = "".join(_place(trial) for trial in trials if trial.leans)
     return f"The {subject.kind} {word} {artefact.name!r} ({effect}): {parts}.{place}"
 
 
 def _part(trial: Trial, level: float) -> str:
     doing, whom = ("adding it to", "other") if trial.edit == "add" else ("removing it from", "affected")
     less = round((1 + trial.patches) * (1 - trial.patch_p / (1 if trial.patches < 1.5 / level else 2)))
-    against = f"more than {less} of {trial.patches} random patches in its place"
+    enough = "all" if less == trial.patches else f"{less} of"
+    against = f"more than {enough} {trial.patches} {PATCHES} in its place"
+    if less < trial.patches:
+        against += f" (all {trial.patches} are needed)"
     if trial.beyond_area is not None:
-        against += f" and {'more' if trial.beyond_area else 'not clearly more'} than the same edit elsewhere"
+        against += f" and {'more' if trial.beyond_area else 'not clearly more'} than the {AREA} ({OF_AREA[trial.edit]})"
     bounds = f"{trial.low:.3g} to {trial.high:.3g}"
     return (
         f"{doing} {trial.images} {whom} images gives {trial.effect:+.3g} ({1 - level:.1%} interval {bounds}), {against}"
@@ -138,7 +142,7 @@ def _part(trial: Trial, level: float) -> str:
 def _place(trial: Trial) -> str:
     if trial.moved_share is None:
         return ""
-    return f" Pasted elsewhere, it keeps {trial.moved_share:.0%} of that effect."
+    return f" The {PLACE} has {trial.moved_share:.0%} of that effect."
 
 
 def _missing(
@@ -148,12 +152,12 @@ def _missing(
     if artefact.empty:
         return (f"The artefact {artefact.name!r} is empty: it has no visible pixel to add or to remove.",)
     notes = [
-        f"{edit}: {MIN_IMAGES} images are needed, and there are {len(images)}."
+        f"{_DOING[edit]} was not tested: {MIN_IMAGES} images are needed, and there are {len(images)}."
         for edit, images in wanted
         if len(images) < MIN_IMAGES
     ]
     notes += [
-        f"{trial.edit}: the artefact leaves no room elsewhere in the image, so only patches in its place compare."
+        f"{_DOING[trial.edit]} was compared with {PATCHES} only: the artefact leaves no room elsewhere in the image."
         for trial in trials
         if trial.beyond_area is None
     ]

@@ -13,7 +13,7 @@ from chinspect.errors import InputError
 from chinspect.files import replacing
 from chinspect.stress.artefacts import Pixels
 from chinspect.stress.effects import WORDS
-from chinspect.stress.proof_trial import AREA, ARTEFACT, PATCHES, PLACE, UNCHANGED, Trial
+from chinspect.stress.proof_trial import AREA, ARTEFACT, OF_AREA, PATCHES, PLACE, UNCHANGED, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,17 +28,17 @@ _TITLES = {"add": "Added to images without it", "remove": "Removed from images t
 _NAMES = {
     "add": {
         UNCHANGED: "unchanged",
-        ARTEFACT: "with the\nartefact",
-        AREA: "same area elsewhere,\nown content",
-        PATCHES: "random patch\nin its place",
-        PLACE: "artefact\nelsewhere",
+        ARTEFACT: "artefact\nadded",
+        AREA: f"{AREA}\n({OF_AREA['add']})",
+        PATCHES: f"{PATCHES}\nin its place",
+        PLACE: PLACE,
     },
     "remove": {
         UNCHANGED: "unchanged",
         ARTEFACT: "artefact\nremoved",
-        AREA: "same area elsewhere\npainted over",
-        PATCHES: "random patch, to be\nremoved instead",
-        PLACE: "artefact\nmoved elsewhere",
+        AREA: f"{AREA}\n({OF_AREA['remove']})",
+        PATCHES: f"{PATCHES}\nin its place",
+        PLACE: PLACE,
     },
 }
 

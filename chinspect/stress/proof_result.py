@@ -13,7 +13,7 @@ from chinspect.files import output_folder, replacing
 from chinspect.stress.artefacts import Artefact
 from chinspect.stress.proof_trial import Trial
 
-Verdict = Literal["confirmed", "candidate", "not_causal", "untested"]
+Verdict = Literal["confirmed", "undecided", "not_causal", "untested"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Proof:
         artefact: that was tested.
         subject: classifier, encoder or detector.
         decides: name of the effect that decides.
-        verdict: ``confirmed``, ``candidate``, ``not_causal`` or ``untested``.
+        verdict: ``confirmed``, ``undecided``, ``not_causal`` or ``untested``.
         sentence: the finding in words.
         missing: what could not be tested, and why.
         trials: adding and removing, as far as there were images for them.

@@ -17,6 +17,8 @@ from chinspect.stress.proof_placebo import elsewhere, mean_view, moved, own_cont
 Edit = Literal["add", "remove"]
 ARTEFACT, AREA, PLACE, PATCHES = "artefact", "area elsewhere", "artefact elsewhere", "random patches"
 UNCHANGED = "unchanged"
+OF_AREA: dict[Edit, str] = {"add": "the image's own content", "remove": "painted over"}
+"""What the area elsewhere shows."""
 _SHOWN = 3
 _UNDECIDED = 0.25
 """Rank p-value up to which neither answer is safe."""
@@ -46,7 +48,7 @@ class Trial:
         images: how many were edited.
         effect, low, high: of the effect that decides, with its interval at the rule's level.
         sign: of an effect that counts, 1 or -1.
-        beyond_area: whether the paired difference to the same edit elsewhere has that sign, with its whole interval;
+        beyond_area: whether the paired difference to the area elsewhere has that sign, with its whole interval;
             None where the artefact leaves no room elsewhere.
         patches: number of random patches.
         patch_p: rank p-value of the effect among them, ``(1 + patches that do as much) / (1 + patches)``, twice that
@@ -54,7 +56,7 @@ class Trial:
         patch_norm: mean norm of a patch over that of the edit.
         moved_share: effect of the same artefact elsewhere over that of the artefact in its place; None as above, and
             for removals.
-        leans: whether the interval leaves zero on the right side, and the same edit elsewhere and three quarters of the
+        leans: whether the interval leaves zero on the right side, and the area elsewhere and three quarters of the
             random patches are exceeded.
         passed: whether, besides, the effect ranks high enough among the random patches.
         rows: of the table of all effects.

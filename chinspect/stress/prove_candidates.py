@@ -2,8 +2,8 @@
 
 The artefact is isolated from members and their maps (`chinspect.stress.isolate`) and tested on the model
 (`chinspect.stress.prove`), in the frame that the model sees: pictures as its preprocessing crops them. A candidate that
-cannot be tested stays one, with the reason: too few members, maps without a place, members that share no pixels. So
-does one whose proof decides nothing; it keeps the proof.
+cannot be tested stays one, with the reason: too few members, maps without a place, members that share no pixels. One
+whose proof decides nothing is ``undecided``. What a proof could not test is a note of the finding.
 
 Each candidate is tested at its own level. Of 20 that mean nothing one will be confirmed.
 """
@@ -64,7 +64,8 @@ def _tested(model: Any, run: SprayRun, finding: Finding, number: int, seed: int)
         return replace(finding, note=f"it could not be tested on the model: {error}")
     if proof.verdict == "untested":
         return replace(finding, note=f"it could not be tested on the model: {' '.join(proof.missing)}")
-    return replace(finding, candidate=replace(finding.candidate, verdict=proof.verdict), proof=proof)
+    tested = replace(finding.candidate, verdict=proof.verdict)
+    return replace(finding, candidate=tested, proof=proof, note=" ".join(proof.missing))
 
 
 def _obstacle(run: SprayRun, members: int, rest: int) -> str:

@@ -1,6 +1,8 @@
 import json
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +85,41 @@ def test_a_detector_is_explained_by_its_scores(run, images, tmp_path):  # noqa: 
         assert (status, err) == (0, "")
         assert document["explanation"]["detector"] == "D2Neighbors"
         assert document["images"] == COUNT
+
+
+def test_the_same_output_folder_takes_another_data_set_and_a_bad_option_comes_first(run, images, tmp_path):  # noqa: F811
+    few, other = tmp_path / "few", tmp_path / "other"
+    for folder, places in ((few, range(8)), (other, range(20, 28))):
+        folder.mkdir()
+        for i in places:
+            shutil.copy(images / f"{i:03d}.png", folder)
+    common = ["--explain", "output", "--surrogates", "0", "--json"]
+    Path("labels.csv").write_text("path,label\nfew/000.png,cat\n")
+    status, _, err = run("spray", str(few), "--labels", "labels.csv", *common)
+    assert (status, "no label for 7 images" in err) == (2, True)
+    assert not list(tmp_path.rglob("explanations"))
+    for folder in (few, other):
+        status, _, err = run("spray", str(folder), *common)
+        assert (status, err) == (0, "")
+    stores = sorted(path.name for path in tmp_path.rglob("explanations/*"))
+    assert [name[:7] for name in stores] == ["output-", "output-"]
+    (tmp_path / "chinspect-out" / "candidates" / ".chinspect").unlink()
+    (few / "000.png").unlink()
+    status, _, err = run("spray", str(few), *common)
+    assert (status, "not from an earlier run" in err) == (2, True)
+    assert len(list(tmp_path.rglob("explanations/*"))) == 2
+
+
+def test_what_is_shown_and_written_is_counted(run, maps, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(sys.modules["chinspect.cli.spray"], "_LISTED", 1)
+    status, out, err = run("spray", "--maps", maps, "--surrogates", "0", "--out", "run")
+    text = " ".join(out.split())
+    assert (status, err) == (0, "")
+    total = len((tmp_path / "run" / "candidates.csv").read_text().splitlines()) - 1
+    assert f"1 of {total} shown; all in candidates.csv" in text
+    written = sum(path.is_file() and path.name != ".chinspect" for path in (tmp_path / "run").rglob("*"))
+    assert f"wrote {written} files to run, with the sheets of 2 candidates; begin with embedding.png" in text
+    assert "not tested" in text
 
 
 def test_maps_of_ones_own(run, maps):  # noqa: F811

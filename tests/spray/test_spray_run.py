@@ -11,8 +11,9 @@ from PIL import Image
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.spray import SpRAy, SprayRun, explain_images
+from chinspect.spray._sheet import _tile, draw_sheet
 from chinspect.spray.run_inputs import load_labels, load_maps
-from chinspect.spray.run_words import headline, place_of
+from chinspect.spray.run_words import finding_sentence, headline, merged_sentence, place_of, verdict_of
 from chinspect.stress import prove_candidates
 from tests.spray._planted import plant
 
@@ -195,11 +196,52 @@ def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, mo
     monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
     tested = prove_candidates(encoder, planted)
     best = tested.findings[0]
-    undecided = replace(best, candidate=replace(best.candidate, verdict="candidate"))
+    undecided = replace(best, candidate=replace(best.candidate, verdict="undecided"))
     run = replace(tested, findings=[undecided, *tested.findings[1:]])
     assert "(1 tested without a decision)" in run.sentence
     assert "decides nothing" in headline(undecided)
     assert "not tested" in headline(planted.findings[0])
+
+
+def test_what_was_not_tested_is_said(planted, encoder, monkeypatch):
+    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", 20)
+    monkeypatch.setattr(sys.modules["chinspect.stress.proof"], "MIN_IMAGES", 15)
+    best = replace(planted, findings=planted.findings[:1])
+    finding = prove_candidates(Reader(1.0), best).findings[0]
+    assert finding.proof is not None
+    assert finding.note == "Removing it was not tested: 15 images are needed, and there are 12."
+    assert finding.note in finding_sentence(planted, finding)
+
+
+def test_without_surrogates_chance_explains_nothing(tmp_path):
+    maps = noise()
+    run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
+    assert headline(run.findings[0]).startswith("NOT TESTED")
+    assert verdict_of(run.findings[0].candidate) == "not tested"
+    assert "Not compared with chance" in run.candidates().finding[0]
+    plain = run.document()["candidates"][0]
+    assert (plain["p_value"], plain["q_value"]) == (None, None)
+
+
+def test_maps_over_pictures_are_drawn_without_a_word(tmp_path, caplog):
+    maps = noise()
+    run = SprayRun(
+        SpRAy(n_surrogates=0).fit(maps), maps, list("m" * 40), picture=lambda i: Image.new("RGB", (32, 32), "white")
+    )
+    draw_sheet(run, 0, tmp_path / "sheet.png")
+    assert not caplog.records
+    for value in np.random.default_rng(0).normal(size=(50, 1, 1)) * 3:
+        run.maps[0] = value
+        assert 0 <= _tile(run, 0, 1e-4).min() <= _tile(run, 0, 1e-4).max() <= 1
+
+
+def test_images_that_count_once_are_counted(tmp_path):
+    maps = noise()
+    run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
+    assert merged_sentence(run) == run.document()["repeated"] == ""
+    maps[7] = maps[9] = maps[2]
+    run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
+    assert run.document()["repeated"] == "2 of 40 images repeat another and count once, as map 7 repeats map 2."
 
 
 def test_without_images_a_candidate_stays_one(planted, encoder):

@@ -68,8 +68,8 @@ def verdicts(trials: int, *, causal: bool) -> Counter[str]:
 def test_nothing_special_is_confirmed_in_at_most_one_of_twenty() -> None:
     found = verdicts(100, causal=False)
     assert found["confirmed"] <= 5
-    assert found["candidate"] <= 25
-    assert found["not_causal"] == 100 - found["confirmed"] - found["candidate"]
+    assert found["undecided"] <= 25
+    assert found["not_causal"] == 100 - found["confirmed"] - found["undecided"]
 
 
 def test_planted_reliance_is_confirmed_with_twenty_images() -> None:
@@ -119,9 +119,9 @@ def test_an_irrelevant_artefact_is_not_confirmed(shortcut: tuple[Classifier, Art
     model, _, pictures = shortcut
     for other in (colour_patch(0.2, colour=(0.2, 0.7, 0.3), anchor=(0, 0)), colour_patch(0.2, anchor=(0, 1))):
         proof = prove(model, other, pictures[:20])
-        assert proof.verdict in ("candidate", "not_causal")
+        assert proof.verdict in ("undecided", "not_causal")
         assert " relies on " not in proof.sentence
-        assert any(note.startswith("remove: 10 images are needed, and there are 0") for note in proof.missing)
+        assert proof.missing == ("Removing it was not tested: 10 images are needed, and there are 0.",)
 
 
 def test_from_a_cluster_to_a_verdict(shortcut: tuple[Classifier, Artefact, list[np.ndarray]]) -> None:
@@ -144,7 +144,7 @@ def test_an_artefact_that_acts_anywhere_is_confirmed_all_the_same() -> None:
     proof = prove(Classifier(redness, 1), stamp, blurry(rng, 15))
     assert proof.verdict == "confirmed"
     assert proof.trials[0].moved_share == pytest.approx(1, abs=0.25)
-    assert "Pasted elsewhere, it keeps" in proof.sentence
+    assert "The artefact elsewhere has" in proof.sentence
 
 
 def test_a_border_has_no_elsewhere_and_the_proof_says_so() -> None:
@@ -162,8 +162,8 @@ def test_too_few_images_and_empty_artefacts_stay_untested(tmp_path: Path) -> Non
     few = prove(model, mark(rng), pictures[:9], pictures[:3])
     assert few.verdict == "untested"
     assert few.missing == (
-        "add: 10 images are needed, and there are 9.",
-        "remove: 10 images are needed, and there are 3.",
+        "Adding it was not tested: 10 images are needed, and there are 9.",
+        "Removing it was not tested: 10 images are needed, and there are 3.",
     )
     empty = prove(model, Artefact("nothing", np.zeros((4, 4, 3)), np.zeros((4, 4))), pictures, pictures)
     assert empty.verdict == "untested"
@@ -281,6 +281,21 @@ def test_placebos_elsewhere_keep_off_the_artefact() -> None:
     np.testing.assert_array_equal(
         own_content(solid, image, places[0])[moved(solid, places[0]).mask((SIDE, SIDE))], image[mask]
     )
+
+
+def test_the_sentence_says_which_placebos_and_how_many_are_needed() -> None:
+    """In the words of the table."""
+    rng = np.random.default_rng(12)
+    proofs = [prove(linear(rng), mark(rng), blurry(rng, 12), n_resamples=200) for _ in range(6)]
+    proofs.append(prove(linear(rng, stamp := mark(rng)), stamp, blurry(rng, 12), n_resamples=200))
+    for proof in proofs:
+        (trial,) = proof.trials
+        beaten = round((1 + trial.patches) * (1 - trial.patch_p))
+        needed = f"{beaten} of 19 random patches in its place (all 19 are needed)"
+        assert ("all 19 random patches in its place and" if beaten == 19 else needed) in proof.sentence
+        assert "than the area elsewhere (the image's own content)" in proof.sentence
+        assert set(proof.table.condition) == {"artefact", "area elsewhere", "artefact elsewhere", "random patches"}
+    assert len({trial.patch_p == 0.05 for proof in proofs for trial in proof.trials}) == 2
 
 
 def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
