@@ -121,7 +121,7 @@ def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811
         (["evaluate", "nonsense", "DATA"], "no model 'nonsense'"),
         (["evaluate", "DATA", "DATA"], "holds no mitigation.json"),
         (["evaluate", "tiny-clip", "DATA", "--artefact", "nowhere.png"], "name a PNG file, or one of logo"),
-        (["evaluate", "tiny-clip", "DATA", "--groups", "nowhere.csv"], "cannot be read"),
+        (["evaluate", "tiny-clip", "DATA", "--groups", "nowhere.csv"], "no file of groups"),
         (
             ["mitigate", "prune", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--k", "0"],
             "--k must",
