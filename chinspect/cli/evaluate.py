@@ -14,6 +14,9 @@ from chinspect.cli._tables import print_table, records
 if TYPE_CHECKING:
     import pandas as pd
 
+    from chinspect.encoders import Encoder
+    from chinspect.readouts import Task
+
 
 def evaluate(
     encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
@@ -40,16 +43,23 @@ def evaluate(
     if isinstance(loaded, EditedEncoder):
         judged = {"": loaded.base, "mitigated, ": loaded}
     with status("embedding and judging"):
-        tables = []
-        for prefix, one in judged.items():
-            table = task.score(one, cache=cache)
-            tables.append(table.assign(state=prefix + table["state"]))
-    table = pd.concat(tables, ignore_index=True)
+        predicted = pd.concat([_predicted(task, one, prefix, cache) for prefix, one in judged.items()])
+    table, errors = task.score_predictions(predicted), _errors(predicted)
     if as_json:
         document = {"encoder": encoder, "train": len(chosen.train), "test": len(chosen.test), "rows": records(table)}
-        typer.echo(json.dumps(document | {"worst": records(_worst(table))}, indent=2))
+        document |= {
+            "worst": records(_worst(table)),
+            "classes": records(errors),
+            "confusion": records(_confusion(predicted)),
+        }
+        typer.echo(json.dumps(document, indent=2))
         return
-    _print_scores(table, f"{encoder}: {len(chosen.train)} images to fit on, {len(chosen.test)} to judge on")
+    _print_scores(table, errors, f"{encoder}: {len(chosen.train)} images to fit on, {len(chosen.test)} to judge on")
+
+
+def _predicted(task: Task, encoder: Encoder, prefix: str, cache: str | None) -> pd.DataFrame:
+    table = task.predict(encoder, cache=cache)
+    return table.assign(state=prefix + table["state"])
 
 
 def _worst(table: pd.DataFrame) -> pd.DataFrame:
@@ -60,8 +70,25 @@ def _worst(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([worst_group(rows) for _, rows in table.groupby(["readout", "state"], sort=False)])
 
 
-def _print_scores(table: pd.DataFrame, title: str) -> None:
-    """One row a readout and group, one column a state."""
+def _errors(predicted: pd.DataFrame) -> pd.DataFrame:
+    from chinspect.readouts import each_state, score_classes
+
+    return each_state(predicted, lambda rows: score_classes(rows["label"], rows["predicted"]))
+
+
+def _confusion(predicted: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of images by label and prediction, those that are not 0."""
+    from chinspect.readouts import confusion, each_state
+
+    def counts(rows: pd.DataFrame) -> pd.DataFrame:
+        return confusion(rows["label"], rows["predicted"]).reset_index().melt("label", value_name="n")
+
+    table = each_state(predicted, counts)
+    return table[table["n"] > 0]
+
+
+def _print_scores(table: pd.DataFrame, errors: pd.DataFrame, title: str) -> None:
+    """One row a readout and group, one column a state; below, who pays, and what they are taken for."""
     from chinspect.readouts import ALL
 
     states = table["state"].unique()
@@ -69,4 +96,9 @@ def _print_scores(table: pd.DataFrame, title: str) -> None:
     wide = wide.sort_values(["readout", "group"], key=lambda column: column.where(column != ALL, ""), kind="stable")
     print_table(wide, title)
     for row in _worst(table).itertuples():
-        typer.echo(f"worst group, {row.readout}, {row.state}: {row.group} {row.accuracy:.1%}")
+        own = errors[(errors["readout"] == row.readout) & (errors["state"] == row.state)]
+        most = own.sort_values("fpr").iloc[-1]
+        typer.echo(
+            f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; "
+            f"most false calls {most['class']}, {most['fpr']:.1%} of all others"
+        )

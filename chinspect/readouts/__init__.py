@@ -10,7 +10,7 @@ from chinspect.readouts.embeddings import embeddings
 from chinspect.readouts.folders import Split, load_classes, read_groups, split
 from chinspect.readouts.linear import KINDS, LinearReadout
 from chinspect.readouts.pictures import Pictures, pasted
-from chinspect.readouts.scores import ALL, confusion, score_classes, score_groups, worst_group
+from chinspect.readouts.scores import ALL, confusion, each_state, score_classes, score_groups, worst_group
 from chinspect.readouts.task import ORIGINAL, SHIFTED, Task, folder_task
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Split",
     "Task",
     "confusion",
+    "each_state",
     "embeddings",
     "folder_task",
     "load_classes",

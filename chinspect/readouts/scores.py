@@ -10,7 +10,7 @@ nan where a group has no image that could be counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,17 @@ def score_classes(labels: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
     return pd.DataFrame(
         [{"class": name, "n": int((truth == name).sum())} | _rates(truth, guess, name) for name in np.unique(truth)]
     )
+
+
+def each_state(table: pd.DataFrame, score: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """What ``score`` makes of the rows of each readout and state, with the columns readout and state in front."""
+    parts = []
+    for (readout, state), rows in table.groupby(["readout", "state"], sort=False):
+        part = score(rows)
+        part.insert(0, "state", str(state))
+        part.insert(0, "readout", str(readout))
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
 
 
 def worst_group(table: pd.DataFrame) -> pd.Series[Any]:

@@ -20,7 +20,7 @@ from chinspect.readouts.embeddings import embeddings
 from chinspect.readouts.folders import Split
 from chinspect.readouts.linear import LinearReadout
 from chinspect.readouts.pictures import Pictures
-from chinspect.readouts.scores import score_groups
+from chinspect.readouts.scores import each_state, score_groups
 from chinspect.stress import Artefact
 
 ORIGINAL, SHIFTED = "original", "shifted"
@@ -47,8 +47,12 @@ class Task:
     relabel: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
     groups: Sequence[str] | None = None
 
-    def score(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
-        """`score_groups` of each readout and state, with the columns readout and state in front."""
+    def predict(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
+        """What each readout says of each test image in each state.
+
+        Returns:
+            One row a readout, state and image: readout, state, group, label and predicted, in the order of the images.
+        """
         from sklearn.base import clone
 
         fitted = embeddings(encoder, self.train, cache)
@@ -57,14 +61,25 @@ class Task:
         for name, readout in self.readouts.items():
             train, test = (self._labels(name, labels) for labels in (self.train_labels, self.test_labels))
             model = clone(readout).fit(fitted, train)
-            groups = [str(label) for label in test] if self.groups is None else self.groups
-            positive = model.classes_[1] if len(model.classes_) == 2 else None
+            groups = [str(label) for label in test] if self.groups is None else list(self.groups)
             for state, values in judged.items():
-                table = score_groups(test, model.predict(values), groups, positive=positive)
-                table.insert(0, "state", state)
-                table.insert(0, "readout", name)
-                tables.append(table)
+                columns = {"group": groups, "label": test, "predicted": model.predict(values)}
+                tables.append(pd.DataFrame({"readout": name, "state": state} | columns))
         return pd.concat(tables, ignore_index=True)
+
+    def score(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
+        """`score_groups` of each readout and state, with the columns readout and state in front."""
+        return self.score_predictions(self.predict(encoder, cache=cache))
+
+    def score_predictions(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """The same of what `predict` returned."""
+
+        def scores(rows: pd.DataFrame) -> pd.DataFrame:
+            classes = np.unique(self._labels(rows["readout"].iloc[0], self.train_labels))
+            positive = classes[1] if len(classes) == 2 else None
+            return score_groups(rows["label"], rows["predicted"], rows["group"].tolist(), positive=positive)
+
+        return each_state(predictions, scores)
 
     def _labels(self, readout: str, labels: Labels) -> np.ndarray:
         names = self.relabel.get(readout)

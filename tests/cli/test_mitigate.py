@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -102,9 +103,18 @@ def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_pat
     assert {row["group"] for row in document["rows"]} == {"all", "early", "late"}
     assert len(document["worst"]) == 8
     assert all("fpr_high" in row for row in document["rows"])
+    assert len(document["classes"]) == 8 * len(CLASSES)
+    counted = pd.DataFrame(document["confusion"])
+    right = counted[counted["label"] == counted["predicted"]].groupby(["readout", "state"])["n"].sum() / 12
+    assert all(
+        row["accuracy"] == pytest.approx(right[row["readout"], row["state"]])
+        for row in document["rows"]
+        if row["group"] == "all"
+    )
     status, out, _ = run("evaluate", mitigated, str(data), *options)
     assert status == 0
-    assert "worst group, svm, mitigated, shifted:" in out
+    assert "svm, mitigated, shifted: worst group " in out
+    assert "most false calls " in out
     assert len(list(Path("cache").iterdir())) == 6
 
 
