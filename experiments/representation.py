@@ -7,8 +7,8 @@
 Trucks: readouts are fitted on training images and judged on test images as they are and with a logo on every one. The
 encoder that loses most is pruned (or the one named by --mitigate): layer and number of channels are chosen on
 validation data, the result is judged on the test images beside as many random channels, the projection of the logo's
-direction, and fine-tuning that unlearns the logo, or a random patch. Fish: readouts are judged on all test images, on
-those with a human and on those without.
+direction, and fine-tuning that unlearns the logo, or a random patch; once more with the logo in other places, where it
+may hide what is shown. Fish: readouts are judged on all test images, on those with a human and on those without.
 
 ROOT and DIR hold train/WNID and val/WNID. In DIR, twenty classes of Tiny-ImageNet, there are no fish to tell apart, and
 no logos: they are put onto the training images as `train_ssl.py` does, whose encoders belong here. Without either,

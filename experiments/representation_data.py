@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tiny_world import EVERYWHERE_LOGO, LOGO
 from chinspect.execute import Samples
 from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, pasted, split
 from chinspect.stress import Artefact, text_logo
+from chinspect.stress.proof_placebo import elsewhere, moved
 from chinspect.world import VEHICLES, Scene, scenes
 
 _HELD_OUT = 0.25
@@ -24,10 +25,18 @@ _PAIRS = 64
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one seed gives: a task to choose a remedy on, one to judge it on, and the logo to choose by."""
+    """What one seed gives.
+
+    Attributes:
+        choose: the task to choose a remedy on.
+        judge: to judge it on.
+        moved: the same with the logo anywhere but in its own place, where it may hide what is shown.
+        logo: to choose by.
+    """
 
     choose: Task
     judge: Task
+    moved: Task
     logo: Artefact
 
     def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
@@ -40,22 +49,21 @@ def generated(seed: int, n: int) -> Trial:
     """Scenes with the logo as frequent as in the training of the encoders; ``n`` to fit on, half of them to choose on.
 
     The remedy is chosen with a white logo pasted onto validation scenes, and judged on ``n`` test scenes that are drawn
-    with the logo of the world, in its several colours.
+    with the logo of the world, in its several colours, in its own place and in others.
     """
     classes, logo = tuple(VEHICLES), text_logo()
     train = scenes(n, seed=7000 + seed, classes=classes, logo=LOGO)
     validation = scenes(n // 2, seed=8000 + seed, classes=classes)
-    test, marked = (scenes(n, seed=9000 + seed, classes=classes, logo=shown) for shown in (None, EVERYWHERE_LOGO))
-    plain = pictures(validation)
-    states = (
-        (validation, {ORIGINAL: plain, SHIFTED: [pasted(picture, logo) for picture in plain]}),
-        (test, {ORIGINAL: pictures(test), SHIFTED: pictures(marked)}),
-    )
+    logos = (None, EVERYWHERE_LOGO, replace(EVERYWHERE_LOGO, place="random"))
+    test, marked, roamed = (scenes(n, seed=9000 + seed, classes=classes, logo=shown) for shown in logos)
     fitted, labels = pictures(train), [scene.class_name for scene in train]
-    tasks = (
-        _task(fitted, labels, pictures, [s.class_name for s in drawn], "garbage truck") for drawn, pictures in states
-    )
-    return Trial(*tasks, logo)
+
+    def task(drawn: Sequence[Scene], shifted: Sequence[Image.Image]) -> Task:
+        states = {ORIGINAL: pictures(drawn), SHIFTED: shifted}
+        return _task(fitted, labels, states, [scene.class_name for scene in drawn], "garbage truck")
+
+    chosen = task(validation, [pasted(picture, logo) for picture in pictures(validation)])
+    return Trial(chosen, task(test, pictures(marked)), task(test, pictures(roamed)), logo)
 
 
 def real(
@@ -85,7 +93,15 @@ def real(
     else:
         fitted, halves = planted(train, planting.names(train), logo), split(test, 0.5, seed=seed)
         parts = [(fitted, Split(train, half)) for half in (halves.test, halves.train)]
-    return Trial(*(_folders(pictures, part, of_interest, logo) for pictures, part in parts), logo)
+    choose, judge = (_folders(pictures, part, of_interest, logo) for pictures, part in parts)
+    moved = replace(judge, test=judge.test | {SHIFTED: roaming(judge.test[ORIGINAL], logo, seed)})
+    return Trial(choose, judge, moved, logo)
+
+
+def roaming(plain: Sequence[Image.Image], logo: Artefact, seed: int) -> list[Image.Image]:
+    """Each image with the logo somewhere outside its own place."""
+    offsets = elsewhere(logo, len(plain), np.random.default_rng(seed))
+    return [pasted(picture, moved(logo, offset)) for picture, offset in zip(plain, offsets, strict=True)]
 
 
 def _folders(train: Sequence[Image.Image], part: Split, of_interest: str, logo: Artefact) -> Task:

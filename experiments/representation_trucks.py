@@ -56,14 +56,18 @@ _PATCHED = 64
 
 
 def trucks(encoders: Mapping[str, Encoder], options: argparse.Namespace, out: Path) -> None:
-    """Writes ``table1``, and of the mitigated encoder ``mitigation``, ``layers``, ``figure3``, and it as a folder."""
+    """Writes ``table1``, and of the mitigated encoder ``mitigation``, ``layers``, ``figure3``, and it as a folder.
+
+    The table ``moved`` is that of ``mitigation`` with the logo in other places than its own.
+    """
     start = time.time()
     scores, comparisons, curves, layers = [], [], [], []
     for seed in range(options.seeds):
         trial = trial_of(options, seed)
         scores.append(table1(encoders, trial, out / "cache").assign(seed=seed))
         name = options.mitigate = options.mitigate or weakest(scores)
-        found, compared = mitigated(encoders[name], trial, options, seed)
+        found, remedies = mitigated(encoders[name], trial, options, seed)
+        compared = judged(remedies, trial)
         curves.append(found.curve.assign(seed=seed, layer=found.layers["layer"].iloc[0]))
         layers.append(found.layers.assign(seed=seed))
         comparisons.append(compared.assign(seed=seed))
@@ -73,10 +77,12 @@ def trucks(encoders: Mapping[str, Encoder], options: argparse.Namespace, out: Pa
             folder = re.sub(r"[^\w.-]", "-", f"{name}-pruned-{seed}")
             save_encoder(edited(encoders[name], found.edit), out / folder, evidence=evidence)
     curve = averaged_curve(pd.concat(curves), options.mitigate)
-    write(pd.concat(comparisons), out, "rows", decimals=3)
+    rows = pd.concat(comparisons)
+    write(rows, out, "rows", decimals=3)
     write(pd.concat(layers), out, "layers", decimals=3)
     write(with_paper(pd.concat(scores)), out, "table1")
-    write(average_over_seeds([pd.DataFrame(table) for table in comparisons]), out, "mitigation", decimals=3)
+    for place, name in (("own", "mitigation"), ("others", "moved")):
+        write(average_over_seeds([rows[rows["place"] == place]]), out, name, decimals=3)
     write(curve, out, "figure3")
     draw(out / "figure3.png", curve, options.mitigate)
 
@@ -111,8 +117,8 @@ def weakest(scores: Sequence[pd.DataFrame]) -> str:
 
 def mitigated(
     encoder: Encoder, trial: Trial, options: argparse.Namespace, seed: int
-) -> tuple[PruningSearch, pd.DataFrame]:
-    """A pruning chosen on validation data, and every remedy judged on test data."""
+) -> tuple[PruningSearch, dict[str, Encoder]]:
+    """A pruning chosen on validation data, and every remedy."""
     pairs = trial.pairs(trial.choose)
     found = search_pruning(encoder, trial.choose, *pairs, layers=options.layer, seed=seed)
     remedies = {"none": encoder}
@@ -124,7 +130,14 @@ def mitigated(
         remedies["projected"] = edited(encoder, rank_edits(encoder, directions, *pairs)[0][0])
     if options.unlearn:
         remedies |= unlearnt(encoder, trial, Schedule(epochs=options.unlearn, seed=seed))
-    return found, compare_mitigations(remedies, trial.judge, *trial.pairs(trial.judge))
+    return found, remedies
+
+
+def judged(remedies: Mapping[str, Encoder], trial: Trial) -> pd.DataFrame:
+    """Every remedy on test data, with the logo in its own place and in others."""
+    places = {"own": trial.judge, "others": trial.moved}
+    tables = [compare_mitigations(remedies, task, *trial.pairs(task)) for task in places.values()]
+    return pd.concat([table.assign(place=place) for place, table in zip(places, tables, strict=True)])
 
 
 def unlearnt(encoder: Encoder, trial: Trial, schedule: Schedule) -> dict[str, Encoder]:

@@ -77,7 +77,7 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_generated_worlds_show_both_effects_and_the_remedy(worlds: Path) -> None:
-    for name in ("fish", "table1", "mitigation", "rows", "layers", "figure3"):
+    for name in ("fish", "table1", "mitigation", "moved", "rows", "layers", "figure3"):
         assert len(pd.read_csv(worlds / f"{name}.csv")) > 0
         assert r"\toprule" in (worlds / f"{name}.tex").read_text()
     table = pd.read_csv(worlds / "table1.csv").set_index("readout")
@@ -129,6 +129,8 @@ def test_logos_are_planted_where_there_are_none(tmp_path: Path, script: Callable
     chosen, judged = (set(task.test["original"].samples.names) for task in (trial.choose, trial.judge))
     assert (len(chosen), len(judged), len(chosen | judged)) == (20, 10, 10 * VAL)  # none of the images to fit on
     assert len(trial.choose.train) == 10 * TRAIN
+    own, others = (np.stack([np.array(p) for p in task.test["shifted"]]) for task in (trial.judge, trial.moved))
+    assert (own != others).any((1, 2, 3)).all()
 
 
 def test_the_classes_are_those_of_wordnet(script: Callable[[str], Any]) -> None:
