@@ -6,6 +6,12 @@ share of right answers p_k, over the K classes of a subset,
     accuracy = 1/K sum_k p_k ,        n = K^2 / sum_k 1/n_k ,
 
 where n is how many equally weighted images would tell as much (Kish 1965); the interval is Wilson's for that n.
+
+Some classes are never held up, and a mean over fewer classes differs by that alone. So what a subset S loses against
+all images O is a mean over the classes C that both have; beside it stand how many these are, and how many images of S
+the smallest of them has:
+
+    drop = 1/|C| sum_{k in C} (p_k^O - p_k^S) .
 """
 
 from __future__ import annotations
@@ -48,10 +54,7 @@ def fish(encoders: Mapping[str, Encoder], options: argparse.Namespace, out: Path
     rows = []
     for shoal in shoals(options, out):
         rows += [answers(name, encoder, shoal, out / "cache") for name, encoder in encoders.items()]
-    table = pd.concat(rows)
-    groups = table.groupby(["encoder", "group"], sort=False)
-    scores = pd.DataFrame([{"encoder": name, "group": group} | rebalanced(part) for (name, group), part in groups])
-    write(with_paper(scores), out, "fish")
+    write(with_paper(scored(pd.concat(rows))), out, "fish")
 
 
 def shoals(options: argparse.Namespace, out: Path) -> list[Shoal]:
@@ -79,23 +82,43 @@ def answers(name: str, encoder: Encoder, shoal: Shoal, cache: Path) -> pd.DataFr
     return pd.concat(tables)
 
 
+def scored(table: pd.DataFrame) -> pd.DataFrame:
+    """One row an encoder and group, from those of `answers`."""
+    rows = []
+    for name, answered in table.groupby("encoder", sort=False):
+        groups = dict(list(answered.groupby("group", sort=False)))
+        for group, part in groups.items():
+            rows.append({"encoder": name, "group": group} | rebalanced(part) | lost(groups[ORIGINAL], part))
+    return pd.DataFrame(rows)
+
+
 def rebalanced(answered: pd.DataFrame) -> dict[str, Any]:
     """Number of images and classes, and the accuracy in per cent if all classes were as frequent, with its interval."""
-    classes = answered.groupby("label")["right"].agg(["mean", "size"])
+    classes = _by_class(answered)
     share, n = float(classes["mean"].mean()), len(classes) ** 2 / float((1 / classes["size"]).sum())
     low, high = wilson(share * n, n)
     row = {"n": len(answered), "classes": len(classes), "accuracy": 100 * share}
     return row | {"accuracy_low": 100 * low, "accuracy_high": 100 * high}
 
 
+def lost(whole: pd.DataFrame, part: pd.DataFrame) -> dict[str, Any]:
+    """The drop against all images in per cent, how many classes it compares, and the part's images of the smallest."""
+    compared = pd.merge(_by_class(whole), _by_class(part), on="label", suffixes=("_whole", ""))
+    drop = 100 * float((compared["mean_whole"] - compared["mean"]).mean())
+    return {"compared": len(compared), "smallest": int(compared["size"].min()), "drop": drop}
+
+
 def with_paper(scores: pd.DataFrame) -> pd.DataFrame:
-    """With what is lost against all images, and the published values of the same objective on ImageNet."""
-    whole = scores[scores["group"] == ORIGINAL].set_index("encoder")["accuracy"]
-    table = scores.assign(drop=scores["encoder"].map(whole) - scores["accuracy"])
+    """With the published values of the same objective on ImageNet."""
+    table = scores.copy()
     for column, published in (("paper_notebook", NOTEBOOK), ("paper_text", TEXT)):
         pairs = zip(table["encoder"], table["group"], strict=True)
         table[column] = [_published(published, name, group) for name, group in pairs]
     return table
+
+
+def _by_class(answered: pd.DataFrame) -> pd.DataFrame:
+    return answered.groupby("label")["right"].agg(["mean", "size"])
 
 
 def _published(values: Mapping[str, Sequence[float | None]], name: str, group: str) -> float | None:

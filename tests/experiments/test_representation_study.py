@@ -104,6 +104,9 @@ def test_the_layout_of_imagenet_and_an_encoder_in_a_folder(imagenet: Path) -> No
     fish = pd.read_csv(imagenet / "fish.csv").set_index("group")
     assert fish["n"].to_dict() == {"original": 16 * VAL, "human": 12, "non-human": 16 * VAL - 12}
     assert fish["classes"].to_dict() == {"original": 16, "human": 12, "non-human": 16}
+    assert fish["compared"].to_dict() == {"original": 16, "human": 12, "non-human": 16}
+    assert fish["smallest"].to_dict() == {"original": VAL, "human": 1, "non-human": VAL - 1}
+    assert fish.loc["original", "drop"] == 0
     assert fish["accuracy"].min() > 60  # each class has a pattern of its own
     assert (fish["accuracy_low"] < fish["accuracy"]).all()
     assert (fish["accuracy"] <= fish["accuracy_high"] + 1e-9).all()
@@ -183,6 +186,27 @@ def test_rebalanced_intervals_hold_the_truth(script: Callable[[str], Any]) -> No
         row = rebalanced(answered(drawn.tolist(), sizes))
         hits += row["accuracy_low"] <= 100 * shares.mean() <= row["accuracy_high"]
     assert hits / 300 > 0.92
+
+
+def test_classes_that_a_group_lacks_make_no_drop(script: Callable[[str], Any]) -> None:
+    fish = script("representation_fish")
+    alone = answered([1.0, 0.5], [40, 20])  # gold fish are always right and never held up, tench half of the time
+    held = answered([0.5], [12]).assign(label="1")
+    parts = {"original": pd.concat([alone, held]), "human": held, "non-human": alone}
+    table = pd.concat(part.assign(encoder="clip", group=group) for group, part in parts.items())
+    rows = fish.with_paper(fish.scored(table)).set_index("group")
+    assert rows["accuracy"].tolist() == pytest.approx([75, 50, 75])
+    assert rows["drop"].tolist() == pytest.approx([0, 0, 0])
+    assert rows["compared"].tolist() == [2, 1, 2]
+    assert rows["smallest"].tolist() == [32, 12, 20]
+    assert rows["paper_notebook"].tolist() == [86.5, 83.8, 82.5]
+
+
+def test_a_drop_is_what_classes_lose_that_both_have(script: Callable[[str], Any]) -> None:
+    whole = answered([1.0, 0.6, 0.9], [40, 20, 30])
+    row = script("representation_fish").lost(whole, answered([0.7, 0.5], [10, 4]).replace({"label": {"0": "2"}}))
+    assert (row["compared"], row["smallest"]) == (2, 4)
+    assert row["drop"] == pytest.approx(100 * ((0.9 - 0.7) + (0.6 - 0.5)) / 2)
 
 
 def test_a_list_of_images_with_humans(tmp_path: Path, script: Callable[[str], Any]) -> None:
