@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from representation_classes import listed
 from representation_logo import Planting, planted
 from tiny_world import EVERYWHERE_LOGO, LOGO
 
-from chinspect.execute import Samples
-from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, pasted, split
+from chinspect.encoders import Encoder
+from chinspect.errors import InputError
+from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, interleaved, pasted, split
 from chinspect.stress import Artefact, text_logo
 from chinspect.stress.proof_placebo import elsewhere, moved
 from chinspect.world import VEHICLES, Scene, scenes
@@ -30,7 +32,7 @@ class Trial:
     Attributes:
         choose: the task to choose a remedy on.
         judge: to judge it on.
-        moved: the same with the logo anywhere but in its own place, where it may hide what is shown.
+        moved: the same with the logo in other places, drawn at random, where it may hide what is shown.
         logo: to choose by.
     """
 
@@ -38,6 +40,11 @@ class Trial:
     judge: Task
     moved: Task
     logo: Artefact
+
+    def seen_by(self, encoder: Encoder) -> Trial:
+        """The same with the logo on what an encoder sees of images."""
+        view = encoder.preprocessing
+        return Trial(self.choose.seen_by(view), self.judge.seen_by(view), self.moved.seen_by(view), self.logo)
 
     def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
         """Some images with the artefact and without: a quarter of them, if these are not too many."""
@@ -84,38 +91,38 @@ def real(
         names: folders of the classes and what they show.
         of_interest: the class of the second readout.
         most: images of each class that are fitted on at most.
-        logo: pasted onto every image of the shifted state.
+        logo: pasted onto every image of the shifted state, by `Trial.seen_by` in what an encoder sees of it.
         planting: which of the images that are fitted on carry it as well; none by default.
     """
-    train, test = listed(root, "train", names, most), listed(root, "val", names)
+    drawn, test = listed(root, "train", names, most), interleaved(listed(root, "val", names))
+    train = interleaved(drawn)
     if planting is None:
         parts = [(Pictures(part.train), part) for part in (split(train, _HELD_OUT, seed=seed), Split(train, test))]
     else:
-        fitted, halves = planted(train, planting.names(train), logo), split(test, 0.5, seed=seed)
+        fitted, halves = planted(train, planting.names(drawn), logo), split(test, 0.5, seed=seed)
         parts = [(fitted, Split(train, half)) for half in (halves.test, halves.train)]
     choose, judge = (_folders(pictures, part, of_interest, logo) for pictures, part in parts)
-    moved = replace(judge, test=judge.test | {SHIFTED: roaming(judge.test[ORIGINAL], logo, seed)})
-    return Trial(choose, judge, moved, logo)
+    roaming = Roaming(parts[1][1].test, logo)
+    return Trial(choose, judge, replace(judge, test=judge.test | {SHIFTED: roaming}), logo)
 
 
-def roaming(plain: Sequence[Image.Image], logo: Artefact, seed: int) -> list[Image.Image]:
-    """Each image with the logo somewhere outside its own place."""
-    offsets = elsewhere(logo, len(plain), np.random.default_rng(seed))
-    return [pasted(picture, moved(logo, offset)) for picture, offset in zip(plain, offsets, strict=True)]
+class Roaming(Pictures):
+    """Images with the artefact somewhere outside its own place, always the same one."""
+
+    def shown(self, name: str) -> Artefact | None:
+        """The artefact as the image of a name shows it."""
+        if self.artefact is None:
+            return None
+        offsets = elsewhere(self.artefact, 1, np.random.default_rng(zlib.crc32(name.encode())))
+        if not offsets:
+            raise InputError(f"The logo {self.artefact.name!r} leaves no room on the image to move it to.")
+        return moved(self.artefact, offsets[0])
 
 
 def _folders(train: Sequence[Image.Image], part: Split, of_interest: str, logo: Artefact) -> Task:
-    samples = _mixed(part.test)
-    test = Pictures(samples)
+    test = Pictures(part.test)
     states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test, SHIFTED: test.marked(logo)}
-    return _task(train, part.train.labels or (), states, samples.labels or (), of_interest)
-
-
-def _mixed(samples: Samples) -> Samples:
-    """The images in another order, always the same one: the first of them are of all classes."""
-    order = np.random.default_rng(0).permutation(len(samples))
-    names, labels = (tuple(values[row] for row in order) for values in (samples.names, samples.labels or ()))
-    return Samples(samples.root, names, labels)
+    return _task(train, part.train.labels or (), states, part.test.labels or (), of_interest)
 
 
 def _task(train: Any, train_labels: Any, states: Any, test_labels: Any, of_interest: str) -> Task:
@@ -123,7 +130,8 @@ def _task(train: Any, train_labels: Any, states: Any, test_labels: Any, of_inter
     names = {label: of_interest if label == of_interest else "other" for label in {*train_labels, *test_labels}}
     readouts = {"all classes": LinearReadout(), f"{of_interest} or not": LinearReadout(kind="svm")}
     relabel = {f"{of_interest} or not": names}
-    return Task(train, train_labels, states, test_labels, readouts, relabel)
+    positive = {f"{of_interest} or not": of_interest}
+    return Task(train, train_labels, states, test_labels, readouts, relabel, positive)
 
 
 def pictures(drawn: Sequence[Scene]) -> list[Image.Image]:

@@ -97,7 +97,7 @@ def _print_scores(table: pd.DataFrame, errors: pd.DataFrame, title: str) -> None
     print_table(wide, title)
     for row in _worst(table).itertuples():
         own = errors[(errors["readout"] == row.readout) & (errors["state"] == row.state)]
-        most = own.sort_values("fpr").iloc[-1]
+        most = own.sort_values("fpr", na_position="first").iloc[-1]
         typer.echo(
             f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; "
             f"most false calls {most['class']}, {most['fpr']:.1%} of all others"

@@ -35,7 +35,10 @@ def prune(
     data: str = typer.Option(..., metavar="DIR", help="Images in one folder a class, with train and test or without."),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help="Folder of the mitigated encoder."),
     layer: list[str] = typer.Option([], help="A layer to choose from; may be given again. All of them by default."),
-    k: str = typer.Option("auto", help="How many channels: a number, or auto for the plateau on validation data."),
+    k: str = typer.Option(
+        "auto",
+        help="How many channels: auto for the plateau on validation data, or a number, come what may.",
+    ),
     rows: str = typer.Option("artefact", help="Prune the rows of a map that the artefact reaches, or all."),
     max_cost: float = typer.Option(0.01, help="Clean accuracy that the plateau may cost."),
     seed: int = typer.Option(0, help="Of splits and of the random control."),
@@ -45,7 +48,7 @@ def prune(
     """Silence the channels of an encoder that respond to an artefact, as many as validation data ask for.
 
     A quarter of the training images is held out to choose on; the test images judge the result, beside the encoder
-    before and as many random channels. Exit with 1 if no pruning helps: then nothing is written.
+    before and as many random channels. Exit with 1 if none helps by more than chance: then nothing is written.
     """
     from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
@@ -63,7 +66,8 @@ def prune(
         raise InputError(f"--rows must be artefact or all, not {rows!r}.")
     check_encoder_folder(out)
     before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
-    task = folder_task(split(whole.train, 0.25, seed=seed), mark)
+    view = before.preprocessing
+    task = folder_task(split(whole.train, 0.25, seed=seed), mark).seen_by(view)
     pairs = task.test["shifted"][:_PAIRS], task.test["original"][:_PAIRS]
     with progress("judging prunings") as report:
         options: dict[str, Any] = {"layers": layer or None, "k": _count(k), "rows": rows, "max_cost": max_cost}
@@ -72,12 +76,13 @@ def prune(
         _print_search(found, as_json)
         raise typer.Exit(1)
     after = edited(before, found.edit)
-    judged = folder_task(whole, mark)
+    judged = folder_task(whole, mark).seen_by(view)
     shown = judged.test["shifted"][:_EXPLAINED], judged.test["original"][:_EXPLAINED]
     with status("judging the result"):
         remedies = {"none": before, "pruned": after, "random channels": edited(before, found.control)}
-        table = compare_mitigations(remedies, judged, *shown)
-    evidence = _evidence(found, table) | {"finding": finding(table, "pruned", "random channels")}
+        table = compare_mitigations(remedies, judged, *shown, control="random channels")
+    evidence = _searched(found) | {"table": records(table)}
+    evidence |= {"finding": finding(table, "pruned", "random channels")}
     evidence |= {"artefact": mark.name, "data": str(data), "seed": seed}
     folder = save_encoder(after, out, evidence=evidence)
     _report(found, table, folder, evidence, as_json)
@@ -101,19 +106,17 @@ def unlearn(
     The test images judge the result, beside the encoder before and a control, which unlearns a random patch that
     changes images as much. An interrupted run goes on at its last epoch.
     """
-    import numpy as np
-
     from chinspect.encoders import load_encoder
     from chinspect.mitigate import RESUME, Schedule, check_encoder_folder, compare_mitigations, finding, save_encoder
     from chinspect.mitigate import unlearn as train
-    from chinspect.readouts import folder_task, load_classes
+    from chinspect.readouts import folder_task, load_classes, seen
     from chinspect.stress import random_patch
 
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
     check_encoder_folder(out)
     before, mark, whole = load_encoder(encoder), load_artefact(artefact), load_classes(data, seed=seed)
-    task = folder_task(whole, mark)
-    patch = random_patch(mark, [np.asarray(picture) for picture in task.train[:_PAIRS]], seed)
+    task = folder_task(whole, mark).seen_by(before.preprocessing)
+    patch = random_patch(mark, [seen(picture, before.preprocessing) for picture in task.train[:_PAIRS]], seed)
     with resuming(Path(out) / RESUME) as kept:
         with progress("unlearning") as report:
             found = train(before, mark, task, schedule=schedule, checkpoints=kept, progress=report)
@@ -122,7 +125,7 @@ def unlearn(
         shown = task.test["shifted"][:_EXPLAINED], task.test["original"][:_EXPLAINED]
         with status("judging the result"):
             remedies = {"none": before, "unlearnt": found.encoder, "random patch": control.encoder}
-            table = compare_mitigations(remedies, task, *shown)
+            table = compare_mitigations(remedies, task, *shown, control="random patch")
         evidence: dict[str, Any] = {"history": records(found.history), "table": records(table)}
         evidence |= {"finding": finding(table, "unlearnt", "random patch")}
         evidence |= {"artefact": mark.name, "data": str(data), "seed": seed}
@@ -145,8 +148,9 @@ def _count(k: str) -> int | None:
     return int(k)
 
 
-def _evidence(found: PruningSearch, table: pd.DataFrame) -> dict[str, Any]:
-    return {"layers": records(found.layers), "curve": records(found.curve), "k": found.k, "table": records(table)}
+def _searched(found: PruningSearch) -> dict[str, Any]:
+    tables = {"layers": records(found.layers), "curve": records(found.curve)}
+    return tables | {"k": found.k, "p_value": found.p_value}
 
 
 def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: dict[str, Any], as_json: bool) -> None:
@@ -164,10 +168,16 @@ def _report(found: PruningSearch, table: pd.DataFrame, folder: Path, evidence: d
 
 def _print_search(found: PruningSearch, as_json: bool) -> None:
     if as_json:
-        empty = {"layers": records(found.layers), "curve": records(found.curve), "k": found.k, "edit": None}
+        empty = {
+            "layers": records(found.layers),
+            "curve": records(found.curve),
+            "k": 0,
+            "p_value": found.p_value,
+            "edit": None,
+        }
         typer.echo(json.dumps(empty, indent=2))
         return
     print_table(found.layers.drop(columns="cheap"), "layers, on validation images")
     print_table(found.curve, "channels, on validation images")
     if found.edit is None:
-        typer.echo("no pruning helps by more than chance: nothing is written")
+        typer.echo(f"no pruning helps by more than chance (p = {found.p_value:.2g}): nothing is written")

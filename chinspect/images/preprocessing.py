@@ -85,6 +85,11 @@ class Preprocessing:
         corner = np.array([left, top, left, top])
         return np.clip((np.asarray(boxes, dtype=np.float64) + corner) * scale, 0.0, np.array([*original_size] * 2))
 
+    def box(self, original_size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """What of an image of a size (width, height) the network sees: (left, top, right, bottom), whole pixels."""
+        left, top, right, bottom = self.to_original([0, 0, self.size, self.size], original_size).round().astype(int)
+        return int(left), int(top), max(int(right), int(left) + 1), max(int(bottom), int(top) + 1)
+
     @property
     def _target(self) -> int:
         return self.size if self.resize_size is None else self.resize_size

@@ -18,8 +18,10 @@ from PIL import Image
 from scipy.stats import t
 
 from chinspect.encoders import Encoder
+from chinspect.errors import InputError
 from chinspect.mitigate.reliance import reliance
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, Task, worst_group
+from chinspect.stress import paired_difference
 
 BEFORE = "none"
 KEYS = ["mitigation", "readout"]
@@ -31,6 +33,7 @@ def compare_mitigations(
     with_artefact: Sequence[Image.Image],
     without: Sequence[Image.Image],
     *,
+    control: str | None = None,
     cache: str | Path | None = None,
 ) -> pd.DataFrame:
     """Judge encoders by the same task and the same pairs of images.
@@ -39,20 +42,28 @@ def compare_mitigations(
         encoders: by the name of the remedy; ``none`` is the encoder before.
         task: with the states original and shifted; at least two readouts, as what helps one may harm another.
         with_artefact, without: the same images, for `reliance`.
+        control: the name of a remedy that all are compared with.
         cache: a folder for embeddings.
 
     Returns:
         One row a remedy and readout: original and shifted accuracy with 95 % Wilson intervals, drop (their difference),
-        worst_group (the lowest accuracy of a group in either state) and its name, relevance_share, area,
-        similarity_shift; and, where ``none`` is among the encoders, cost (of original accuracy) and recovered (the
-        share of the drop that is gone; nan where there was none).
+        worst_group (the lowest accuracy of a group in either state), its name and number of images, relevance_share,
+        area, similarity_shift; and, where ``none`` is among the encoders, cost (of original accuracy) and recovered
+        (the share of the drop that is gone; nan where there was none), and gain, that of shifted accuracy; with a
+        control also margin, the shifted accuracy less the control's. Gain and margin carry 95 % intervals of paired
+        data (`paired_difference`).
     """
+    predicted = {name: task.predict(encoder, cache=cache) for name, encoder in encoders.items()}
+    others = {"gain": BEFORE, "margin": control}
     rows = []
     for name, encoder in encoders.items():
-        scores = task.score(encoder, cache=cache)
         relied = asdict(reliance(encoder, with_artefact, without))
-        for readout, table in scores.groupby("readout", sort=False):
-            rows.append({"mitigation": name, "readout": readout} | _accuracies(table) | relied)
+        for readout, table in task.score_predictions(predicted[name]).groupby("readout", sort=False):
+            row = {"mitigation": name, "readout": readout} | _accuracies(table) | relied
+            for column, other in others.items():
+                if other in predicted:
+                    row |= _paired(column, *(_right(predicted[one], str(readout)) for one in (other, name)))
+            rows.append(row)
     found = pd.DataFrame(rows)
     return _against(found) if BEFORE in encoders else found
 
@@ -60,16 +71,17 @@ def compare_mitigations(
 def finding(table: pd.DataFrame, remedy: str, control: str) -> str:
     """What a table of `compare_mitigations` says of a remedy, in a sentence a readout, by its 95 % intervals.
 
-    A remedy helps if its interval of shifted accuracy lies above the accuracy before, and harms if it lies below. It is
-    told from its control by the same rule.
+    A remedy helps if the interval of its gain lies above 0, and harms if it lies below. It is told from its control by
+    the interval of its margin.
     """
     sentences = []
     for readout, rows in table.groupby("readout", sort=False):
         before, after, other = (rows[rows["mitigation"] == name].iloc[0] for name in (BEFORE, remedy, control))
         value = f"{before[SHIFTED]:.1%} -> {after[SHIFTED]:.1%} with the artefact"
         words = {1: f"{remedy} helps", 0: f"no effect of {remedy} is certain", -1: f"{remedy} harms"}
-        text = f"{readout}: {words[_beyond(after, before)]} ({value}, {after['cost']:+.1%} cost without it)"
-        if _beyond(after, before) > 0 and _beyond(after, other) <= 0:
+        effect = int(after["gain_low"] > 0) - int(after["gain_high"] < 0)
+        text = f"{readout}: {words[effect]} ({value}, {after['cost']:+.1%} cost without it)"
+        if effect > 0 and after["margin_low"] <= 0:
             text += f", but {control} may do as much ({other[SHIFTED]:.1%})"
         if before["drop"] <= 0:
             text += "; the artefact costs this readout nothing to begin with"
@@ -81,7 +93,11 @@ def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Means of tables of the same remedies and readouts, with 95 % t intervals (``_low``, ``_high``) over the tables.
 
     The shares of drops that are gone are averaged as ``1 - sum drop / sum drop before``, not as ratios.
+
+    Raises `InputError` if a table lacks a row that another one has: its seed would be left out of one mean only.
     """
+    if len({frozenset(table[KEYS].itertuples(index=False, name=None)) for table in tables}) != 1:
+        raise InputError("Averages over seeds take tables of the same remedies and readouts, one a seed.")
     joined = pd.concat(tables, ignore_index=True)
     columns = [ORIGINAL, SHIFTED, "drop", "worst_group", "relevance_share", "similarity_shift"]
     rows: list[dict[str, Any]] = []
@@ -100,13 +116,18 @@ def _accuracies(table: pd.DataFrame) -> dict[str, Any]:
         row |= {f"{state}{end}": whole[f"accuracy{end}"] for end in ("", "_low", "_high")}
     worst = worst_group(table)
     drop = row[ORIGINAL] - row[SHIFTED]
-    return row | {"drop": drop, "worst_group": worst["accuracy"], "worst_group_name": worst["group"]}
+    row |= {"worst_group_name": worst["group"], "worst_group_n": worst["n"]}
+    return row | {"drop": drop, "worst_group": worst["accuracy"]}
 
 
-def _beyond(row: pd.Series, other: pd.Series) -> int:
-    """1 if the interval of shifted accuracy of a row lies above the value of another one, -1 below, else 0."""
-    value = other[SHIFTED]
-    return int(row[f"{SHIFTED}_low"] > value) - int(row[f"{SHIFTED}_high"] < value)
+def _right(predictions: pd.DataFrame, readout: str) -> np.ndarray:
+    """Which shifted images a readout gets right."""
+    rows = predictions[(predictions["readout"] == readout) & (predictions["state"] == SHIFTED)]
+    return (rows["label"] == rows["predicted"]).to_numpy()
+
+
+def _paired(name: str, before: np.ndarray, after: np.ndarray) -> dict[str, float]:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), paired_difference(before, after), strict=True))
 
 
 def _against(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from chinspect.encoders import Encoder
 from chinspect.encoders.layers import output_shape
 from chinspect.errors import InputError
-from chinspect.readouts import pasted
+from chinspect.readouts import painted, pasted
 from chinspect.stress import Artefact
 from chinspect.stress.proof_placebo import elsewhere, moved
 
@@ -35,13 +35,15 @@ class Align:
     @cached_property
     def targets(self) -> Tensor:
         """Embeddings before (N, D) of the images, the artefact's place painted from its surroundings."""
-        place, starts = self.artefact.closed(), range(0, len(self.images), _PAIRS)
-        return torch.cat([self.encoder.embed(_painted(place, self.images[i : i + _PAIRS])) for i in starts])
+        place, view, batches = self.artefact.closed(), self.encoder.preprocessing, range(0, len(self.images), _PAIRS)
+        free = ([painted(picture, place, view) for picture in self.images[i : i + _PAIRS]] for i in batches)
+        return torch.cat([self.encoder.embed(batch) for batch in free])
 
     def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
         """The mean over a batch, in units of the targets' variance."""
         pictures = [self.images[place] for place in places]
-        marked = [pasted(picture, _varied(self.artefact, rng)) for picture in pictures]
+        view = self.encoder.preprocessing
+        marked = [pasted(picture, _varied(self.artefact, rng), view) for picture in pictures]
         goal, variance = self.targets[list(places)], self.targets.var(0, correction=0).sum().clamp(min=1e-12)
         errors = [(module(_inputs(self.encoder, some)) - goal).square().sum(1) for some in (marked, pictures)]
         return torch.cat(errors).mean() / variance
@@ -60,7 +62,7 @@ class Unhans:
         """The mean over a batch."""
         pictures = [self.images[place] for place in places]
         if self.artefact is not None:
-            pictures = [pasted(picture, self.artefact) for picture in pictures]
+            pictures = [pasted(picture, self.artefact, self.encoder.preprocessing) for picture in pictures]
         return F.cross_entropy(module(_inputs(self.encoder, pictures)), self.labels[list(places)])
 
 
@@ -108,7 +110,8 @@ def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) ->
     """
     output_shape(encoder, layer)  # one tensor that is computed once, or an error
     plain = images[:_PAIRS]
-    after, before = (_mean(encoder, layer, some) for some in ([pasted(p, artefact) for p in plain], plain))
+    marked = [pasted(picture, artefact, encoder.preprocessing) for picture in plain]
+    after, before = (_mean(encoder, layer, some) for some in (marked, plain))
     change = after - before
     if not float(change.norm()) > 0:
         raise InputError(f"The layer {layer!r} does not respond to the artefact: there is nothing to add.")
@@ -139,19 +142,19 @@ def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:
     return artefact
 
 
-def _painted(place: Artefact, pictures: Training) -> list[Image.Image]:
-    return [Image.fromarray(place.remove(np.asarray(picture.convert("RGB")))) for picture in pictures]
-
-
 def _mean(encoder: Encoder, layer: str, pictures: Training) -> Tensor:
     """The mean output of a layer over images, without their axis."""
-    outputs: list[Tensor] = []
-    handle = encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output))
+    sums: list[Tensor] = []  # at once, as what comes behind may change an output in place
+
+    def note(_module: nn.Module, _args: object, output: Tensor) -> None:
+        sums.append(output.sum(0))
+
+    handle = encoder.module.get_submodule(layer).register_forward_hook(note)
     try:
         encoder.embed(pictures)
     finally:
         handle.remove()
-    return torch.cat(outputs).mean(0)
+    return torch.stack(sums).sum(0) / len(pictures)
 
 
 def _inputs(encoder: Encoder, pictures: Training) -> Tensor:

@@ -88,8 +88,9 @@ def unlearn(
     Raises `InputError` for an unknown method, labels that do not fit the logits, a missing artefact or layer, a task
     without shifted images, and a loss that is no number.
     """
-    plan, chosen = _Plan(encoder, artefact, task, method, layer), schedule or Schedule()
+    chosen, plan = schedule or Schedule(), _Plan(encoder, artefact, task, method, layer)
     plan.check()
+    plan = replace(plan, task=task.seen_by(encoder.preprocessing))
     frozen = parameters_before(encoder, layer) if layer is not None else []
     checkpoint = None if checkpoints is None else checkpoint_file(checkpoints, plan.settings() | asdict(chosen))
     weights, rows = fine_tune(

@@ -7,9 +7,9 @@
 """
 
 from chinspect.readouts.embeddings import embeddings
-from chinspect.readouts.folders import Split, load_classes, read_groups, split
+from chinspect.readouts.folders import Split, interleaved, load_classes, read_groups, split
 from chinspect.readouts.linear import KINDS, LinearReadout
-from chinspect.readouts.pictures import Pictures, pasted
+from chinspect.readouts.pictures import Pictures, painted, pasted, seen
 from chinspect.readouts.scores import ALL, confusion, each_state, score_classes, score_groups, worst_group
 from chinspect.readouts.task import ORIGINAL, SHIFTED, Task, folder_task
 
@@ -26,11 +26,14 @@ __all__ = [
     "each_state",
     "embeddings",
     "folder_task",
+    "interleaved",
     "load_classes",
+    "painted",
     "pasted",
     "read_groups",
     "score_classes",
     "score_groups",
+    "seen",
     "split",
     "worst_group",
 ]

@@ -5,7 +5,8 @@
     root/train/CLASS/*.jpg                 root/CLASS/*.jpg
     root/{test,val}/CLASS/*.jpg
 
-Where there is no split on disk, a seeded one is made, by class: three in ten images of each are for the test.
+Where there is no split on disk, a seeded one is made, by class: three in ten images of each are for the test. Images
+come `interleaved`, so that the first few of them stand for all.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from chinspect.images import list_images
 
 TEST_SHARE = 0.3
 _TESTS = ("test", "val")
+_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,18 @@ def split(samples: Samples, share: float, *, seed: int) -> Split:
     return Split(_subset(samples, ~chosen), _subset(samples, chosen))
 
 
+def interleaved(samples: Samples) -> Samples:
+    """The images in another order, always the same one: any first part holds the classes in about their shares.
+
+    Within a class the order is random.
+    """
+    labels, place = np.array(samples.labels), np.empty(len(samples))
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        place[rows] = (np.random.default_rng(0).permutation(len(rows)) + 0.5) / len(rows)
+    return _subset(samples, np.argsort(place, kind="stable"))
+
+
 def read_groups(path: str | Path, samples: Samples) -> list[str]:
     """The group of each image from a CSV file with the columns ``path`` (relative to the data) and ``group``.
 
@@ -92,7 +106,13 @@ def _listed(root: Path, folder: Path) -> Samples:
     labels = tuple(path.relative_to(folder).parts[0] for path in paths)
     if len(set(labels)) < 2:
         raise InputError(f"{str(folder)!r} must have one folder for each of two classes or more.")
-    return Samples(root, tuple(path.relative_to(root).as_posix() for path in paths), labels)
+    part = next((label for label in sorted(set(labels)) if label.casefold() in _PARTS), None)
+    if part is not None:
+        raise InputError(
+            f"{str(folder / part)!r} looks like a part of a data set, not like a class: name the parts 'train' and "
+            "'test' or 'val', each with one folder a class."
+        )
+    return interleaved(Samples(root, tuple(path.relative_to(root).as_posix() for path in paths), labels))
 
 
 def _check_classes(train: Samples, test: Samples) -> None:

@@ -36,13 +36,13 @@ def score_groups(
 
     Returns:
         Columns group, n, accuracy, accuracy_low, accuracy_high, balanced_accuracy (mean over the classes that the group
-        has), and fpr, fnr, each with its interval; indexed from 0, `ALL` first.
+        has), and positive, fpr, fnr, each rate with its interval; indexed from 0, `ALL` first.
 
-    Raises `InputError` for lengths that differ, no image, or a positive class that no label has.
+    Raises `InputError` for lengths that differ, no image, and a group that is called `ALL`.
     """
     truth, guess = _checked(labels, predicted)
-    if positive is not None and positive not in truth:
-        raise InputError(f"The positive class {positive!r} is not among the labels {sorted(set(truth.tolist()))}.")
+    if groups is not None and ALL in groups:
+        raise InputError(f"No group or class may be called {ALL!r}, as all images together are: rename it.")
     names = np.array([ALL] * len(truth) if groups is None else list(groups), dtype=object)
     if len(names) != len(truth):
         raise InputError(f"There must be one group an image, not {len(names)} for {len(truth)}.")
@@ -52,10 +52,11 @@ def score_groups(
 
 
 def score_classes(labels: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
-    """FPR and FNR of each class against all others, with their intervals; one row a class."""
+    """FPR and FNR of each class against all others, with their intervals; one row a class that occurs in either."""
     truth, guess = _checked(labels, predicted)
+    names = np.unique(np.concatenate([truth, guess]))
     return pd.DataFrame(
-        [{"class": name, "n": int((truth == name).sum())} | _rates(truth, guess, name) for name in np.unique(truth)]
+        [{"class": name, "n": int((truth == name).sum())} | _rates(truth, guess, name) for name in names]
     )
 
 
@@ -90,7 +91,7 @@ def _row(name: str, truth: NDArray[Any], guess: NDArray[Any], positive: Any) -> 
     recalls = [float(right[truth == label].mean()) for label in np.unique(truth)]
     row = {"group": name, "n": len(truth)} | _share("accuracy", int(right.sum()), len(truth))
     row["balanced_accuracy"] = float(np.mean(recalls))
-    return row if positive is None else row | _rates(truth, guess, positive)
+    return row if positive is None else row | {"positive": positive} | _rates(truth, guess, positive)
 
 
 def _rates(truth: NDArray[Any], guess: NDArray[Any], positive: Any) -> dict[str, float]:

@@ -7,7 +7,7 @@ A readout is fitted on training images as they come, artefacts and all. Then it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from chinspect.encoders import Encoder
+from chinspect.images import Preprocessing
 from chinspect.readouts.embeddings import embeddings
 from chinspect.readouts.folders import Split
 from chinspect.readouts.linear import LinearReadout
@@ -36,6 +37,7 @@ class Task:
         test, test_labels: to judge on, by state: ``original``, and ``shifted`` for the same images with the artefact.
         readouts: by name, not fitted; they are copied for each encoder.
         relabel: by the name of a readout, a mapping of the labels that makes another task of the same images.
+        positive: by the name of a readout, the class that FPR and FNR are about; of two classes the second by default.
         groups: one name a test image; the classes by default.
     """
 
@@ -45,7 +47,17 @@ class Task:
     test_labels: Labels
     readouts: Mapping[str, LinearReadout]
     relabel: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
+    positive: Mapping[str, Any] = field(default_factory=dict)
     groups: Sequence[str] | None = None
+
+    def seen_by(self, view: Preprocessing) -> Task:
+        """The same task with artefacts laid over what a network sees; see `Pictures`. Other images stay."""
+
+        def turned(pictures: Sequence[Image.Image]) -> Sequence[Image.Image]:
+            return pictures.seen_by(view) if isinstance(pictures, Pictures) else pictures
+
+        test = {state: turned(pictures) for state, pictures in self.test.items()}
+        return replace(self, train=turned(self.train), test=test)
 
     def predict(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
         """What each readout says of each test image in each state.
@@ -55,8 +67,9 @@ class Task:
         """
         from sklearn.base import clone
 
-        fitted = embeddings(encoder, self.train, cache)
-        judged = {state: embeddings(encoder, pictures, cache) for state, pictures in self.test.items()}
+        seen = self.seen_by(encoder.preprocessing)
+        fitted = embeddings(encoder, seen.train, cache)
+        judged = {state: embeddings(encoder, pictures, cache) for state, pictures in seen.test.items()}
         tables = []
         for name, readout in self.readouts.items():
             train, test = (self._labels(name, labels) for labels in (self.train_labels, self.test_labels))
@@ -75,8 +88,9 @@ class Task:
         """The same of what `predict` returned."""
 
         def scores(rows: pd.DataFrame) -> pd.DataFrame:
-            classes = np.unique(self._labels(rows["readout"].iloc[0], self.train_labels))
-            positive = classes[1] if len(classes) == 2 else None
+            readout = rows["readout"].iloc[0]
+            classes = np.unique(self._labels(readout, self.train_labels))
+            positive = self.positive.get(readout, classes[1] if len(classes) == 2 else None)
             return score_groups(rows["label"], rows["predicted"], rows["group"].tolist(), positive=positive)
 
         return each_state(predictions, scores)
@@ -87,7 +101,10 @@ class Task:
 
 
 def folder_task(split: Split, artefact: Artefact | None = None, groups: Sequence[str] | None = None) -> Task:
-    """The task of a folder of classes, with both readouts; without an artefact there is no shifted state."""
+    """The task of a folder of classes, with both readouts; without an artefact there is no shifted state.
+
+    The artefact lies over whole images until `Task.seen_by` lays it over what an encoder sees of them.
+    """
     train, test = Pictures(split.train), Pictures(split.test)
     states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test}
     if artefact is not None:

@@ -10,7 +10,7 @@ from chinspect.stress.artefacts_ready import ARTEFACTS, text_logo
 from chinspect.stress.changes import CHANGES, change
 from chinspect.stress.effects import Classifier
 from chinspect.stress.isolate import isolate
-from chinspect.stress.metrics import Evaluation, best_threshold, evaluate, wilson
+from chinspect.stress.metrics import Evaluation, best_threshold, evaluate, paired_difference, wilson
 from chinspect.stress.parity import Parity, onnx_session, parity, resized
 from chinspect.stress.prediction import Prediction, predict_shift, transfer
 from chinspect.stress.proof import prove
@@ -44,6 +44,7 @@ __all__ = [
     "evaluate",
     "isolate",
     "onnx_session",
+    "paired_difference",
     "parity",
     "predict_shift",
     "prove",

@@ -108,6 +108,23 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+def paired_difference(before: ArrayLike, after: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The difference of two shares of the same n cases, and its interval.
+
+    With b the cases that were true (n,) before only and c those that are true after only,
+
+        (c - b) / n,        (c - b) / (n + 2) -+ z sqrt(b + c + 1 - (c - b)^2 / (n + 2)) / (n + 2)
+
+    (Agresti and Min 2005, Statistics in Medicine 24: half a case is added to each of the four outcomes).
+    """
+    old, new = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
+    if old.ndim != 1 or old.shape != new.shape or not len(old):
+        raise InputError(f"A paired difference takes two lists of one length, not {old.shape} and {new.shape}.")
+    lost, won, n = int((old & ~new).sum()), int((new & ~old).sum()), len(old) + 2
+    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
+    return (won - lost) / len(old), max((won - lost) / n - half, -1.0), min((won - lost) / n + half, 1.0)
+
+
 def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
     """The score at which F1 is largest if every higher one is called anomalous; the lowest of several.
 

@@ -82,8 +82,9 @@ def test_generated_worlds_show_both_effects_and_the_remedy(worlds: Path) -> None
         assert r"\toprule" in (worlds / f"{name}.tex").read_text()
     table = pd.read_csv(worlds / "table1.csv").set_index("readout")
     assert table.loc["all classes", "drop"] > 5
-    assert table.loc["all classes", ["paper_original", "paper_shifted"]].tolist() == [85.0, 80.5]
-    assert table.loc["garbage truck or not"].filter(like="paper").isna().all()
+    assert table.loc["all classes", ["notebook_original", "notebook_shifted"]].tolist() == [85.0, 80.5]
+    assert table.loc["all classes", ["text_original", "text_shifted"]].tolist() == [84.7, 80.3]
+    assert table.loc["garbage truck or not"].filter(regex="^(notebook|text)_").isna().all()
     mended = pd.read_csv(worlds / "mitigation.csv").set_index(["mitigation", "readout"])["shifted"]
     assert mended["pruned", "all classes"] > mended["random channels", "all classes"] + 0.05
     assert isinstance(load_encoder(str(worlds / "tiny-clip-pruned-0")), EditedEncoder)

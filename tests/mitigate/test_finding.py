@@ -11,7 +11,11 @@ def table(before: float, after: float, other: float, *, drop: float = 0.2, half:
     return pd.DataFrame(
         [
             {"mitigation": name, "readout": "svm", "shifted": value, "drop": drop, "cost": 0.01}
-            | {"shifted_low": value - half, "shifted_high": value + half}
+            | {
+                "gain_low": value - before - half,
+                "gain_high": value - before + half,
+                "margin_low": value - other - half,
+            }
             for name, value in rows
         ]
     )

@@ -30,6 +30,7 @@ from chinspect.mitigate import (
     top_channels,
 )
 from chinspect.mitigate.responsive import activations
+from chinspect.readouts import Task
 from tests.mitigate._planted import CHANNEL, LAYER, SIZE, marked, pictures, planted, task, timm_vit, torch_vit
 
 PLAIN = pictures(12)
@@ -93,6 +94,7 @@ def test_a_search_prunes_the_planted_channel_and_no_more() -> None:
     assert found.edit is not None
     assert found.control is not None
     assert (found.edit.layer, found.edit.channels, found.k) == (LAYER, (CHANNEL,), 1)
+    assert found.p_value < 0.01
     curve = found.curve.set_index(["channels", "k"])["shifted"]
     assert curve["none", 0] < 0.7
     assert curve["responsive", 1] > 0.9
@@ -106,6 +108,42 @@ def test_where_the_artefact_does_nothing_nothing_is_pruned() -> None:
     given = task(12)
     unchanged = replace(given, test={"original": given.test["original"], "shifted": given.test["original"]})
     assert search_pruning(planted(), unchanged, MARKED, PLAIN, layers=LAYER).edit is None
+
+
+def test_a_number_that_is_asked_for_is_pruned_in_any_case() -> None:
+    found = search_pruning(planted(wired=False), task(), MARKED, PLAIN, layers=LAYER, k=2)
+    assert found.edit is not None
+    assert (found.k, len(found.edit.channels)) == (2, 2)
+    assert found.p_value > 0.05
+
+
+def test_the_best_of_many_tries_by_chance_is_rarely_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, given, believed = np.random.default_rng(0), task(40), 0
+    rows = [(readout, state) for readout in given.readouts for state in ("original", "shifted")]
+
+    def guess(_self: Task, _encoder: Encoder) -> pd.DataFrame:
+        """Nine in ten answers are right, whatever is pruned; and half of them are drawn anew each time."""
+        drawn = [np.where(rng.random(40) < 0.5, rng.random(40) < 0.9, some) for some in truth]
+        tables = [
+            pd.DataFrame({"readout": readout, "state": state, "label": 1, "predicted": right.astype(int)})
+            for (readout, state), right in zip(rows, drawn, strict=True)
+        ]
+        return pd.concat(tables, ignore_index=True)
+
+    monkeypatch.setattr(Task, "predict", guess)
+    for _ in range(60):
+        truth = rng.random((4, 40)) < 0.9
+        found = search_pruning(planted(wired=False), given, MARKED[:2], PLAIN[:2], layers=LAYER)
+        believed += found.k > 0
+    assert believed <= 7  # three are expected at most
+
+
+def test_averages_take_the_same_remedies_of_each_seed() -> None:
+    columns = dict.fromkeys(["original", "shifted", "drop", "worst_group", "relevance_share", "similarity_shift"], 0.5)
+    some = [pd.DataFrame([{"mitigation": name, "readout": "a"} | columns for name in ("none", "x")]) for _ in range(2)]
+    assert average_over_seeds(some)["seeds"].tolist() == [2, 2]
+    with pytest.raises(InputError, match="same remedies and readouts, one a seed"):
+        average_over_seeds([some[0], some[1].iloc[:1]])
 
 
 @settings(deadline=None)
@@ -160,7 +198,7 @@ def test_reliance_falls_where_the_channel_is_pruned() -> None:
 def test_one_table_for_all_remedies() -> None:
     encoder = planted()
     remedies = {"none": encoder, "pruned": edited(encoder, Prune(LAYER, (CHANNEL,)))}
-    table = compare_mitigations(remedies, task(), MARKED, PLAIN)
+    table = compare_mitigations(remedies, task(), MARKED, PLAIN, control="pruned")
     assert table[["mitigation", "readout"]].to_numpy().tolist() == [
         [name, readout] for name in ("none", "pruned") for readout in ("logistic", "svm")
     ]
@@ -169,6 +207,10 @@ def test_one_table_for_all_remedies() -> None:
     assert pruned["recovered"] == pytest.approx(1 - pruned["drop"] / none["drop"])
     assert pruned["recovered"] > 0.5
     assert pruned["worst_group"] > none["worst_group"]
+    assert pruned["worst_group_n"] == 30
+    assert pruned["gain"] == pytest.approx(pruned["shifted"] - none["shifted"])
+    assert 0 < pruned["gain_low"] < pruned["gain"] < pruned["gain_high"]
+    assert (none["margin"], pruned["margin"]) == (pytest.approx(-pruned["gain"]), 0)
     assert (table["original_low"] <= table["original"]).all()
     assert (table["original"] <= table["original_high"] + 1e-12).all()
 

@@ -114,6 +114,19 @@ def test_clarc_takes_images_to_the_level_of_the_mark_and_no_further(classifier: 
     torch.testing.assert_close(*rests, atol=1e-5, rtol=0)
 
 
+def test_the_direction_of_a_layer_is_that_of_its_own_output() -> None:
+    """What comes behind may write over it."""
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    encoder, some = as_encoder(nn.Sequential(*layers)), pictures(70, seed=3)
+    change = added(encoder, "1", some, MARK)
+    module = encoder.module
+    inputs = [torch.cat([encoder.prepare(picture) for picture in part]) for part in (marked(some[:64]), some[:64])]
+    after, before = (module[:2](x).mean(0) for x in inputs)  # type: ignore[index]
+    direction = (after - before) / (after - before).norm()
+    torch.testing.assert_close(change.direction, direction, atol=1e-5, rtol=0)
+    assert change.level == pytest.approx(float((direction * after).sum()), rel=1e-4)
+
+
 def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, classes: Task) -> None:
     places, places_of = [3, 4, 9], torch.tensor(classes.train_labels)
     expected = -sum(

@@ -1,5 +1,6 @@
 """Class folders, their splits and groups; embeddings of them, cached."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,19 @@ from PIL import Image
 from chinspect.encoders import Encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.errors import InputError
-from chinspect.readouts import Pictures, embeddings, folder_task, load_classes, read_groups, split
+from chinspect.execute import Samples
+from chinspect.readouts import (
+    Pictures,
+    embeddings,
+    folder_task,
+    interleaved,
+    load_classes,
+    painted,
+    pasted,
+    read_groups,
+    seen,
+    split,
+)
 from chinspect.stress import text_logo
 from tests.mitigate._planted import MARK, pictures, planted
 
@@ -27,10 +40,31 @@ def test_a_split_on_disk(tmp_path: Path) -> None:
     draw(tmp_path / "train", 6)
     draw(tmp_path / "val", 4)
     found = load_classes(tmp_path)
-    assert (found.train.names[0], found.train.labels) == ("train/cold/00.png", ("cold",) * 3 + ("warm",) * 3)
-    assert found.test.names == ("val/cold/00.png", "val/cold/02.png", "val/warm/01.png", "val/warm/03.png")
+    assert found.train.labels == ("cold", "warm") * 3
+    assert sorted(found.test.names) == ["val/cold/00.png", "val/cold/02.png", "val/warm/01.png", "val/warm/03.png"]
     draw(tmp_path / "test", 2)
     assert load_classes(tmp_path).test.names == ("test/cold/00.png", "test/warm/01.png")
+
+
+def test_any_first_part_holds_the_classes_in_their_shares() -> None:
+    drawn = "a" * 60 + "b" * 30 + "c" * 10
+    samples = Samples(Path(), tuple(f"{label}/{i}" for i, label in enumerate(drawn)), tuple(drawn))
+    found = interleaved(samples)
+    assert sorted(found.names) == sorted(samples.names)
+    assert all(name[0] == label for name, label in zip(found.names, found.labels or (), strict=True))
+    for n in (10, 20, 50, 100):
+        counts = [(found.labels or ())[:n].count(label) for label in "abc"]
+        np.testing.assert_allclose(counts, [0.6 * n, 0.3 * n, 0.1 * n], atol=1)
+    assert found.names != tuple(sorted(samples.names, key=lambda name: int(name[2:])))
+    assert interleaved(samples) == found
+
+
+@pytest.mark.parametrize(("first", "second"), [("Train", "Test"), ("training", "validation")])
+def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, first: str, second: str) -> None:
+    for part in (first, second):
+        draw(tmp_path / part, 6)
+    with pytest.raises(InputError, match=r"looks like a part of a data set, not like a class: name the parts 'train'"):
+        load_classes(tmp_path)
 
 
 def test_a_seeded_split_keeps_the_shares_of_the_classes(tmp_path: Path) -> None:
@@ -88,6 +122,44 @@ def test_pictures_carry_the_artefact(tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(marked[:1][0]), MARK.add(first))
     assert len({plain.digest, marked.digest, plain.marked(text_logo()).digest}) == 3
     assert marked.digest == plain.marked(MARK).digest
+
+
+@pytest.mark.parametrize("size", [(60, 80), (80, 60), (97, 41), (33, 200), (40, 40), (31, 31)])
+@pytest.mark.parametrize("resize_size", [32, 40])
+def test_an_artefact_lies_on_what_is_seen(size: tuple[int, int], resize_size: int) -> None:
+    view = replace(planted().preprocessing, size=32, resize_size=resize_size)
+    picture = Image.fromarray(np.random.default_rng(0).integers(90, 120, (size[1], size[0], 3), dtype=np.uint8))
+    found = view(pasted(picture, MARK, view)) - view(picture)
+    shape = torch.from_numpy(MARK.layer((32, 32))[1] > 0)
+    changed = (found.abs() > 0.2).any(0)
+    assert (changed & shape).sum() > 0.85 * shape.sum()  # all of it but edges
+    assert (changed & ~shape).sum() < 0.25 * shape.sum()  # no more than a rim of one pixel
+    marked, free = (np.asarray(edit(picture, MARK, view)) for edit in (pasted, painted))
+    left, top, right, bottom = view.box(picture.size)
+    for other in (marked, free):
+        outside = (other != np.asarray(picture)).any(2)
+        outside[top:bottom, left:right] = False
+        assert not outside.any()
+    assert np.array_equal(free[top:bottom, left:right], MARK.remove(seen(picture, view)))
+    assert seen(picture, view).shape == (bottom - top, right - left, 3)
+
+
+def test_a_task_is_judged_by_what_its_encoder_sees(tmp_path: Path) -> None:
+    for number, picture in enumerate(pictures(24)):
+        folder = tmp_path / ("warm" if number % 2 else "cold")
+        folder.mkdir(exist_ok=True)
+        picture.resize((32, 90)).save(folder / f"{number:02}.png")
+    encoder, task = planted(), folder_task(load_classes(tmp_path), MARK)
+    plain, marked = (task.seen_by(encoder.preprocessing).test[state] for state in ("original", "shifted"))
+    assert all(bool((encoder.prepare(a) != encoder.prepare(b)).any()) for a, b in zip(plain, marked, strict=True))
+    blind = task.test["shifted"]  # in the corner of the file, which is cropped away
+    assert torch.equal(encoder.embed(blind[:]), encoder.embed(plain[:]))
+    table = task.predict(encoder).set_index("state")
+    given = replace(task, test={"original": list(plain), "shifted": list(marked)}).predict(encoder).set_index("state")
+    assert table.equals(given)
+    assert isinstance(blind, Pictures)
+    assert isinstance(marked, Pictures)
+    assert blind.digest != marked.digest
 
 
 def test_embeddings_are_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,14 @@
 """Scores by subgroup against scikit-learn and against definitions written out."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
 from chinspect.errors import InputError
-from chinspect.readouts import ALL, confusion, score_classes, score_groups, worst_group
+from chinspect.readouts import ALL, confusion, each_state, score_classes, score_groups, worst_group
 from chinspect.stress import wilson
 
 rows = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from("xyz")), min_size=1, max_size=40)
@@ -65,5 +66,21 @@ def test_what_cannot_be_scored() -> None:
         score_groups([], [])
     with pytest.raises(InputError, match="one group an image, not 1 for 2"):
         score_groups([1, 2], [1, 2], ["a"])
-    with pytest.raises(InputError, match="positive class 3 is not among"):
-        score_groups([1, 2], [1, 2], positive=3)
+    with pytest.raises(InputError, match="may be called 'all'"):
+        score_groups([1, 2], [1, 2], ["all", "b"])
+
+
+def test_classes_that_no_label_has_still_draw_false_calls() -> None:
+    table = score_classes(["a", "a", "b", "b"], ["c", "c", "b", "c"]).set_index("class")
+    assert table.loc["c", ["n", "fpr"]].tolist() == [0, 3 / 4]
+    assert np.isnan(table.loc["c", "fnr"])
+    rates = score_groups(["a", "a"], ["a", "b"], positive="b")
+    assert rates[["positive", "fpr"]].to_numpy().tolist() == [["b", 1 / 2]]
+    assert rates["fnr"].isna().all()
+
+
+def test_each_readout_and_state_is_scored_alone() -> None:
+    table = pd.DataFrame({"readout": list("ppqq"), "state": list("xyxx"), "value": [1, 2, 3, 5]})
+    found = each_state(table, lambda rows: pd.DataFrame({"sum": [rows["value"].sum()]}))
+    assert found.to_numpy().tolist() == [["p", "x", 1], ["p", "y", 2], ["q", "x", 8]]
+    assert found.columns.tolist() == ["readout", "state", "sum"]

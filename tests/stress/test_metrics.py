@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from chinspect.errors import InputError
-from chinspect.stress import best_threshold, evaluate, wilson
+from chinspect.stress import best_threshold, evaluate, paired_difference, wilson
 
 SCORES = arrays(np.float64, st.integers(4, 30), elements=st.integers(-5, 5).map(float))
 
@@ -85,3 +85,26 @@ def test_normals_that_all_score_the_same_have_no_shift() -> None:
 def test_what_cannot_be_judged_is_refused(scores: list[float], labels: list[int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         evaluate(scores, labels, 0.0)
+
+
+def test_paired_differences_by_hand() -> None:
+    before = [True] * 40 + [False] * 12 + [True] * 5 + [False] * 43
+    after = [True] * 40 + [True] * 12 + [False] * 5 + [False] * 43
+    value, low, high = paired_difference(before, after)
+    error = math.sqrt(18 - 49 / 102) / 102
+    assert (value, low, high) == pytest.approx((0.07, 7 / 102 - 1.959964 * error, 7 / 102 + 1.959964 * error))
+    assert paired_difference(after, before) == pytest.approx((-value, -high, -low))
+    assert paired_difference([True], [False])[1] >= -1
+    with pytest.raises(InputError, match="two lists of one length"):
+        paired_difference([True], [True, False])
+
+
+@pytest.mark.parametrize(("n", "discordant"), [(30, 0.1), (30, 0.5), (200, 0.02), (200, 0.5)])
+def test_paired_intervals_hold_the_truth(n: int, discordant: float) -> None:
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(800):
+        kind = rng.choice(3, size=n, p=[1 - discordant, discordant * 0.7, discordant * 0.3])
+        before = np.where(kind == 0, rng.random(n) < 0.8, kind == 2)
+        _, low, high = paired_difference(before, np.where(kind == 0, before, kind == 1))
+        held += low <= 0.4 * discordant <= high
+    assert held / 800 > 0.93
