@@ -67,4 +67,5 @@ class Encoder:
             raise InputError("There are no images to embed.")
         with torch.no_grad():
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-            return torch.cat([self.module(torch.cat([self.prepare(image) for image in batch])) for batch in batches])
+            inputs = (torch.cat([self.prepare(image) for image in batch]) for batch in batches)
+            return torch.cat([self.module(x).float() for x in inputs])

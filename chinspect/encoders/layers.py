@@ -14,6 +14,7 @@ from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
 
 Observer = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
+Shapes = dict[str, list[tuple[int, ...] | None]]
 _PROJECTIONS = ("proj", "out_proj")
 _LISTED = 12
 
@@ -36,9 +37,9 @@ def observing(module: nn.Module, observer: Observer) -> Iterator[None]:
             handle.remove()
 
 
-def output_shapes(encoder: Encoder) -> dict[str, list[tuple[int, ...] | None]]:
+def output_shapes(encoder: Encoder) -> Shapes:
     """By path the shape of each output in one pass, None for what is no tensor; several where a layer runs again."""
-    shapes: dict[str, list[tuple[int, ...] | None]] = {}
+    shapes: Shapes = {}
 
     def note(path: str, _module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
         output = output[0] if isinstance(output, tuple) and output else output  # of nn.MultiheadAttention
@@ -59,19 +60,35 @@ def output_shape(encoder: Encoder, layer: str) -> tuple[int, ...]:
     if not layer or layer not in dict(encoder.module.named_modules()):
         known = ", ".join(candidate_layers(encoder)[:_LISTED])
         raise InputError(f"{encoder.name!r} has no layer {layer!r}; some of its layers are {known}.")
-    found = output_shapes(encoder).get(layer, [])
+    shapes = output_shapes(encoder)
+    found = shapes.get(layer, [])
     if len(found) != 1:
         raise InputError(f"The layer {layer!r} runs {len(found)} times in a pass, not once: choose the one around it.")
     shape = found[0]
     if shape is None or not 2 <= len(shape) <= 4:
         raise InputError(f"The layer {layer!r} puts out no map (N, C, H, W), tokens (N, T, C) or vectors (N, C).")
+    if _ambiguous(shape, shapes):
+        raise InputError(
+            f"Which axis of the output {shape} of the layer {layer!r} holds channels is not known: choose "
+            "another layer, as some maps of this network have them last."
+        )
     return shape
 
 
 def channel_axis(shape: tuple[int, ...]) -> int:
     """Which axis of an output holds the channels: 1 of a map (N, C, H, W), else the last."""
-    last = len(shape) == 4 and shape[2] != shape[3] and shape[1] == shape[2]
-    return 1 if len(shape) == 4 and not last else len(shape) - 1
+    return 1 if len(shape) == 4 and not _channels_last(shape) else len(shape) - 1
+
+
+def _channels_last(shape: tuple[int, ...] | None) -> bool:
+    """Whether this is a map (N, H, W, C) beyond doubt."""
+    return shape is not None and len(shape) == 4 and shape[1] == shape[2] != shape[3]
+
+
+def _ambiguous(shape: tuple[int, ...], shapes: Shapes) -> bool:
+    """Whether a map has three equal sides in a network where some maps have their channels last."""
+    cube = len(shape) == 4 and shape[1] == shape[2] == shape[3]
+    return cube and any(_channels_last(other) for found in shapes.values() for other in found)
 
 
 def attention_projection(module: nn.Module) -> tuple[str, int] | None:
@@ -91,16 +108,16 @@ def candidate_layers(encoder: Encoder) -> list[str]:
     heads), and the blocks that a network repeats (for the channels of their sum, or the tokens).
     """
     shapes = output_shapes(encoder)
-    names = {path: module for path, module in encoder.module.named_modules() if _single(shapes.get(path))}
+    names = {path: module for path, module in encoder.module.named_modules() if _single(shapes.get(path), shapes)}
     attention = tuple(f"{path}." for path, module in names.items() if attention_projection(module))
     outside = {path: module for path, module in names.items() if not path.startswith(attention)}
     return [path for path in outside if _is_candidate(path, outside)]
 
 
-def _single(shapes: list[tuple[int, ...] | None] | None) -> bool:
-    """Whether a layer ran once, and put out one map or tokens of the one image."""
-    shape = shapes[0] if shapes is not None and len(shapes) == 1 else None
-    return shape is not None and 3 <= len(shape) <= 4 and shape[0] == 1
+def _single(found: list[tuple[int, ...] | None] | None, shapes: Shapes) -> bool:
+    """Whether a layer ran once, and put out one map or tokens of the one image, with channels that are known."""
+    shape = found[0] if found is not None and len(found) == 1 else None
+    return shape is not None and 3 <= len(shape) <= 4 and shape[0] == 1 and not _ambiguous(shape, shapes)
 
 
 def _is_candidate(path: str, names: dict[str, nn.Module]) -> bool:

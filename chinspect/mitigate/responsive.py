@@ -94,9 +94,14 @@ def responsiveness(
 def rank_edits(
     encoder: Encoder, edits: Sequence[E], with_artefact: Sequence[Image.Image], without: Sequence[Image.Image]
 ) -> list[tuple[E, float]]:
-    """Edits and what each repairs, the best first; see the module."""
+    """Edits and what each repairs, the best first; see the module.
+
+    Raises `InputError` if the artefact changes no embedding.
+    """
     plain, before = encoder.embed(without), encoder.embed(with_artefact)
     damage = (before - plain).square().sum()
+    if not damage > 0:
+        raise InputError(f"The artefact changes no embedding of {encoder.name!r}: there is nothing to repair.")
     repairs = []
     for edit in edits:
         after = edited(encoder, edit).embed(with_artefact)

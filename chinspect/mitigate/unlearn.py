@@ -4,6 +4,8 @@ With x an image, x* the same with the artefact, f the network that is trained an
 
     unhans   cross-entropy of f(x*) on *all* images: an artefact that every class shows says nothing about any of them
              (un-Hans'ing, Anders et al. 2019, section 3.3). Without an artefact it is plain fine-tuning, the control.
+             Images that carry it already would show a translucent one twice: there, give a task whose images carry it
+             once, and no artefact.
     clarc    cross-entropy of f(x) while a layer returns a - v (<v, a> - z) for half of the images, at random: v is the
              direction from the mean output for images to that for the same with the artefact, all positions in one
              vector, and z the level of the latter (augmentive ClArC, Anders et al. 2022). On all images it would be a
@@ -126,6 +128,8 @@ class _Plan:
             )
         if isinstance(self.encoder, EditedEncoder):
             raise InputError("An edited encoder cannot be trained: unlearn with its base, then edit the result.")
+        if self.artefact is not None and self.artefact.empty:
+            raise InputError(f"Nothing of the artefact {self.artefact.name!r} can be seen: its opacity is 0.")
         if self.artefact is None and self.method != "unhans":
             raise InputError(f"The method {self.method} needs the artefact that is to be unlearnt.")
         if (self.layer is not None) != (self.method == "clarc"):

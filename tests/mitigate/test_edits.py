@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, load_encoder
@@ -231,3 +232,26 @@ def test_maps_with_channels_last_are_told_by_their_sides() -> None:
     expected = output_of(encoder.module, "linear", x).clone()
     expected[:, 1:3, :, 4] = 0
     assert torch.equal(after, expected)
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_three_equal_sides_are_no_guess(last: bool) -> None:
+    """A map of SIZE / 8 = 4 rows, columns and channels, in a network whose maps have their channels last, or not."""
+
+    class Cube(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act, self.linear = nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.Linear(4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps = self.act(self.conv(x))
+            result: Tensor = self.linear(maps.permute(0, 2, 3, 1)).mean((1, 2)) if last else maps.mean((2, 3))
+            return result
+
+    encoder = as_encoder(Cube())
+    assert ("act" in candidate_layers(encoder)) == (not last)
+    if last:
+        with pytest.raises(InputError, match=r"axis of the output \(1, 4, 4, 4\) of the layer 'act' holds channels"):
+            edited(encoder, Prune("act", (0,)))
+    else:
+        assert edited(encoder, Prune("act", (0,))).embed([Image.new("RGB", (SIZE, SIZE), "red")])[0, 0] == 0

@@ -244,6 +244,7 @@ def test_averages_carry_t_intervals() -> None:
         (lambda: responsiveness(planted(), None, PLAIN, PLAIN), "are the same"),
         (lambda: responsiveness(planted(), ["nowhere"], MARKED, PLAIN), "no layer 'nowhere'"),
         (lambda: select_responsive(planted(), LAYER, MARKED, PLAIN, 9), "No layer has 9 channels"),
+        (lambda: rank_edits(planted(), [Prune(LAYER, (0,))], PLAIN, PLAIN), "changes no embedding"),
         (lambda: top_channels(responsiveness(planted(), LAYER, MARKED, PLAIN), LAYER, 0), "choose k from 1 to 8"),
         (lambda: search_pruning(planted(), task(4), MARKED, PLAIN, layers=LAYER, k=5), "half of the channels"),
         (lambda: concept_direction(planted(), LAYER, MARKED, PLAIN, method="none"), "pattern or filter"),  # type: ignore[arg-type]

@@ -212,6 +212,7 @@ def test_relevance_for_an_output_has_its_sign(classifier: Encoder, classes: Task
         (lambda c: {"method": "clarc"}, "needs the layer"),
         (lambda c: {"method": "unhans", "layer": "1"}, "take none"),
         (lambda c: {"artefact": None}, "needs the artefact"),
+        (lambda c: {"artefact": replace(MARK, alpha=np.zeros_like(MARK.alpha))}, "can be seen"),
         (lambda c: {"task": replace(c, test={"original": c.test["original"]})}, "shifted"),
         (lambda c: {"method": "unhans", "task": replace(c, train_labels=labels(120))}, "0 to 1"),
         (lambda c: {"method": "unhans", "task": replace(c, test_labels=[2] * 60)}, "0 to 1"),
