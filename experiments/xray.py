@@ -6,7 +6,7 @@
 
 The folder of the run holds as CSV, LaTeX and PNG:
 
-    sources       accuracy, FPR and FNR of a linear readout by source, beside the paper's values
+    sources       accuracies, FPR and FNR of a linear readout by source, beside the paper's values
     tasks         what else a readout can tell: the source without COVID-19, pneumonia within one source
     relevance     how much of the similarity of annotated images lies on annotations, with controls
     edits         what happens to decisions when annotations are painted out or added, with placebos

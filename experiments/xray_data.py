@@ -23,7 +23,9 @@ from chinspect.world import Scene, xray
 
 _ELSEWHERE = {"offset": "0", "sex": "F", "age": "60", "folder": "images"}
 _AGE = 55
-_FEWEST, _RESAMPLES, _LEVEL = 5, 2000, 0.05
+FEWEST = 5
+"""Draws of fewer patients would be too much alike."""
+_RESAMPLES, _LEVEL = 2000, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +98,16 @@ def generated(folder: Path, n: int, seed: int = 0) -> None:
 
 
 def patient_interval(values: NDArray[np.float64], patients: Sequence[str]) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean of values (n,) of images: patients are drawn, with all of their images.
-
-    Not a number for fewer than five patients, whose draws would be too much alike.
-    """
-    names, places = np.unique(np.asarray(patients), return_inverse=True)
-    if len(names) < _FEWEST:
+    """95 % bootstrap interval of the mean of values (n,) of images; not a number for fewer patients than `FEWEST`."""
+    if len({*patients}) < FEWEST:
         return np.nan, np.nan
-    return interval(values, draws(len(names), _RESAMPLES, 0)[:, places], _LEVEL)
+    return interval(values, patient_draws(patients), _LEVEL)
+
+
+def patient_draws(patients: Sequence[str]) -> NDArray[np.float64]:
+    """How often each of n images counts if patients are drawn, with all of their images: (resamples, n)."""
+    names, places = np.unique(np.asarray(patients), return_inverse=True)
+    return draws(len(names), _RESAMPLES, 0)[:, places]
 
 
 def _write_github(folder: Path, scenes: list[Scene], masks: Path) -> None:

@@ -49,10 +49,14 @@ def draw_annotations(path: Path, images: XrayImages, masks: Mapping[Path, Mask],
 
 
 def draw_sources(path: Path, scores: pd.DataFrame) -> None:
-    """Accuracy, false positives and false negatives by group, a panel each; the paper's values as crosses."""
+    """Class-balanced accuracy, FPR and FNR by group, a panel each; the paper's values as crosses."""
     groups, encoders = list(dict.fromkeys(scores["group"])), list(dict.fromkeys(scores["encoder"]))
     figure = Figure(figsize=(12, 1.8 + 0.5 * len(groups)), layout="constrained")
-    titles = {"accuracy": "accuracy", "fpr": "others called COVID-19 (FPR)", "fnr": "COVID-19 missed (FNR)"}
+    titles = {
+        "balanced_accuracy": "class-balanced accuracy",
+        "fpr": "others called COVID-19 (FPR)",
+        "fnr": "COVID-19 missed (FNR)",
+    }
     for axis, (share, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         for number, encoder in enumerate(encoders):
             rows = scores[scores["encoder"] == encoder].set_index("group").reindex(groups)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from chinspect.datasets import load_github, load_nih
+from chinspect.datasets import XrayImages, load_github, load_nih
 from chinspect.errors import InputError
+from chinspect.stress import wilson
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 TABLES = ("annotations", "sources", "tasks", "relevance", "edits", "pairs", "strategies")
@@ -47,6 +48,12 @@ def test_one_source_fails_and_a_source_of_one_class_has_no_rate(study: Path) -> 
     assert rows.loc["github", "paper_fpr"] == 51
     assert rows.loc["github", "fpr_low"] < rows.loc["github", "fpr"] < rows.loc["github", "fpr_high"]
     assert pd.isna(rows.loc["all", "paper_fpr"])
+    assert rows["paper_balanced_accuracy"].dropna().to_dict() == {"all": 87.5, "nih": 100}
+    assert "paper_accuracy" not in rows  # of other mixtures of classes
+    assert "81.7 called class-balanced" in rows.loc["github", "paper_note"]
+    assert rows.loc["nih", "fpr_low"] == 0 < rows.loc["nih", "fpr_high"]  # no mistake among few is no certainty
+    inside = rows["balanced_accuracy"].between(rows["balanced_accuracy_low"], rows["balanced_accuracy_high"])
+    assert inside.all()
     tasks = pd.read_csv(study / "tasks.csv").set_index("task")
     assert tasks.loc["source, without COVID-19", "balanced_accuracy"] > 70
 
@@ -138,3 +145,55 @@ def test_intervals_draw_patients_and_not_images(monkeypatch: pytest.MonkeyPatch)
     alone = interval(values, [f"p{i}" for i in range(200)])
     assert alike[1] - alike[0] > 3 * (alone[1] - alone[0])
     assert np.isnan(interval(values[:80], np.repeat(["a", "b", "c", "d"], 20))).all()
+
+
+def alike(labels: list[int], called: list[int], images: int) -> tuple[XrayImages, np.ndarray]:
+    """Patients with as many images each, which are all answered alike; every third is one of NIH."""
+    n = len(labels) * images
+    patients = tuple(f"p{i // images}" for i in range(n))
+    sources = tuple("nih" if i // images % 3 == 0 else "github" for i in range(n))
+    columns = (tuple(Path(f"{i}.png") for i in range(n)), tuple(np.repeat(labels, images).tolist()), sources)
+    return XrayImages(*columns, patients, ("",) * n), np.repeat(called, images)
+
+
+def test_scores_of_patients_with_many_images_have_wider_intervals_than_wilsons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    scores, rng = import_module("xray_scores"), np.random.default_rng(0)
+    labels = (rng.random(120) < 0.4).astype(int)
+    called = np.where(rng.random(120) < 0.7, labels, 1 - labels)
+    for images, widening in ((1, 1.0), (16, 4.0)):
+        some, answers = alike(labels.tolist(), called.tolist(), images)
+        rows = scores.by_group(some, answers, some.sources).set_index("group")
+        naive = scores.score_groups(some.labels, answers, some.sources, positive=1).set_index("group")
+        for share in ("accuracy", "fpr", "fnr"):
+            own, other = (table[f"{share}_high"] - table[f"{share}_low"] for table in (rows, naive))
+            assert (own / other).to_numpy() == pytest.approx(widening, rel=0.3)
+            assert rows[share].equals(naive[share])
+        assert (rows["balanced_accuracy_low"] < rows["balanced_accuracy"]).all()
+
+
+def test_intervals_of_scores_hold_the_truth_where_patients_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    patient_share, rng, hits, naive = import_module("xray_scores").patient_share, np.random.default_rng(1), 0, 0
+    patients, sick = np.repeat(np.arange(40), 6), np.repeat(np.arange(40) < 15, 6)
+    for _ in range(150):
+        skill = np.repeat(rng.beta(1.4, 0.6, 40), 6)  # 70 % on average, and rarely near it
+        right = rng.random(240) < skill
+        ends = patient_share(right, [sick, ~sick], patients)
+        hits += ends["low"] <= 0.7 <= ends["high"]
+        low, high = wilson(int(right.sum()), 240)
+        naive += low <= 0.7 <= high
+    assert hits / 150 > 0.88
+    assert naive / 150 < 0.8
+
+
+def test_few_patients_and_answers_that_are_all_right_have_wilsons_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS)
+    patient_share = import_module("xray_scores").patient_share
+    patients, every = np.repeat(np.arange(9), 5), np.full(45, True)
+    assert tuple(patient_share(every, [every], patients).values()) == wilson(9, 9)
+    few = patients < 3
+    assert tuple(patient_share(patients < 1, [few], patients).values()) == pytest.approx(wilson(1, 3))
+    halves = tuple(patient_share(every, [few, ~few], patients).values())
+    assert halves == pytest.approx(wilson(8, 8))  # 4 / (1/3 + 1/6)
+    assert np.isnan(patient_share(every, [~every], patients)["low"])
