@@ -6,8 +6,10 @@ Classifiers are trained on generated scenes in which six in ten images of a clas
 border, rounded corners, an object anywhere. Table 3: the artefact is added to scenes of other classes. Table 4: it is
 removed from scenes that carry it, by painting over it and, as scenes are generated, exactly. Both with intervals, with
 the same edit elsewhere, and Table 3 with random patches in place of the artefact. Table 2: the classifier is trained on
-with scenes as they are (A) and with the artefact on all of them (B), or with its direction added at a layer (ClArC),
-and judged on scenes without it (A) and with it (B). --smoke makes everything small: its numbers mean nothing.
+with scenes as they are (A) and with the artefact on all of them (B: added where it was not yet), or with its direction
+added at a layer (ClArC), and judged on scenes without it (A) and with it (B). Its intervals, Wilson's, are those of the
+scenes that it is judged on; how much two trainings differ other values of --seed tell. --smoke makes everything small:
+its numbers mean nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from chinspect.encoders import Encoder
 from chinspect.files import output_folder
 from chinspect.mitigate import Schedule, Unlearning, unlearn
 from chinspect.readouts import ORIGINAL, SHIFTED, Task
-from chinspect.stress import Artefact, Classifier, prove
+from chinspect.stress import Artefact, Classifier, prove, wilson
 from chinspect.stress.effects_interval import draws, interval
 from chinspect.stress.proof_placebo import elsewhere, moved
 
@@ -47,6 +50,8 @@ PAPER_TABLE2 = {
 """Of VGG-16 on ImageNet: changes of rank among 1,000 classes and of probability; accuracies for the watermark."""
 LAYERS = {"vgg": "0.23", "resnet": "0.stages.1"}
 """Where augmentive ClArC adds: in the middle."""
+STATES = {"A": ORIGINAL, "B": SHIFTED}
+"""Scenes to judge on."""
 _EFFECTS = ("rank", "probability", "log_odds")
 _SHOWN = 3
 
@@ -66,8 +71,8 @@ def main() -> None:
             tables["table3"] += [common | row for row in added(classifier, bias, test, options)]
             tables["table4"] += [common | row for row in removed(classifier, bias, test, kind, options.seed)]
             task = task_of(train, test, bias, options.tuned)
-            runs = unlearnt(name, classifier, bias, task, options)
-            tables["table2"] += [common | row for row in two_by_two(runs, kind)]
+            runs = unlearnt(name, classifier, bias, task, train.affected(kind), options)
+            tables["table2"] += [common | row for row in two_by_two(runs, kind, len(task.test_labels))]
             draw(out / f"figure9-{name}-{kind.replace(' ', '-')}.png", classifier, runs, *shown(test, bias, kind))
             for table, rows in tables.items():
                 write_tables(pd.DataFrame(rows), out, table)
@@ -151,11 +156,11 @@ def task_of(train: Drawn, test: Drawn, bias: Bias, count: int) -> Task:
 
 
 def unlearnt(
-    name: str, classifier: Encoder, bias: Bias, task: Task, options: argparse.Namespace
+    name: str, classifier: Encoder, bias: Bias, task: Task, carriers: Sequence[int], options: argparse.Namespace
 ) -> dict[str, Unlearning]:
-    """Training on A, on its copy B, and with the artefact added inside the network."""
+    """Training on A, of which some scenes carry the artefact, on its copy B, and with it added inside the network."""
     schedule = Schedule(epochs=options.tuning_epochs, seed=options.seed)
-    copy = Task(everywhere(task.train, bias, seed=1), task.train_labels, task.test, task.test_labels, {})
+    copy = replace(task, train=everywhere(task.train, bias, seed=1, carriers=carriers))
     return {
         "A": unlearn(classifier, None, task, method="unhans", schedule=schedule),
         "B": unlearn(classifier, None, copy, method="unhans", schedule=schedule),
@@ -163,17 +168,18 @@ def unlearnt(
     }
 
 
-def two_by_two(runs: dict[str, Unlearning], kind: str) -> list[dict[str, Any]]:
-    """Table 2: accuracies on A and on B in per cent, and the share of relevance, before and after."""
+def two_by_two(runs: dict[str, Unlearning], kind: str, n: int) -> list[dict[str, Any]]:
+    """Table 2: accuracies on A and on B in per cent, of n scenes each, and the share of relevance, before and after."""
     before = next(iter(runs.values())).history.iloc[0]
     rows = []
     for training, found in {"none": before, **{name: run.history.iloc[-1] for name, run in runs.items()}}.items():
-        row = {"training": training, "validation_A": 100 * found[ORIGINAL], "validation_B": 100 * found[SHIFTED]}
+        row: dict[str, Any] = {"training": training, "n": n}
+        for to, state in STATES.items():
+            low, high = wilson(round(found[state] * n), n)
+            row |= {f"validation_{to}": 100 * found[state]}
+            row |= {f"validation_{to}_low": 100 * low, f"validation_{to}_high": 100 * high}
         row |= {"relevance_share": found["relevance_share"]}
-        row |= {
-            f"paper_{to}": PAPER_TABLE2.get((kind, training, state), np.nan)
-            for to, state in (("A", ORIGINAL), ("B", SHIFTED))
-        }
+        row |= {f"paper_{to}": PAPER_TABLE2.get((kind, training, state), np.nan) for to, state in STATES.items()}
         rows.append(row)
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,10 +98,12 @@ def drawn(n: int, seed: int) -> Drawn:
     return Drawn(shown, plain, [scene.label for scene in some], carried)
 
 
-def everywhere(pictures: Sequence[Image.Image], bias: Bias, seed: int) -> list[Image.Image]:
-    """A copy of a data set with the artefact on every image."""
+def everywhere(
+    pictures: Sequence[Image.Image], bias: Bias, seed: int, carriers: Container[int] = ()
+) -> list[Image.Image]:
+    """A copy of a data set with the artefact on every image, once: those at the places of carriers stay as they are."""
     rng = np.random.default_rng(seed)
-    return [pasted(picture, bias.on(rng)) for picture in pictures]
+    return [picture if i in carriers else pasted(picture, bias.on(rng)) for i, picture in enumerate(pictures)]
 
 
 def pasted(picture: Image.Image, artefact: Artefact) -> Image.Image:
