@@ -14,7 +14,8 @@ With x an image, x* the same with the artefact, f the network that is trained an
              the artefact painted from its surroundings. Half of the x* show it in its own place, the others anywhere,
              and half of each in tinted colours. So the encoder puts images with the artefact, pasted or their own,
              where it put them without. No labels are needed, so that no task is preferred. Much of what it learns is to
-             ignore the place: a random patch there, unlearnt in the same way, may help as much. Judge it beside one.
+             ignore the place: a random patch there, unlearnt in the same way, may help as much, though not where the
+             artefact lies elsewhere. Judge it beside one.
 
 ``unhans`` and ``clarc`` are for classifiers: networks that return logits, with labels that are places among these.
 """
