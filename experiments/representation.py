@@ -82,7 +82,7 @@ def read_options() -> argparse.Namespace:
     if len(options.encoders) < len(names):
         parser.error("two of --encoders have the same name, or folders of the same name")
     if options.smoke:
-        options.scenes, options.seeds, options.per_class, options.unlearn = 48, min(options.seeds, 2), 20, 1
+        options.scenes, options.seeds, options.per_class, options.unlearn = 96, min(options.seeds, 2), 20, 1
     if options.mitigate is not None and options.mitigate not in options.encoders:
         parser.error(f"--mitigate is one of {', '.join(options.encoders)}, not {options.mitigate!r}")
     return options
