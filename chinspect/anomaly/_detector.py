@@ -53,10 +53,11 @@ class Detector(BaseEstimator, ABC):
     def fit(self, X: Images, y: object = None) -> Self:  # noqa: ARG002 - the contract has labels, novelty has none
         """Learns what normal images ``X`` look like; ``y`` is ignored.
 
-        Raises `InputError` for fewer than 2 images, for pixels that are not finite numbers in [-1, 1], and for a
-        parameter out of range.
+        Raises `InputError` for fewer than 2 images, for a whole data set with its test images, for pixels that are not
+        finite numbers in [-1, 1], and for a parameter out of range.
         """
         self._check_parameters()
+        check_training_folder(X)
         x = torch.cat(list(self._batches(X)))
         if len(x) < 2:
             raise InputError(f"a detector is fitted on at least 2 normal images, not on {len(x)}.")
@@ -159,6 +160,19 @@ def checked_batch(X: Any) -> Tensor:
     if low < -1 - _TOLERANCE or high > 1 + _TOLERANCE:
         raise InputError(f"pixels lie in [-1, 1], and these go from {low:.4g} to {high:.4g}: see to_input.")
     return x
+
+
+def check_training_folder(X: Any) -> None:
+    """`InputError` for a folder that is a data set: all images below it would be taken for normal ones."""
+    if not isinstance(X, str | Path):
+        return
+    parts = [name for name in ("train", "test", "ground_truth") if Path(X, name).is_dir()]
+    if parts:
+        train = next((part for part in (Path(X, "train", "good"), Path(X, "train")) if part.is_dir()), None)
+        remedy = "its normal images alone" if train is None else repr(str(train))
+        raise InputError(
+            f"{str(X)!r} holds the folder {parts[0]!r}, so it is a data set, not its training images: give {remedy}."
+        )
 
 
 def _paths(X: Any) -> list[str | Path] | None:

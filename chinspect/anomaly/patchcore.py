@@ -28,7 +28,7 @@ from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
 from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
 from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._coreset import greedy_coreset, integer_grid
-from chinspect.anomaly._detector import Detector, Images
+from chinspect.anomaly._detector import Detector, Images, check_training_folder
 from chinspect.anomaly._neighbours import NearestNeighbours
 from chinspect.anomaly._patches import Matches, match
 from chinspect.anomaly.explanation import AnomalyExplanation
@@ -144,6 +144,7 @@ class PatchCore(Detector):
             threshold_fpr=threshold_fpr,
         )
         detector._check_parameters()
+        check_training_folder(normal)
         x = torch.cat(list(detector._batches(normal)))
         detector._open(tuple(x.shape[1:]))
         detector._remember(bank, torch.full((len(bank), 3), -1))

@@ -143,3 +143,16 @@ def test_bad_parameters_are_refused_with_the_bad_value(parameters: dict, message
 def test_one_image_is_no_training_set() -> None:
     with pytest.raises(InputError, match="not on 1"):
         D2Neighbors().fit(images(1))
+
+
+@pytest.mark.parametrize(("train", "given"), [("train/good", "train/good"), ("train", "train"), ("test", "alone")])
+def test_a_whole_data_set_is_not_learned_as_normal(tmp_path: Path, train: str, given: str) -> None:
+    """Its defects and masks lie below it too."""
+    for place in (train, "test/spot", "ground_truth/spot"):
+        (tmp_path / place).mkdir(parents=True)
+        for i in range(2):
+            Image.new("RGB", (12, 12), (40 * i,) * 3).save(tmp_path / place / f"{i}.png")
+    with pytest.raises(InputError, match=rf"data set, .*{given}"):
+        D2Neighbors(size=12).fit(tmp_path)
+    with pytest.raises(InputError, match="data set"):
+        D2Neighbors(size=12).fit(str(tmp_path))
