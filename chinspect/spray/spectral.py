@@ -81,7 +81,9 @@ def _largest(
     """The ``count`` largest eigenpairs but those ``known``, descending."""
     n = len(smoother.indptr) - 1
     if n <= _DENSE_BELOW:
-        values, vectors = eigh((smoother - 2 * known @ known.T).toarray(), subset_by_index=(n - count, n - 1))
+        # all of them: LAPACK's search for a few fails on some nearly complete graphs, and is no faster at this size
+        values, vectors = eigh((smoother - 2 * known @ known.T).toarray())
+        values, vectors = values[-count:], vectors[:, -count:]
     else:
         rest = LinearOperator((n, n), lambda v: smoother @ v - 2 * (known @ (known.T @ v)), dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(n)

@@ -57,6 +57,17 @@ def test_eigenpairs_are_those_of_the_dense_laplacian(name):
     assert np.linalg.norm(inside - true @ (true.T @ inside)) < 1e-2
 
 
+def test_a_nearly_complete_graph_whose_eigenvalues_are_nearly_equal_is_embedded():
+    """LAPACK's search for a few eigenpairs of this graph ends in an error."""
+    far = [2, 0, 6, 6, 10, 1, 3, 11, 4, 11, 8, 5]  # each of twelve maps has all others but one as neighbours
+    graph = np.ones((12, 12)) - np.eye(12)
+    graph[np.arange(12), far] = 0
+    graph = (graph + graph.T) / 2
+    found = spectrum(csr_array(graph), 32)
+    np.testing.assert_allclose(found.eigenvalues, eigh(laplacian(graph, normed=True))[0][:11], atol=1e-9)
+    assert found.residuals.max() < 1e-9
+
+
 @pytest.mark.parametrize("sizes", [[200], [150, 90], [30] * 11 + [60], [12] * 30])
 def test_zero_occurs_once_for_each_component(sizes):
     found = spectrum(in_parts(sizes, 7), 20)
