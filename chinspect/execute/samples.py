@@ -76,11 +76,11 @@ def load_samples(source: str | Path) -> Samples:
     Raises `InputError` if ``source`` does not exist or cannot be read, lists nothing, lists a file that is not there or
     one twice, or has no column ``path``.
     """
-    path = Path(source)
+    path = Path(source).absolute()  # workers may run in another folder
     if path.is_dir():
         return Samples(path, tuple(found.relative_to(path).as_posix() for found in list_images(path)))
     if not path.is_file():
-        raise InputError(f"{str(path)!r} does not exist; give a folder of images, a list of paths, or a table.")
+        raise InputError(f"{str(source)!r} does not exist; give a folder of images, a list of paths, or a table.")
     names, labels = _read_table(path) if path.suffix.lower() in _TABLES else (_read_list(path), None)
     samples = Samples(path.parent, names, labels)
     _check(path, samples)

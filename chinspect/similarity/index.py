@@ -5,7 +5,7 @@ On disk an index is a `Store` whose shards hold 16 images each:
     tables      (16, P, D) float16: each image's ``T``, divided by its largest absolute entry
     scales      (16,) float32: those entries
     embeddings  (16, D) float32
-    readable    (16,) bool: False for an image that could not be read; its rows are zero
+    readable    (16,) bool: False for a file that is no image; its rows are zero
 
 The store's description says what it was made of and how: images and their contents, encoder, its fingerprint,
 composite, patches. A run that was stopped anywhere goes on where it was; another encoder, composite or folder, or an
@@ -215,6 +215,8 @@ class _Explain:
             try:
                 picture = open_image(path)
             except InputError:
+                if not path.is_file():
+                    raise  # another worker, or a later run, may see it
                 continue
             image = explain_image(self.encoder, self._graph, picture, table, self.patch_size, name=name)
             scales[row] = np.abs(image.contributions).max() or 1.0

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -208,6 +208,7 @@ def _of_patches(
         "method": "Neighbours",
         "encoder": model.name,
         "fingerprint": model.fingerprint,
+        "preprocessing": asdict(model.preprocessing),
         "composite": _RULES,
         "patch_size": patch,
         "neighbours": k,

@@ -1,7 +1,7 @@
 """The job behind maps of a data set: any method that explains pictures, over shards of images.
 
-Each shard holds, of its images, what the method makes of a picture, and ``readable``, False for an image that could not
-be read. In the place of such an image a black picture is explained, so that rows stay where they are; nothing of it is
+Each shard holds, of its images, what the method makes of a picture, and ``readable``, False for a file that is no
+image. In the place of such an image a black picture is explained, so that rows stay where they are; nothing of it is
 used.
 """
 
@@ -82,6 +82,8 @@ class ExplainJob:
                 pictures.append(open_image(path))
                 readable[row] = True
             except InputError:
+                if not path.is_file():
+                    raise  # another worker, or a later run, may see it
                 pictures.append(Image.new("RGB", (MIN_SIDE, MIN_SIDE)))
         places = range(shard * SHARD, shard * SHARD + len(part))
         return {**self.method.explain(pictures, places), "readable": readable}

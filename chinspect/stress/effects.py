@@ -7,12 +7,15 @@ One effect of each kind of model decides, the others describe:
 * encoder: **similarity gain**, the cosine similarity of two images that both carry the artefact less that of the same
   two without it;
 * detector: **score shift**, in interquartile ranges of the scores of unchanged images.
+
+An edit is made on what the model sees: an encoder's preprocessing would cut away what lies in the corners of a
+photograph. A square picture of just the encoder's input size is taken for what it sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -63,8 +66,11 @@ class Subject(Protocol):
     direction: int
     """Sign of the effect that decides if an added artefact is relied on: 1, or 0 where both signs are a finding."""
 
+    def see(self, images: Sequence[Pixels]) -> Sequence[Pixels]:
+        """What the model sees of uint8 images (H, W, 3)."""
+
     def respond(self, images: Sequence[Pixels]) -> Values:
-        """The model's outputs (n, d) for uint8 images (H, W, 3)."""
+        """The model's outputs (n, d) for images that it `see`s."""
 
     def measure(self, before: Values, after: Values, reference: Values) -> dict[str, Values]:
         """Effects by name, of images (n,) or of pairs of images (n, n), from outputs before and after an edit.
@@ -90,6 +96,10 @@ class Classifier:
 
     kind = "classifier"
     direction = 1
+
+    def see(self, images: Sequence[Pixels]) -> Sequence[Pixels]:
+        """The images: what is done to them before the network is up to ``prepare``."""
+        return images
 
     def respond(self, images: Sequence[Pixels]) -> Values:
         """Logits (n, classes). Raises `InputError` for other shapes, one class only, or an unknown target."""
@@ -127,8 +137,18 @@ class _Encoder:
     kind = "encoder"
     direction = 1
 
+    def see(self, images: Sequence[Pixels]) -> Sequence[Pixels]:
+        preprocessing = self.encoder.preprocessing
+        whole = (preprocessing.size, preprocessing.size, 3)
+        return [
+            image if image.shape == whole else np.array(preprocessing.visible(Image.fromarray(image)))
+            for image in images
+        ]
+
     def respond(self, images: Sequence[Pixels]) -> Values:
-        values: Values = self.encoder.embed([Image.fromarray(image) for image in images]).double().cpu().numpy()
+        uncropped = replace(self.encoder.preprocessing, resize="squash", resize_size=None)
+        encoder = replace(self.encoder, preprocessing=uncropped)
+        values: Values = encoder.embed([Image.fromarray(image) for image in images]).double().cpu().numpy()
         return values
 
     def measure(self, before: Values, after: Values, reference: Values) -> dict[str, Values]:
@@ -151,6 +171,9 @@ class _Detector:
 
     kind = "detector"
     direction = 0
+
+    def see(self, images: Sequence[Pixels]) -> Sequence[Pixels]:
+        return images
 
     def respond(self, images: Sequence[Pixels]) -> Values:
         pixels = np.stack([resize(image, self.scorer.size, self.scorer.resizer) for image in images])

@@ -64,7 +64,8 @@ def prove(
         model: a `Classifier`, an `Encoder` or a fitted detector.
         artefact: see `isolate` and `ARTEFACTS`.
         clean: images that do not carry it, uint8 (H, W, 3), for a classifier of other classes; it is added to them.
-        affected: images that carry it; it is removed from them.
+        affected: images that carry it; it is removed from them. Of both kinds an encoder is shown what it sees of them
+            (see `chinspect.stress.effects`), and that is where the artefact lies.
         seed: of placebos and bootstrap.
         n_resamples: of the bootstrap.
         level: probability of ``confirmed`` for an artefact without an effect of its own.
@@ -78,6 +79,7 @@ def prove(
     _check(level, n_resamples)
     for image in (*clean, *affected):
         checked(image)
+    clean, affected = (subject.see(images) for images in (clean, affected))
     wanted: list[tuple[Edit, Sequence[Pixels]]] = [("add", clean), ("remove", affected)]
     usable = [(edit, images) for edit, images in wanted if len(images) >= MIN_IMAGES and not artefact.empty]
     rule = Rule(level / max(len(usable), 1), n_resamples, seed)

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ from torch import nn
 from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
+from chinspect.execute import load_samples
 from chinspect.relevance import relevance_map
 from chinspect.similarity import explain_similarity
 from chinspect.spray import area_sum, explain, explain_images
 from chinspect.spray.explain_job import ExplainJob
+from chinspect.spray.explain_methods import Output
 from tests.spray._planted import plant
 
 MODEL = "tiny-barlowtwins"
@@ -42,6 +44,7 @@ def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monke
     monkeypatch.setattr(explain, "_CELLS", 8)  # patches of 16 px
     found = explain_images(encoder, folder, k=2)
     assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
+    assert found.description["preprocessing"] == asdict(encoder.preprocessing)
     embeddings = encoder.embed(list(found.paths)).numpy().astype(float)
     unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     cosine = unit @ unit.T
@@ -162,3 +165,23 @@ def test_classifiers_are_encoders_of_logits(folder, encoder):
     with torch.no_grad():
         logits = torch.cat([module(classifier.prepare(path)) for path in found.paths])
     np.testing.assert_allclose(found.values, logits[:, 0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_that_is_gone_is_not_one_that_is_no_image(encoder, tmp_path):
+    """A worker that does not see the images must not say so for good."""
+    plant(tmp_path / "images", 3, 0)
+    samples = load_samples(tmp_path / "images")
+    job = ExplainJob(Output(encoder, "epsilon_plus_flat", None), samples)
+    (tmp_path / "images" / "001.png").write_text("no image")
+    assert job.run_shard(0)["readable"].tolist() == [True, False, True]
+    (tmp_path / "images" / "001.png").unlink()
+    with pytest.raises(InputError, match=r"001\.png"):
+        job.run_shard(0)
+
+
+def test_paths_hold_in_other_folders(tmp_path, monkeypatch):
+    plant(tmp_path / "images", 2, 0)
+    monkeypatch.chdir(tmp_path)
+    samples = load_samples("images")
+    monkeypatch.chdir("/")
+    assert all(path.is_file() for path in samples.paths)

@@ -15,6 +15,7 @@ from chinspect.spray._sheet import _tile, draw_sheet
 from chinspect.spray.run_inputs import load_labels, load_maps
 from chinspect.spray.run_words import finding_sentence, headline, merged_sentence, place_of, verdict_of
 from chinspect.stress import prove_candidates
+from chinspect.stress.prove_candidates import _divided, _places
 from tests.spray._planted import plant
 
 CARRIERS, COUNT = 12, 60
@@ -209,8 +210,29 @@ def test_what_was_not_tested_is_said(planted, encoder, monkeypatch):
     best = replace(planted, findings=planted.findings[:1])
     finding = prove_candidates(Reader(1.0), best).findings[0]
     assert finding.proof is not None
-    assert finding.note == "Removing it was not tested: 15 images are needed, and there are 12."
+    assert finding.note.startswith(
+        "Removing it was not tested: 15 images are needed, and there are 12. It was isolated"
+    )
     assert finding.note in finding_sentence(planted, finding)
+
+
+def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_alike():
+    maps = noise(90)
+    maps[:30, 8:11, 1:4] += 3
+    maps[60:62] = maps[:2]  # copies
+    run = SprayRun(SpRAy(n_surrogates=9).fit(maps), maps, [f"map {i}" for i in range(90)])
+    best = run.findings[0].candidate
+    assert set(range(30)) | {60, 61} <= set(best.indices.tolist())
+    members, rest = _places(run, best)
+    assert members.tolist() == list(range(30))
+    assert rest.tolist() == [*range(30, 60), *range(62, 90)]
+    fewer = replace(best, indices=np.arange(20))  # of a class, say
+    assert _places(run, fewer)[1].tolist() == rest.tolist()
+    isolated, tested = _divided(members)
+    assert (len(isolated), len(tested)) == (15, 15)
+    assert not set(isolated) & set(tested)
+    assert [len(part) for part in _divided(np.arange(200))] == [64, 32]
+    assert [part.tolist() for part in _divided(np.arange(19))] == [list(range(19))] * 2
 
 
 def test_without_surrogates_chance_explains_nothing(tmp_path):

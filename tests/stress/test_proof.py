@@ -211,6 +211,30 @@ def test_effects_of_a_classifier_are_those_of_their_definitions() -> None:
         assert measured["turned"][i] == (ranks[1] == 0) - (ranks[0] == 0)
 
 
+def test_an_encoder_is_shown_what_it_sees_and_no_less() -> None:
+    """Its preprocessing crops an eighth away; what it sees is not cropped again."""
+    tiny = load_encoder("tiny-clip")
+    view = replace(tiny.preprocessing, size=112, resize_size=128)
+    encoder = replace(tiny, preprocessing=view)
+    pictures = [Image.fromarray(scene.image).resize((200, 140)) for scene in scenes(3, seed=1)]
+    subject, images = as_subject(encoder), [np.array(picture) for picture in pictures]
+    seen = subject.see(images)
+    assert [image.shape for image in seen] == [(112, 112, 3)] * 3
+    assert all(np.array_equal(a, b) for a, b in zip(subject.see(seen), seen, strict=True))
+    np.testing.assert_allclose(subject.respond(seen), encoder.embed(pictures).double(), atol=1e-5)
+    corner = colour_patch(0.2, colour=(1.0, 1.0, 1.0), anchor=(0, 1))
+    marked = [corner.add(image) for image in seen]
+    assert (np.linalg.norm(subject.respond(marked) - subject.respond(seen), axis=1) > 0.01).all()
+
+
+def test_an_artefact_lies_where_an_encoder_sees_it() -> None:
+    tiny = load_encoder("tiny-clip")
+    images = [np.array(Image.fromarray(scene.image).resize((60, 200))) for scene in scenes(12, seed=1)]
+    proof = prove(tiny, text_logo(), images, n_resamples=100)
+    table = proof.to_frame().set_index(["condition", "effect"])["estimate"]
+    assert table["artefact", "embedding_shift"] > 0.001  # in the corner of the photograph it would be cropped away
+
+
 def test_effects_of_an_encoder_are_those_of_their_definitions() -> None:
     rng = np.random.default_rng(6)
     before, after = rng.normal(size=(2, 12, 5))
