@@ -32,6 +32,7 @@ LARGEST = 1_000  # maps of a surrogate
 MARGIN = 2.0
 """How much more distinct than chance a set has to be."""
 _ENOUGH = 10
+_LEAST = 1e-300  # p-values are divided by, and 0 would be the same for all sets
 
 
 def p_values(distinctness: NDArray[np.float64], maxima: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -45,7 +46,7 @@ def p_values(distinctness: NDArray[np.float64], maxima: NDArray[np.float64]) -> 
         return rank
     location, scale = _gumbel(maxima)
     with np.errstate(over="ignore"):  # far below all maxima, where the tail is 1
-        tail = np.minimum(-np.expm1(-np.exp(-(values - location) / scale)), rank)
+        tail = np.clip(-np.expm1(-np.exp(-(values - location) / scale)), _LEAST, rank)
     return np.where(above >= _ENOUGH, rank, tail)
 
 

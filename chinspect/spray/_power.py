@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +17,12 @@ SHARE = 0.5
 _SIDE, _MARGIN, _FOUND = 7, 20, 0.9
 
 
-def min_detectable_size(maps: Maps, maxima: NDArray[np.float64], *, k: int, q: int, random_state: int) -> int | None:
+def min_detectable_size(
+    maps: Maps, maxima: NDArray[np.float64], *, to_rows: Callable[[Maps], Rows], k: int, q: int, random_state: int
+) -> int | None:
     """The smallest number of ``maps`` (n, h, w) that can carry a mark and be flagged with F1 of at least 0.9.
 
+    ``to_rows`` makes of maps the rows (n, d) that are compared, those that ``maxima`` come from.
     The mark fills 1/7 of the height and width near a corner and holds half of the relevance of the maps that carry it.
     Sizes rise by half from 6 to a fifth of the maps; None where none is found. For more maps than a surrogate has, the
     size is that of the same prevalence.
@@ -27,7 +32,7 @@ def min_detectable_size(maps: Maps, maxima: NDArray[np.float64], *, k: int, q: i
     size = SMALLEST
     while size <= len(moved) // 5:
         members = np.sort(rng.choice(len(moved), size, replace=False))
-        rows = marked(moved, members).reshape(len(moved), -1)
+        rows = to_rows(marked(moved, members))
         proposals = propose(rows, views(rows, k, q, random_state), random_state=random_state)
         p = p_values(np.array([proposal.shared.distinctness for proposal in proposals]), maxima)
         if any(v <= ALPHA and _f1(x.shared.members, members) >= _FOUND for x, v in zip(proposals, p, strict=True)):

@@ -65,6 +65,17 @@ def shared(rows: Rows, members: Members, total: NDArray[np.float64]) -> Shared:
     return Shared(members, template, overlap, mass, weakest - rival, (weakest + rival) / 2)
 
 
+def shares(rows: Rows, sets: list[Members]) -> list[float]:
+    """For each set how much of its relevance a member shares with the others, from 0 to 1, in any unit of ``rows``.
+
+    That is S of the rows (n, d) divided by their relevance. Cells that a quarter of the members lack in turn can add up
+    to more than 1, which counts as 1.
+    """
+    parts = rows / np.abs(rows).sum(1, keepdims=True)
+    total = parts.sum(0, dtype=np.float64)
+    return [min(float(np.abs(_template(parts, members, total)).sum()), 1.0) for members in sets]
+
+
 def overlaps(rows: Rows, template: Rows) -> Rows:
     """How much of a template (d,) that is not zero is in each row (n, d): (n,), from 0 to 1."""
     cells = np.flatnonzero(template)

@@ -27,9 +27,9 @@ from chinspect.spray import separability
 from chinspect.spray._ensemble import SMALLEST, Proposal, clusterings, embed, propose, root
 from chinspect.spray._null import LARGEST, null, p_values
 from chinspect.spray._power import min_detectable_size
-from chinspect.spray._shared import Rows, overlaps
+from chinspect.spray._shared import Rows, overlaps, shares
 from chinspect.spray._stability import stability
-from chinspect.spray.candidates import Candidate, describe, flag, with_labels
+from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, with_labels
 from chinspect.spray.duplicates import joined, near_duplicates, same_maps
 from chinspect.spray.neighbours import Neighbours, binary_affinity, nearest
 from chinspect.spray.pooling import Maps, prepare
@@ -68,7 +68,8 @@ class SpRAy(BaseEstimator):
         embedding_: (n, q), its eigenvectors.
         n_components_: connected components of the graph.
         clusterings_: name -> labels (N,) of the clusterings that proposed candidates; -1 is noise or left out.
-        labels_: (N,), the partition by the eigengap.
+        labels_: (N,), the partition by the eigengap; the components where these leave no gap, as they are at least as
+            many as the eigenvectors.
         candidates_: the candidates, most significant first; their indices are places among the maps given.
         flagged_: those that are flagged.
         min_detectable_size_: the smallest size at which a corner mark of half of the relevance, planted into a
@@ -150,7 +151,7 @@ class SpRAy(BaseEstimator):
         check_is_fitted(self, "candidates_")
         if not self._maxima.size:
             return None
-        return min_detectable_size(self.maps_, self._maxima, **self._settings)
+        return min_detectable_size(self.maps_, self._maxima, to_rows=self._rows, **self._settings)
 
     @cached_property
     def tau_(self) -> dict[str, float]:
@@ -199,7 +200,7 @@ class SpRAy(BaseEstimator):
     def to_frame(self) -> pd.DataFrame:
         """One row a candidate."""
         check_is_fitted(self, "candidates_")
-        return pd.DataFrame([candidate.record() for candidate in self.candidates_])
+        return pd.DataFrame([candidate.record() for candidate in self.candidates_], columns=list(COLUMNS))
 
     def _check(self) -> None:
         if self.metric not in _METRICS:
@@ -238,7 +239,7 @@ class SpRAy(BaseEstimator):
         self.n_components_ = int(found.components.max()) + 1
         named = clusterings(found, self.random_state)
         self.clusterings_ = {name: self._whole(labels) for name, labels in named.items()}
-        self.labels_ = self.clusterings_.get("eigengap", self._whole(np.zeros(len(self.maps_), dtype=np.int64)))
+        self.labels_ = self.clusterings_.get("eigengap", self.clusterings_["components"])
         return found
 
     def _neighbours(self, k: int) -> Neighbours:
@@ -280,9 +281,12 @@ class SpRAy(BaseEstimator):
     ) -> list[Candidate]:
         p = p_values(np.array([proposal.shared.distinctness for proposal in proposals]), maxima)
         stable = self._stability(proposals) if maxima.size else np.full(len(proposals), np.nan)
+        held = shares(self.maps_.reshape(len(self.maps_), -1), [proposal.shared.members for proposal in proposals])
         described = [
-            describe(proposal, self.maps_, p_value=float(value), stability=float(s), random_state=self.random_state)
-            for proposal, value, s in zip(proposals, p, stable, strict=True)
+            describe(
+                proposal, self.maps_, shared=h, p_value=float(v), stability=float(s), random_state=self.random_state
+            )
+            for proposal, h, v, s in zip(proposals, held, p, stable, strict=True)
         ]
         if labels is not None:
             described = [with_labels(candidate, labels[self.kept_]) for candidate in described]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ class Candidate:
     Attributes:
         indices: (m,) places of the members among the maps given, ascending.
         source: the clusterings that proposed it.
-        mean_map, template: (h, w), the mean of the members, and the relevance that they share and others have not.
+        mean_map, template: (h, w), the mean of the members, and the relevance that they share and others have not; the
+            latter of the maps as they are compared, which are of unit length under the metric ``cosine``.
         medoids: places of the three members nearest to the mean map, nearest first.
-        shared: how much relevance the template holds; where maps are normalised, the share of a member's relevance.
+        shared: the share of a member's relevance that the members have in common and others have not, from 0 to 1.
         gap: by how much members hold more of the template than the nearest others, from -1 to 1.
         threshold: how much of the template a map has to hold to count as a member, see `SpRAy.carriers`.
         effect: half of the absolute difference of the mean maps of members and others, over the mean relevance of a
@@ -81,11 +82,17 @@ class Candidate:
 
     def record(self) -> dict[str, Any]:
         """All but indices and maps, as a flat row."""
-        left_out = {"indices", "mean_map", "template", "medoids"}
-        return {"size": self.size} | {name: value for name, value in vars(self).items() if name not in left_out}
+        return {name: getattr(self, name) for name in COLUMNS}
 
 
-def describe(proposal: Proposal, maps: Maps, *, p_value: float, stability: float, random_state: int) -> Candidate:
+_ARRAYS = {"indices", "mean_map", "template", "medoids"}
+COLUMNS = ("size", *(field.name for field in fields(Candidate) if field.name not in _ARRAYS))
+"""Of a candidate's row."""
+
+
+def describe(
+    proposal: Proposal, maps: Maps, *, shared: float, p_value: float, stability: float, random_state: int
+) -> Candidate:
     """A candidate of ``maps`` (n, h, w) from the set that was proposed."""
     rows, members = maps.reshape(len(maps), -1), proposal.shared.members
     mean = rows[members].mean(0, dtype=np.float64)
@@ -97,7 +104,7 @@ def describe(proposal: Proposal, maps: Maps, *, p_value: float, stability: float
         mean_map=mean.reshape(maps.shape[1:]).astype(np.float32),
         template=proposal.shared.template.reshape(maps.shape[1:]),
         medoids=tuple(int(i) for i in near),
-        shared=proposal.shared.mass,
+        shared=shared,
         gap=proposal.shared.gap,
         threshold=proposal.shared.threshold,
         effect=effect,
@@ -136,7 +143,7 @@ def flag(groups: list[list[Candidate]]) -> list[Candidate]:
     of a class, the most significant stays.
     """
     best = np.array([min((c.p_value for c in group), default=1.0) for group in groups])
-    factors = adjusted(best) / np.maximum(best, np.finfo(float).tiny)
+    factors = np.maximum(adjusted(best) / np.maximum(best, np.finfo(float).tiny), 1)
     out = []
     for group, factor in zip(groups, factors, strict=True):
         for candidate in group:

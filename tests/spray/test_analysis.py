@@ -65,6 +65,23 @@ def test_cosine_finds_it_as_well(maps, members):
     assert f1(spray.flagged_[0].indices, members) >= 0.9
 
 
+def test_cosine_finds_the_same_sizes_in_maps_of_any_scale():
+    maps = blobs(60, 6)
+    sizes = {SpRAy(metric="cosine", n_surrogates=19, normalise=n).fit(maps).min_detectable_size_ for n in (True, False)}
+    assert sizes == {6}
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_what_members_share_is_a_share_in_every_unit(metric, normalise):
+    carriers = np.arange(14)
+    scaled = marked(blobs(80, 0), carriers, CORNER) * np.random.default_rng(1).uniform(5, 6, (80, 1, 1))
+    found = SpRAy(metric=metric, normalise=normalise, n_surrogates=0).fit(scaled).candidates_
+    assert all(0 <= c.shared <= 1 for c in found)
+    planted = max(found, key=lambda c: f1(c.indices, carriers))
+    assert planted.shared == pytest.approx(0.5, abs=0.1)
+
+
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_maps_without_a_reason_are_not_flagged(seed):
     spray = SpRAy(n_surrogates=19).fit(blobs(80, seed))
@@ -172,6 +189,14 @@ def test_groups_have_one_correction_and_what_two_of_them_hold_counts_once(spray)
     assert [c.compared for c in mixed] == [True, True, False]
 
 
+def test_a_p_value_of_nought_does_not_flag_what_else_its_group_holds(spray):
+    one = spray.candidates_[0]
+    far = replace(one, p_value=1.0, indices=np.arange(20, 30))
+    for least in (0.0, 5e-324):
+        found = flag([[replace(one, p_value=least), far]])
+        assert [(c.q_value, c.flagged) for c in found] == [(least, True), (1.0, False)]
+
+
 def test_classes_are_ranked_by_what_they_hold():
     labels = np.repeat([3, 5, 8], [40, 40, 7])
     maps = marked(blobs(87, 10), np.arange(40, 49), CORNER)
@@ -225,6 +250,22 @@ def test_a_table_of_candidates_has_a_row_each(spray):
     assert len(table) == len(spray.candidates_)
     assert table["q_value"].is_monotonic_increasing
     assert table["size"].tolist() == [len(c.indices) for c in spray.candidates_]
+
+
+def test_a_table_without_candidates_has_the_same_columns(spray):
+    few = SpRAy(n_surrogates=0).fit(blobs(5, 12))
+    assert few.candidates_ == []
+    assert few.to_frame().columns.tolist() == spray.to_frame().columns.tolist()
+    assert {"size", "shared", "q_value", "flagged", "verdict"} < set(few.to_frame())
+
+
+def test_more_components_than_eigenvectors_are_the_labels():
+    y, x = np.mgrid[:20, :20]
+    places = [(row, column) for row in range(1, 20, 3) for column in range(1, 20, 3)][:40]
+    maps = np.stack([np.exp(-((y - a) ** 2 + (x - b) ** 2) / 0.3) for a, b in np.repeat(places, 15, axis=0)])
+    spray = SpRAy(n_surrogates=0).fit(maps + 1e-3 * np.random.default_rng(0).random(maps.shape))
+    assert spray.n_components_ == 40
+    np.testing.assert_array_equal(spray.labels_, np.repeat(np.arange(40), 15))
 
 
 @pytest.mark.parametrize("n", [3, 4, 7, 12])

@@ -156,6 +156,7 @@ def test_p_values_by_hand():
     assert found[1] == pytest.approx(15 / 21)
     assert found[2] == pytest.approx(11 / 21)
     assert found[3] < 1e-6
+    assert p_values(np.array([1e6]), maxima)[0] == 1e-300
     assert np.isnan(p_values(np.ones(3), maxima[:1])).all()
     assert p_values(np.array([0.0, 9.0]), np.zeros(9)).tolist() == [1, 0.1]
 
