@@ -56,7 +56,10 @@ class MVTecCategory:
     def mask(self, index: int) -> NDArray[np.bool_]:
         """Where the defect of a test image is, (H, W) in the pixels of the original; nowhere for a good one.
 
-        Raises `InputError` for a defect without a mask, a damaged image or mask, or one that does not fit its image.
+        Masks mark what is above half of their largest value, be it 1 or 255.
+
+        Raises `InputError` for a defect without a mask, a damaged image or mask, and a mask that does not fit its image
+        or marks nothing.
         """
         size = open_image(self.test[index]).size
         path = self.masks[index]
@@ -67,12 +70,15 @@ class MVTecCategory:
         mask = open_image(path).convert("L")
         if mask.size != size:
             raise InputError(f"The mask {str(path)!r} has {mask.size} pixels, but its image has {size}.")
-        return np.asarray(mask) > 127
+        values = np.asarray(mask)
+        if not values.any():
+            raise InputError(f"The mask {str(path)!r} marks nothing, and its image has a defect: draw it.")
+        return values > values.max() / 2
 
     def check(self) -> None:
         """Decode every image and mask once.
 
-        Raises `InputError` for the first that is damaged, and for a mask that does not fit its image.
+        Raises `InputError` for the first that is damaged, and for a mask that does not fit its image or marks nothing.
         """
         for path in (*self.train, *self.test):
             open_image(path)

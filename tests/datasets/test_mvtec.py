@@ -32,6 +32,19 @@ def test_masks_have_the_size_of_their_image(root: Path) -> None:
         tile.check()
 
 
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_mark_with_any_value_but_zero(root: Path, white: int) -> None:
+    tile = load_mvtec(root, "tile")
+    drawn = Image.new("L", (20, 16))
+    drawn.paste(white, (2, 3, 7, 9))
+    drawn.save(tile.masks[2])  # type: ignore[arg-type]
+    assert tile.mask(2).sum() == 30
+    assert tile.mask(2)[3:9, 2:7].all()
+    Image.new("L", (20, 16)).save(tile.masks[2])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"000_mask\.png.* marks nothing"):
+        tile.check()
+
+
 def test_jpeg_images_and_a_root_that_is_one_category(root: Path) -> None:
     assert load_mvtec(root / "wood") == load_mvtec(root, "wood")
     assert load_mvtec(root / "wood").test[0].suffix == ".jpg"
