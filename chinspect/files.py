@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and named in text that any place can hold."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from pathlib import Path
 import psutil
 
 from chinspect.errors import InputError
+
+
+def shown(path: str | Path) -> str:
+    """The path as text that can be written and printed; bytes of its names that are not UTF-8 as in ``\\xff``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:

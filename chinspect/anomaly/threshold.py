@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,3 +17,13 @@ def threshold_at(scores: NDArray[np.float64], fpr: float) -> float:
     """
     rank = min(int(np.ceil((len(scores) + 1) * (1 - fpr))), len(scores))
     return float(np.sort(scores)[rank - 1])
+
+
+def guaranteed_rate(count: int, fpr: float) -> float:
+    """The probability that `threshold_at` bounds for N scores: ``fpr``, or ``1 / (N + 1)`` where that is more."""
+    return max(fpr, 1 / (count + 1))
+
+
+def images_needed(fpr: float) -> int:
+    """The number of scores from which on `threshold_at` keeps to ``fpr``: ``1 / fpr - 1``, rounded up."""
+    return ceil(1 / fpr - 1e-9) - 1

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from chinspect.anomaly.threshold import images_needed
 from chinspect.errors import InputError
 from chinspect.execute import Samples, run
 from chinspect.images import open_image
@@ -82,8 +83,8 @@ def check_rate(fpr: float, count: int) -> None:
     """
     if not 0 < fpr < 1:
         raise InputError(f"A false positive rate lies between 0 and 1, not {fpr!r}.")
-    if (count + 1) * fpr < 1 - 1e-9:
-        raise InputError(f"A false positive rate of {fpr} needs {ceil(1 / fpr - 1e-9) - 1} normal images, not {count}.")
+    if count < images_needed(fpr):
+        raise InputError(f"A false positive rate of {fpr} needs {images_needed(fpr)} normal images, not {count}.")
 
 
 def score_conditions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from chinspect.anomaly import Detector, score_shares, threshold_at
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
+from chinspect.files import shown
 from chinspect.images.resizers import check_resizer
 from chinspect.stress.changes import CHANGES
 from chinspect.stress.metrics import best_threshold, evaluate
@@ -55,7 +57,7 @@ def stress(
             stopped. Scores of other detectors, images, conditions or seeds are never read.
 
     Raises `InputError` for names that are not known, a training resizer that the protocol does not have, scores that
-    are not finite, and images that cannot be read.
+    are not finite, images that cannot be read, and, before any work, masks that do not fit.
 
     Source: Kauffmann et al. 2025, the study of D2Neighbors and PatchCore.
     """
@@ -64,28 +66,30 @@ def stress(
     _check_names([remedy.name for remedy in mitigate])
     names = [resizer for resizer in dict.fromkeys(deploy) if resizer != trained]
     links = [link for link in (chain(trained, resizer) for resizer in names) if link]
-    shown = [Condition(trained), *map(Condition, names), *(Condition(trained, change) for change in changes)]
+    judged = [Condition(trained), *map(Condition, names), *(Condition(trained, change) for change in changes)]
     between = dict.fromkeys(Condition(resizer) for link in links for resizer in link)  # the steps of the chains
-    conditions = [*shown, *(step for step in between if step not in shown)]
+    conditions = [*judged, *(step for step in between if step not in judged)]
     remedies = [Mitigation(NONE), *mitigate]
     scorers = [remedy.detector or detector for remedy in remedies]
+    explained = spread(len(dataset.test), EXPLAINED)
+    masks = [None if dataset.masks[i] is None else dataset.mask(i) for i in explained]  # refused before the work
     score = partial(score_conditions, seed=seed, resume=resume)
     scores = score(scorers, dataset.test, conditions)
     tables = [
-        _rows(remedy, scorer, shown, values, dataset.labels, protocol, score)
+        _rows(remedy, scorer, judged, values, dataset.labels, protocol, score)
         for remedy, scorer, values in zip(remedies, scorers, scores, strict=True)
     ]
     by_resizer = {c.resizer: row for c, row in zip(conditions, scores[0], strict=True) if c.change == NONE}
     steps = [decompose(link, by_resizer, dataset.labels) for link in links]
-    predictions, shares = _explained(detector, dataset, trained, names, by_resizer)
+    predictions, shares = _explained(detector, dataset, masks, trained, names, by_resizer)
     return StressReport(
-        dataset=dataset.name,
+        dataset=shown(dataset.name),
         detector=type(detector).__name__,
         protocol=protocol,
         train_resizer=trained,
         table=pd.concat(tables, ignore_index=True),
         steps=pd.concat(steps, ignore_index=True) if steps else pd.DataFrame(),
-        scores=_long(remedies, shown, scores, dataset),
+        scores=_long(remedies, judged, scores, dataset),
         predictions=predictions,
         shares=shares,
     )
@@ -118,7 +122,7 @@ def _long(
     remedies: Sequence[Mitigation], conditions: Sequence[Condition], scores: NDArray[np.float64], dataset: MVTecCategory
 ) -> pd.DataFrame:
     """One row for each mitigation, condition and test image."""
-    images = {"image": [f"{path.parent.name}/{path.name}" for path in dataset.test], "label": dataset.labels}
+    images = {"image": [shown(f"{path.parent.name}/{path.name}") for path in dataset.test], "label": dataset.labels}
     return pd.concat(
         [
             pd.DataFrame(
@@ -140,21 +144,23 @@ def _long(
 def _explained(
     detector: Scorer,
     dataset: MVTecCategory,
+    masks: Sequence[NDArray[np.bool_] | None],
     trained: str,
     names: Sequence[str],
     scores: dict[str, NDArray[np.float64]],
 ) -> tuple[tuple[Prediction, ...], pd.DataFrame]:
-    """Predictions and shares of detectors that explain their scores by frequency; others have none."""
+    """Predictions and shares, each where it can be had: an adapted callable has none, small images lack bands."""
+    predictions: tuple[Prediction, ...] = ()
+    shares = pd.DataFrame()
     if not isinstance(detector, Detector) or detector.resizer != trained:
-        return (), pd.DataFrame()
+        return predictions, shares
     chosen = spread(len(dataset.test), EXPLAINED)
-    masks = [None if dataset.masks[i] is None else dataset.mask(i) for i in chosen]
     paths, labels = [dataset.test[i] for i in chosen], dataset.labels[chosen]
-    try:
+    with suppress(InputError):
         predictions = predict_shift(detector, dataset, {name: scores[name] - scores[trained] for name in names})
-        return predictions, score_shares(detector, paths, labels=labels, masks=masks).table
-    except InputError:  # an adapted callable, or images of fewer frequencies than are asked for
-        return (), pd.DataFrame()
+    with suppress(InputError):
+        shares = score_shares(detector, paths, labels=labels, masks=masks).table
+    return predictions, shares
 
 
 def _check(trained: str, deploy: Sequence[str], protocol: str, changes: Sequence[str], size: int) -> None:

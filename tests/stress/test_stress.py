@@ -1,6 +1,7 @@
 """The stress test on a detector of a few lines, and on D2Neighbors."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from _nearest import Nearest
+from PIL import Image
 
 from chinspect.anomaly import D2Neighbors, score_shares
 from chinspect.datasets import MVTecCategory
@@ -134,6 +136,26 @@ def test_shares_of_a_detector_that_explains_itself(grainy: MVTecCategory, tmp_pa
     assert stress(detector, grainy, train_resizer="opencv-area", changes=[]).shares.empty
     without = replace(grainy, masks=(None,) * len(grainy.test))
     assert set(stress(detector, without, changes=[]).shares.share) == {"high_frequency"}
+
+
+def test_a_mask_that_does_not_fit_is_told_before_any_work(
+    nearest: Nearest, dataset: MVTecCategory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("L", (9, 9), 255).save(tmp_path / "small.png")
+    monkeypatch.setattr(Nearest, "decision_function", lambda *_: pytest.fail("scored"))
+    masks = (*dataset.masks[:-1], tmp_path / "small.png")
+    with pytest.raises(InputError, match=r"small\.png.*but its image has"):
+        stress(nearest, replace(dataset, masks=masks))
+
+
+def test_predictions_stay_where_shares_have_none(grainy: MVTecCategory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise InputError("too few frequencies.")
+
+    monkeypatch.setattr(sys.modules["chinspect.stress.stress"], "score_shares", refuse)
+    report = stress(D2Neighbors(size=32).fit(grainy.train), grainy, changes=[])
+    assert len(report.predictions) == 1
+    assert report.shares.empty
 
 
 @pytest.mark.parametrize(
