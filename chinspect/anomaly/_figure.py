@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from chinspect.anomaly._pictures import pictures
+from chinspect.anomaly.explanation import FIGURE_ROWS
 from chinspect.errors import InputError
 from chinspect.files import replacing
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _FORMATS = (".png", ".svg", ".pdf")
 _UNITS = {"order": "orders", "zigzag": "zigzag"}
-_ROWS, _BANDS, _NEAREST = 16, 6, 2  # what fits on a page
+_BANDS, _NEAREST = 6, 2  # what fits on a page
 _QUANTILE = 0.999  # of the strongest map, where the colours of a row end: single pixels would hide the rest
 
 
@@ -30,8 +31,8 @@ def draw(explanation: AnomalyExplanation, path: Path, images: NDArray[Any]) -> P
     """Writes the figure, one row an image, to a PNG, SVG or PDF file."""
     if path.suffix.lower() not in _FORMATS:
         raise InputError(f"figures are written as {', '.join(_FORMATS)}, not as {path.name!r}.")
-    if not 0 < len(explanation) <= _ROWS:
-        raise InputError(f"a figure shows 1 to {_ROWS} images, not {len(explanation)}: draw some at a time.")
+    if not 0 < len(explanation) <= FIGURE_ROWS:
+        raise InputError(f"a figure shows 1 to {FIGURE_ROWS} images, not {len(explanation)}: draw some at a time.")
     shown = _as_pictures(images)
     if len(shown) != len(explanation):
         raise InputError(f"{len(explanation)} explanations are drawn with as many images, not {len(shown)}.")

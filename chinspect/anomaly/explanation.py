@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -19,6 +19,8 @@ from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 
 Array = NDArray[np.floating[Any]]
+FIGURE_ROWS = 16
+"""Images that fit on a figure."""
 AnomalyComponents = Literal["pixels", "bands", "pixel_bands", "neighbours"]
 
 
@@ -64,6 +66,15 @@ class AnomalyExplanation:
         """What each band holds, in orders or places: ``0-1``, ``2-18``, ``19+``."""
         return BandEdges(self.band_edges, self.band_index).names
 
+    def take(self, index: NDArray[np.integer[Any]]) -> AnomalyExplanation:
+        """The explanation of some of the images, in this order."""
+        given = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
+        return replace(self, **{name: value[index] for name, value in given.items() if isinstance(value, np.ndarray)})
+
+    def highest(self) -> NDArray[np.int64]:
+        """Indices of the images of the highest scores, as many as a figure shows, in the order of the images."""
+        return np.sort(np.argsort(-self.score, kind="stable")[:FIGURE_ROWS])
+
     def to_frame(self) -> pd.DataFrame:
         """One row an image: score, reference, conservation, the share of each band and the nearest training image."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in ("score", "reference", "conservation")}
@@ -89,6 +100,8 @@ class AnomalyExplanation:
 
     def plot(self, path: str | Path, images: ArrayLike) -> Path:
         """Draws one row an image: the picture, where its score lies, in which bands, and what it was compared with.
+
+        Raises `InputError` for more than `FIGURE_ROWS` images, and for a file of another kind.
 
         Args:
             path: a PNG, SVG or PDF file.

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from chinspect import __version__
 from chinspect.anomaly._detector import Detector
+from chinspect.anomaly.threshold import guaranteed_rate
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.files import check_output_file, replacing
@@ -116,7 +117,7 @@ def _header(detector: Detector) -> dict[str, Any]:
         "threshold": {
             "value": detector.threshold_,
             "source": f"held-out scores of {len(scores)} normal training images",
-            "false_positive_rate": detector.threshold_fpr,
+            "false_positive_rate": guaranteed_rate(len(scores), detector.threshold_fpr),
         },
     }
 

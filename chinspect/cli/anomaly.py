@@ -24,7 +24,7 @@ def fit(
     resizer: str = typer.Option("opencv-nearest", help="How images are resized; see 'chinspect stress --help'."),
     size: int = typer.Option(224, min=1, help="Side of the detector's input in pixels."),
     fpr: float = typer.Option(
-        0.05, min=0, max=1, help="False positive rate at which the threshold is set, on held-out scores."
+        0.05, min=0, max=1, help="False positive rate of the threshold, on held-out scores; N images allow 1/(N+1)."
     ),
     p: int = typer.Option(2, help="d2neighbors: norm of the distance, 1, 2 or 4."),
     perplexity: float = typer.Option(
@@ -41,8 +41,9 @@ def fit(
 ) -> None:
     """Fit an anomaly detector on normal images and write it to one file."""
     from chinspect.anomaly import D2Neighbors, PatchCore, save_detector
+    from chinspect.anomaly.threshold import guaranteed_rate, images_needed
     from chinspect.errors import InputError
-    from chinspect.files import check_output_file
+    from chinspect.files import check_output_file, shown
     from chinspect.mitigate import Blur
 
     check_output_file(out)
@@ -57,11 +58,12 @@ def fit(
         raise InputError(f"unknown detector {kind!r}: choose d2neighbors or patchcore.")
     with status(f"fitting {kind} on {train}"):
         path = save_detector(detector.fit(train), out)
+    rate = guaranteed_rate(len(detector.held_out_scores_), fpr)
     document = {
         "detector": type(detector).__name__,
         "images": detector.n_images_,
         "threshold": detector.threshold_,
-        "threshold_fpr": fpr,
+        "threshold_fpr": rate,
         "resizer": resizer,
         "size": size,
         "file": str(path),
@@ -69,9 +71,10 @@ def fit(
     if as_json:
         typer.echo(json.dumps(document, indent=2))
         return
+    needed = f"; {100 * fpr:.3g}% needs {images_needed(fpr)} images" if rate > fpr else ""
     typer.echo(
         f"fitted {kind} on {detector.n_images_} images; held-out normal images exceed its threshold "
-        f"{detector.threshold_:.4g} with probability {fpr:.0%} at most\nwrote {path}"
+        f"{detector.threshold_:.4g} with probability {100 * rate:.3g}% at most{needed}\nwrote {shown(path)}"
     )
 
 
@@ -110,7 +113,7 @@ def _scored(detector: Detector, paths: list[Path], csv: Path | None) -> list[dic
 
     import pandas as pd
 
-    from chinspect.files import replacing
+    from chinspect.files import replacing, shown
     from chinspect.stress import Condition, score_conditions
 
     with nullcontext() if csv is None else resuming(csv.with_name(f".{csv.name}.resume")) as kept:
@@ -118,7 +121,7 @@ def _scored(detector: Detector, paths: list[Path], csv: Path | None) -> list[dic
             conditions = [Condition(detector.resizer)]
             scores = score_conditions([detector], paths, conditions, resume=kept, progress=count)[0, 0]
         rows = [
-            {"image": str(path), "score": float(value), "anomalous": bool(value > detector.threshold_)}
+            {"image": shown(path), "score": float(value), "anomalous": bool(value > detector.threshold_)}
             for path, value in zip(paths, scores, strict=True)
         ]
         if csv is not None:
@@ -137,7 +140,7 @@ def explain_anomaly(
 ) -> None:
     """Explain anomaly scores: which pixels, which frequencies, which training images."""
     from chinspect.anomaly import explain_anomaly, load_detector
-    from chinspect.files import check_output_folder, output_folder
+    from chinspect.files import check_output_folder, output_folder, shown
 
     check_output_folder(out)
     fitted, paths = load_detector(detector), image_paths(images)
@@ -146,13 +149,15 @@ def explain_anomaly(
         asked: Any = int(bands) if bands.isdecimal() else bands
         explanation = explain_anomaly(fitted, inputs, bands=asked)
     folder = output_folder(out)
-    files = [explanation.plot(folder / "anomaly.png", inputs.numpy()), *explanation.save(folder)]
+    saved, drawn = explanation.save(folder), explanation.highest()
+    files = [explanation.take(drawn).plot(folder / "anomaly.png", inputs.numpy()[drawn]), *saved]
     records = [
-        {"image": str(path), "anomalous": bool(row["score"] > fitted.threshold_), **{str(k): row[k] for k in row}}
+        {"image": shown(path), "anomalous": bool(row["score"] > fitted.threshold_), **{str(k): row[k] for k in row}}
         for path, row in zip(paths, explanation.to_frame().to_dict("records"), strict=True)
     ]
     if as_json:
-        document = {"threshold": fitted.threshold_, "images": records, "files": [str(file) for file in files]}
+        document = {"threshold": fitted.threshold_, "images": records, "drawn": [shown(paths[i]) for i in drawn]}
+        document |= {"files": [str(file) for file in files]}
         typer.echo(json.dumps(document, indent=2))
         return
     _print_explanation(explanation, records, fitted.threshold_, files)
@@ -162,6 +167,7 @@ def _print_explanation(
     explanation: AnomalyExplanation, records: list[dict[str, Any]], threshold: float, files: list[Path]
 ) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -169,15 +175,17 @@ def _print_explanation(
     for column in ("image", "score", "", *bands, "conserved"):
         table.add_column(column, overflow="fold")
     for record in records:
-        shares = [record[f"band_{name}"] / record["score"] for name in explanation.band_names]
+        score, parts = record["score"], [record[f"band_{name}"] for name in explanation.band_names]
         verdict = "anomalous" if record["anomalous"] else "normal"
-        cells = [f"{share:.1%}" for share in shares]
+        cells = [f"{part / score:.1%}" if score else "-" for part in parts]
         name = "/".join(Path(record["image"]).parts[-2:])
-        table.add_row(name, f"{record['score']:.4g}", verdict, *cells, f"{record['conservation']:.3f}")
+        table.add_row(escape(name), f"{score:.4g}", verdict, *cells, f"{record['conservation']:.3f}")
     console = Console(highlight=False)
     console.print(table)
     console.print(
         f"Shares of the score by frequency (half periods across the image); threshold {threshold:.4g}. A score that "
         "rests on the highest frequencies will change with the way images are resized: see 'chinspect stress'."
     )
+    if (drawn := len(explanation.highest())) < len(records):
+        console.print(f"{files[0].name} shows the {drawn} images of the highest scores; the other files hold all")
     console.print("wrote " + ", ".join(map(str, files)), markup=False)

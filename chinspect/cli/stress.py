@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +28,10 @@ def stress(
     detector: str = typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote."),
     dataset: str = typer.Argument(metavar="DATASET_DIR", help="A category of MVTec AD, or train and test/{good,bad}."),
     deploy: list[str] = typer.Option(["pillow-bilinear"], help="A resizer to switch to; may be given again."),
-    mitigate: list[str] = typer.Option([], help="A remedy to test beside the detector: blur."),
+    mitigate: list[str] = typer.Option([], help="A remedy to test, and save, beside the detector: blur."),
     protocol: str = typer.Option("deploy", help="deploy, kauffmann2025-text or kauffmann2025-code."),
     fail_on: str = typer.Option(
-        None, metavar="GATE", help="Exit with 1 if it holds in a deployed row of the last remedy, as in 'fnr>0.1'."
+        None, metavar="GATE", help="Exit with 1 if it holds in a deployed row of DETECTOR itself, as in 'fnr>0.1'."
     ),
     out: str = OUT,
     as_json: bool = JSON,
@@ -48,13 +49,15 @@ def stress(
     gate = None if fail_on is None else _parse_gate(fail_on)
     check_output_folder(out)
     fitted, data = load_detector(detector), _load(dataset)
+    if gate is not None:
+        _check_judged(fitted, deploy)
     with resuming(Path(out) / ".resume") as kept:
         with status("scoring under every condition"):
             remedies = [_remedy(name, fitted, data) for name in mitigate]
             options: dict[str, Any] = {"deploy": deploy, "protocol": protocol, "mitigate": remedies}
             report = stress(fitted, data, resume=kept, **options)
         folder = output_folder(out)
-        files = [report.plot(folder / "stress.png"), *report.save(folder)]
+        files = [report.plot(folder / "stress.png"), *report.save(folder), *_saved(remedies, folder)]
     failed = [] if gate is None else _failed(report, gate)
     if as_json:
         document = report.document() | {"failed": failed, "files": [str(file) for file in files]}
@@ -75,6 +78,7 @@ def parity(
 ) -> None:
     """Compare a detector's scores of the same images through two resizers."""
     from chinspect.anomaly import load_detector
+    from chinspect.files import shown
     from chinspect.stress import parity, resized
 
     fitted, paths = load_detector(detector), image_paths(images)
@@ -82,7 +86,7 @@ def parity(
     document = {
         "images": len(paths),
         "largest_difference": found.largest_difference,
-        "worst_image": str(paths[found.worst]),
+        "worst_image": shown(paths[found.worst]),
         "label_flips": found.label_flips,
         "threshold": fitted.threshold_,
         "pixel_difference": found.stage_differences[0],
@@ -93,7 +97,7 @@ def parity(
     typer.echo(
         f"{resizer_a} against {resizer_b}: {found.label_flips} of {len(paths)} decisions flip at the threshold "
         f"{fitted.threshold_:.4g}\nscores differ by {found.largest_difference:.4g} at most "
-        f"({paths[found.worst]}), pixels by {found.stage_differences[0]:.3g} in [-1, 1]"
+        f"({document['worst_image']}), pixels by {found.stage_differences[0]:.3g} in [-1, 1]"
     )
 
 
@@ -119,6 +123,24 @@ def _remedy(name: str, detector: Detector, data: MVTecCategory) -> Mitigation:
     return Mitigation(name, Filtered(detector, Blur()).fit(data.train))
 
 
+def _saved(remedies: list[Mitigation], folder: Path) -> list[Path]:
+    """The files of remedied detectors, to be deployed in place of the given one; a filter in front has no file."""
+    from chinspect.anomaly import Detector, save_detector
+
+    fitted = [(remedy.name, remedy.detector) for remedy in remedies if isinstance(remedy.detector, Detector)]
+    return [save_detector(detector, folder / f"{name}.safetensors") for name, detector in fitted]
+
+
+def _check_judged(detector: Detector, deploy: list[str]) -> None:
+    from chinspect.errors import InputError
+
+    if all(resizer == detector.resizer for resizer in deploy):
+        raise InputError(
+            f"--fail-on judges the switch to another resizer, and --deploy names only {detector.resizer!r}, which the "
+            "detector was fitted with: name the deployed one."
+        )
+
+
 def _parse_gate(text: str) -> tuple[str, str, float]:
     from dataclasses import fields
 
@@ -140,17 +162,21 @@ def _parse_gate(text: str) -> tuple[str, str, float]:
 
 
 def _failed(report: StressReport, gate: tuple[str, str, float]) -> list[dict[str, Any]]:
-    """The deployed rows of the last remedy in which the gate holds."""
+    """The deployed rows of the given detector in which the gate holds, or its number is not defined (None)."""
+    from chinspect.stress.scoring import NONE
+
     column, comparison, limit = gate
     table = report.table
-    rows = table[(table.mitigation == table.mitigation.iloc[-1]) & (table.resizer != report.train_resizer)]
+    rows = table[(table.mitigation == NONE) & (table.resizer != report.train_resizer)]
     compare = {">": rows[column].gt, ">=": rows[column].ge, "<": rows[column].lt, "<=": rows[column].le}[comparison]
-    held = rows[compare(limit)]
-    return [{"resizer": row.resizer, column: float(getattr(row, column))} for row in held.itertuples()]
+    held = rows[compare(limit) | rows[column].isna()]
+    values = [None if math.isnan(value) else float(value) for value in held[column]]
+    return [{"resizer": resizer, column: value} for resizer, value in zip(held.resizer, values, strict=True)]
 
 
 def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None, files: list[Path]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
@@ -159,9 +185,9 @@ def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None,
     for column in _SHOWN:
         table.add_column(column.replace("_", " "), no_wrap=True)
     for _, row in report.table.iterrows():
-        table.add_row(row.mitigation, row.resizer, row.change, *(_number(row, column) for column in _SHOWN))
+        table.add_row(escape(row.mitigation), row.resizer, row.change, *(_number(row, column) for column in _SHOWN))
     console = Console(highlight=False)
-    console.print(f"{report.detector} on {report.dataset}, threshold by the protocol {report.protocol}")
+    console.print(f"{report.detector} on {escape(report.dataset)}, threshold by the protocol {report.protocol}")
     console.print(table, _reading(report), sep="\n")
     for share in report.shares.itertuples():
         console.print(
@@ -170,8 +196,10 @@ def _print(report: StressReport, failed: list[dict[str, Any]], gate: str | None,
         )
     for held in failed:
         resizer, (column, value) = held["resizer"], list(held.items())[-1]
+        found = "not defined" if value is None else f"{value:.3f}"
         console.print(
-            f"[red]gate failed:[/red] with {resizer}, {column} is {value:.3f}, and --fail-on is {gate}; exit status 1"
+            f"[red]gate failed:[/red] with {resizer}, {column} of the given detector is {found}, and --fail-on is "
+            f"{gate}; exit status 1"
         )
     console.print("wrote " + ", ".join(map(str, files)), markup=False)
 

@@ -1,13 +1,16 @@
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
-from chinspect.anomaly import D2Neighbors
+from chinspect.anomaly import D2Neighbors, load_detector
 from chinspect.errors import InputError
-from chinspect.stress import CHANGES, scoring
+from chinspect.mitigate import Blur
+from chinspect.stress import CHANGES, metrics, scoring
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 
 
@@ -16,6 +19,7 @@ def dataset(tmp_path_factory):
     """Grey squares on grain; defects have a dark spot."""
     root = tmp_path_factory.mktemp("data") / "squares"
     generator = np.random.default_rng(0)
+    (root / "ground_truth" / "spot").mkdir(parents=True)
     for folder, count, spot in (("train/good", 24, False), ("test/good", 8, False), ("test/spot", 8, True)):
         (root / folder).mkdir(parents=True)
         for number in range(count):
@@ -24,11 +28,11 @@ def dataset(tmp_path_factory):
             if spot:
                 y, x = generator.integers(35, 70, 2)
                 image[y : y + 14, x : x + 14] -= 90
+                mask = np.zeros((120, 120), np.uint8)
+                mask[y : y + 14, x : x + 14] = 255
+                Image.fromarray(mask).save(root / "ground_truth" / "spot" / f"{number:02}_mask.png")
             image += generator.normal(0, 8, image.shape)
             Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / folder / f"{number:02}.png")
-    (root / "ground_truth" / "spot").mkdir(parents=True)
-    for number in range(8):
-        Image.new("L", (120, 120)).save(root / "ground_truth" / "spot" / f"{number:02}_mask.png")
     return root
 
 
@@ -93,6 +97,42 @@ def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
     assert "conserved" in run("explain-anomaly", detector, *images)[1]
 
 
+def test_of_many_images_all_are_saved_and_the_highest_scores_drawn(run, detector, dataset, tmp_path):  # noqa: F811
+    given = (str(dataset / "train"), str(dataset / "test"))
+    status, out, err = run("explain-anomaly", detector, *given, "--json", "--out", "why")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    scores = {record["image"]: record["score"] for record in document["images"]}
+    assert len(scores) == len(np.load(tmp_path / "why" / "anomaly.npz")["pixels"]) == 40
+    assert set(document["drawn"]) == set(sorted(scores, key=scores.__getitem__)[-16:])
+    assert (tmp_path / "why" / "anomaly.png").exists()
+    assert "anomaly.png shows the 16 images of the highest scores" in run("explain-anomaly", detector, *given)[1]
+
+
+def test_names_of_any_bytes_and_scores_of_zero(run, tmp_path):  # noqa: F811
+    folder = tmp_path / "same"
+    folder.mkdir()
+    for name in (b"[bold]\xff.png", b"2.png", b"3.png"):
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            Image.new("RGB", (16, 16), "grey").save(file, "PNG")
+    fit = ("fit", "patchcore", str(folder), "--out", "d", "--size", "32", "--coreset", "1")
+    fit += ("--backbone", "tiny-supervised")
+    status, out, _ = run(*fit)
+    assert status == 0
+    assert "with probability 25% at most; 5% needs 19 images" in " ".join(out.split())
+    assert json.loads(run(*fit, "--json")[1])["threshold_fpr"] == 1 / 4
+    with safe_open(tmp_path / "d", "np") as file:
+        assert json.loads(file.metadata()["chinspect"])["threshold"]["false_positive_rate"] == 1 / 4
+    status, out, err = run("score", "d", str(folder), "--csv", "scores.csv")
+    assert (status, err) == (0, "")
+    assert r"[bold]\xff.png" in out
+    assert r"[bold]\xff.png" in (tmp_path / "scores.csv").read_text(encoding="utf-8")
+    status, out, _ = run("explain-anomaly", "d", str(folder))
+    assert status == 0
+    (line,) = [line for line in out.splitlines() if r"same/[bold]\xff.png" in line]
+    assert line.split()[1:] == ["0", "normal", "-", "-", "-", "1.000"]
+
+
 def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tmp_path, monkeypatch):  # noqa: F811
     arguments = ("stress", detector, str(dataset), "--deploy", "pillow-bilinear", "--mitigate", "blur", "--json")
     status, out, err = run(*arguments, "--fail-on", "auroc>2")
@@ -110,8 +150,35 @@ def test_stress_writes_the_table_and_the_gate_decides(run, detector, dataset, tm
     assert {*CHANGES, "pillow-bilinear"} <= set(said.split())
     assert "of the score lies in high frequencies" in said
     assert "Read F1 beside 0.667" in said
-    gate = r"gate failed: with pillow-bilinear, auroc is \d\.\d{3}, and --fail-on is auroc<=1; exit status 1"
-    assert re.search(gate, " ".join(said.split()))
+    found = r"with pillow-bilinear, auroc of the given detector is \d\.\d{3}, and --fail-on is auroc<=1; exit status 1"
+    assert len(re.findall(f"gate failed: {found}", " ".join(said.split()))) == 1
+
+
+def test_the_gate_judges_the_given_detector_and_the_remedied_one_is_saved(run, detector, dataset):  # noqa: F811
+    arguments = ("stress", detector, str(dataset), "--mitigate", "blur", "--json")
+    rows = json.loads(run(*arguments)[1])["rows"]
+    given, blurred = (row["threshold_retuned"] for row in rows if row["resizer"] == "pillow-bilinear")
+    assert given != blurred
+    middle = (given + blurred) / 2
+    for comparison, expected in ((">", given > middle), ("<", given < middle)):
+        status, out, _ = run(*arguments, "--fail-on", f"threshold_retuned{comparison}{middle}")
+        assert (status == 1) == expected == bool(json.loads(out)["failed"])
+    (saved,) = [file for file in json.loads(out)["files"] if file.endswith("blur.safetensors")]
+    remedied = load_detector(saved)
+    assert isinstance(remedied.blur, Blur)
+    assert remedied.threshold_ == pytest.approx(rows[-1]["threshold"])
+
+
+def test_a_gate_that_cannot_be_judged_does_not_pass(run, detector, dataset, monkeypatch):  # noqa: F811
+    arguments = ("stress", detector, str(dataset), "--fail-on", "shift_defect>99")
+    status, out, err = run(*arguments, "--deploy", "opencv-nearest")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "name the deployed one" in err
+    monkeypatch.setattr(metrics, "score_shift", lambda *_: float("nan"))
+    status, out, _ = run(*arguments, "--json")
+    assert status == 1
+    assert json.loads(out)["failed"] == [{"resizer": "pillow-bilinear", "shift_defect": None}]
+    assert "shift_defect of the given detector is not defined" in " ".join(run(*arguments)[1].split())
 
 
 def test_parity_counts_flips(run, detector, dataset):  # noqa: F811
