@@ -93,7 +93,7 @@ def default_categories(root: Path | None) -> list[str]:
 
 def generated(out: Path, variant: Any, smoke: bool) -> Path:
     """The generated data set, drawn once."""
-    root = out / "data"
+    root = out / ("data-smoke" if smoke else "data")
     if not (root / variant).exists():
         n_train, n_test, size = (20, 12, 256) if smoke else (125, 120, 1000)
         industrial(root, variant=variant, n_train=n_train, n_test=n_test, seed=0, size=size)

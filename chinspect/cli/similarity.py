@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,6 @@ def explain_similarity(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
-    import warnings
-
     from chinspect.encoders import load_encoder
     from chinspect.files import check_output_folder, output_folder
     from chinspect.relevance import RelevanceWarning
@@ -43,8 +42,8 @@ def explain_similarity(
 
     check_output_folder(out)
     encoder = load_encoder(model, arch=arch, device=resolve_device(device))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RelevanceWarning)  # the document and the summary carry them
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RelevanceWarning)
         explanation = explain_similarity(
             encoder,
             image_a,
@@ -59,12 +58,23 @@ def explain_similarity(
             extras["bands"] = {"orders": by_band.orders, "relevance": by_band.relevance.tolist()}
         if verify is not None:
             extras["verify"] = asdict(verify_by_zennit(explanation, composite, verify))
+    extras["warnings"] = _messages(caught)
     files = [explanation.plot(output_folder(out) / "similarity.png"), *explanation.save(out, top=top, extras=extras)]
     document = {**explanation.document(top), **extras, "files": [str(path) for path in files]}
     if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
         _print(explanation, document)
+
+
+def _messages(caught: list[warnings.WarningMessage]) -> list[str]:
+    """What was warned of relevance, which the document and the summary carry; other warnings go their way."""
+    from chinspect.relevance import RelevanceWarning
+
+    for warning in caught:
+        if not issubclass(warning.category, RelevanceWarning):
+            warnings.warn(warning.message, stacklevel=2)
+    return list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, RelevanceWarning)))
 
 
 def _print(explanation: SimilarityExplanation, document: dict[str, Any]) -> None:
@@ -91,7 +101,7 @@ def _print(explanation: SimilarityExplanation, document: dict[str, Any]) -> None
         found = document["verify"]
         difference = f"{found['max_relative_difference']:.1e}"
         console.print(f"Zennit agrees on {len(found['neurons'])} neurons up to a relative difference of {difference}.")
-    for warning in explanation.warnings:
+    for warning in document["warnings"]:
         console.print(f"[yellow]warning:[/yellow] {escape(warning)}")
     console.print("wrote " + ", ".join(escape(path) for path in document["files"]))
 

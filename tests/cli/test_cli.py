@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 
 from chinspect.cli.app import main
+from chinspect.relevance import RelevanceWarning
+from chinspect.similarity import SimilarityExplanation
 
 ASSETS = Path(__file__).parents[2] / "assets"
 TRUCKS = [str(ASSETS / "truck-a.png"), str(ASSETS / "truck-b.png")]
@@ -40,6 +43,20 @@ def test_the_main_job(run, tmp_path):
     written = sorted(path.name for path in (tmp_path / "chinspect-out").iterdir())
     assert written == ["similarity.json", "similarity.npz", "similarity.png"]
     assert "chinspect-out" in out
+
+
+def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
+    by_frequency = SimilarityExplanation.by_frequency
+
+    def warns(self, bands):
+        warnings.warn("relevance explodes", RelevanceWarning, stacklevel=2)
+        return by_frequency(self, bands)
+
+    monkeypatch.setattr(SimilarityExplanation, "by_frequency", warns)
+    status, out, err = run("explain-similarity", *TRUCKS, "--json", "--bands", "2")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["warnings"] == ["relevance explodes"]
+    assert "warning: relevance explodes" in run("explain-similarity", *TRUCKS, "--bands", "2")[1]
 
 
 def test_json_is_one_document_and_nothing_else(run, tmp_path):
