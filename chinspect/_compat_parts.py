@@ -48,7 +48,7 @@ def given_maps(
 
 def partition(spray: SpRAy, least: int, most: int) -> NDArray[np.int64]:
     """Labels (N,) of k-means on the embedding, by the eigengap between ``least`` and ``most``; -1 where left out."""
-    if not 1 <= least <= most <= len(spray.maps_):
+    if not 1 <= least <= min(most, len(spray.maps_)):
         raise InputError(f"clusters are between 1 and the {len(spray.maps_)} maps compared, not {least} to {most}.")
     gaps = np.diff(spray.eigenvalues_)[least - 1 : most]
     size = least + int(np.argmax(gaps)) if len(gaps) else least

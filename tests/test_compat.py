@@ -190,6 +190,19 @@ def test_layers_heads_and_batches_are_those_asked_for(model):
         maps(target_layer=nn.Linear(1, 1))
 
 
+def test_fewer_maps_than_the_most_clusters_are_divided_too():
+    few = SpRAyDetector(downsample_size=None).fit(noise(7, 4))
+    assert 2 <= few.get_report()["metrics"]["n_clusters"] <= 7
+    assert set(few.cluster_labels_) == set(range(few.get_report()["metrics"]["n_clusters"]))
+    with pytest.raises(InputError, match="not 8 to 10"):
+        SpRAyDetector(downsample_size=None, min_clusters=8).fit(noise(7, 4))
+
+
+def test_a_flag_tells_a_share(detector):
+    share = int(detector.get_report()["report"]["clever_hans"]["flags"][0].split(" share ")[1].split("%")[0])
+    assert 0 < share <= 100
+
+
 def test_thresholds_that_decide_nothing_say_so():
     with pytest.warns(UserWarning, match="purity_threshold: not used, flags are tested against chance"):
         SpRAyDetector(purity_threshold=0.9)

@@ -74,7 +74,7 @@ def load_samples(source: str | Path) -> Samples:
     ``label``. Relative paths start at the folder of the list or table.
 
     Raises `InputError` if ``source`` does not exist or cannot be read, lists nothing, lists a file that is not there or
-    one twice, or has no column ``path``.
+    one twice, has no column ``path``, or has a row without a path or, where there is a column ``label``, without one.
     """
     path = Path(source).absolute()  # workers may run in another folder
     if path.is_dir():
@@ -107,11 +107,17 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         raise InputError(f"the table {str(path)!r} has no column 'path', only {', '.join(map(str, table.columns))}.")
     for row, value in enumerate(table["path"]):
         if not isinstance(value, str) or not value.strip():
-            raise InputError(
-                f"row {row} of the table {str(path)!r} has no path but {value!r}: fill it in or remove it."
-            )
-    labels = tuple(map(str, table["label"])) if "label" in table.columns else None
-    return tuple(table["path"]), labels
+            raise _empty(path, row, "path", value)
+    if "label" not in table.columns:
+        return tuple(table["path"]), None
+    for row, (value, missing) in enumerate(zip(table["label"], table["label"].isna(), strict=True)):
+        if missing or not str(value).strip():
+            raise _empty(path, row, "label", value)
+    return tuple(table["path"]), tuple(map(str, table["label"]))
+
+
+def _empty(path: Path, row: int, what: str, value: Any) -> InputError:
+    return InputError(f"row {row} of the table {str(path)!r} has no {what} but {value!r}: fill it in or remove it.")
 
 
 def _check(source: Path, samples: Samples) -> None:

@@ -57,7 +57,7 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
         pool: rows and columns of the pooled maps; None leaves them.
         normalise: divide each map by the sum of its absolute values after pooling, so that cells are shares.
 
-    Raises `InputError` for another shape, or for fewer than 3 maps that can be compared.
+    Raises `InputError` for another shape, channels that come last, or fewer than 3 maps that can be compared.
     """
     try:
         values = np.asarray(maps)
@@ -65,6 +65,7 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
         raise InputError(f"maps are an array (N, H, W) or (N, C, H, W), all of one size ({error}).") from error
     if values.ndim not in (3, 4) or 0 in values.shape or values.dtype.kind not in "fiu":
         raise InputError(f"maps are numbers (N, H, W) or (N, C, H, W), not {values.dtype} {values.shape}.")
+    check_channels(values.shape)
     pooled = np.concatenate([_pooled(values[start : start + 1024], pool) for start in range(0, len(values), 1024)])
     mass = np.abs(pooled).sum((1, 2), dtype=np.float64)
     finite = np.isfinite(mass)
@@ -77,6 +78,12 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
     if normalise:
         rows = rows / mass[kept, None, None]
     return PreparedMaps(rows.astype(np.float32), kept, np.flatnonzero(finite & (mass == 0)), np.flatnonzero(~finite))
+
+
+def check_channels(shape: tuple[int, ...]) -> None:
+    """Raises `InputError` for what looks like maps (N, H, W, C): their rows would be summed for channels."""
+    if len(shape) == 4 and shape[3] <= 4 < min(shape[1:3]):
+        raise InputError(f"maps of shape {shape} have their channels last: put them second, (N, C, H, W), or sum them.")
 
 
 def _pooled(maps: NDArray[np.generic], pool: int | None) -> Maps:

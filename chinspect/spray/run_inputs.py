@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
+from chinspect.spray.pooling import check_channels
 
 FOLDER = "folder"
 """As the source of labels: the folder that an image lies in."""
@@ -26,6 +28,7 @@ def load_maps(path: str | Path) -> NDArray[np.float32]:
         raise InputError(
             f"{str(path)!r} holds {maps.dtype} {maps.shape}, and maps are numbers (N, H, W) or (N, C, H, W)."
         )
+    check_channels(maps.shape)
     with np.errstate(over="ignore", invalid="ignore"):
         return (maps if maps.ndim == 3 else maps.sum(1)).astype(np.float32)
 
@@ -34,8 +37,9 @@ def load_labels(source: str, names: Sequence[str], paths: Sequence[Path] | None)
     """One label an image.
 
     Args:
-        source: ``folder``, for the name of the folder that an image lies in; a table with columns ``path`` and
-            ``label`` (.csv, .parquet), whose paths name the images; or an .npy file with one label a map, in order.
+        source: ``folder``, for the name of the folder that an image, or a link to one, lies in; a table with columns
+            ``path`` and ``label`` (.csv, .parquet), whose paths name the images; or an .npy file with one label a map,
+            in order.
         names, paths: of the images; there may be no paths.
 
     Raises `InputError` where an image has no label, or the file holds something else.
@@ -51,7 +55,7 @@ def load_labels(source: str, names: Sequence[str], paths: Sequence[Path] | None)
     if paths is None:
         raise InputError(f"the labels {source!r} belong to images: give the images, or labels as an .npy file.")
     if source == FOLDER:
-        return [path.resolve().parent.name for path in paths]
+        return [Path(os.path.abspath(path)).parent.name for path in paths]  # resolves "..", and follows no link
     return _of_table(load_samples(source), source, paths)
 
 

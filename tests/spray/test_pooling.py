@@ -90,6 +90,7 @@ def test_empty_and_broken_maps_are_left_out_by_their_places(bad):
         (np.ones((0, 4, 4)), r"maps are numbers \(N, H, W\)"),
         (np.ones((3, 4, 4), complex), "complex"),
         (np.full((3, 4, 4), "a"), "maps are numbers"),
+        (np.ones((5, 9, 8, 3)), r"shape \(5, 9, 8, 3\) have their channels last: put them second"),
         ([[[1.0, 2.0]], [[1.0]]], "one size"),
         (np.zeros((9, 4, 4)), "only 0 of 9 maps"),
         (np.full((9, 4, 4), np.nan), "only 0 of 9 maps"),
