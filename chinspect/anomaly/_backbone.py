@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
 from torchvision.models import Wide_ResNet50_2_Weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
@@ -24,7 +27,10 @@ NEUTRAL = (0.5, 0.5, 0.5)
 
 
 class LayerFeatures(nn.Module):
-    """The outputs of some layers of a network, which is left as it was and shares its parameters."""
+    """The outputs of some layers of a network in evaluation, whatever mode the network itself is in.
+
+    The network is left as it was, and shares its parameters and buffers.
+    """
 
     def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
         super().__init__()
@@ -34,22 +40,36 @@ class LayerFeatures(nn.Module):
             known = ", ".join(name for name in names if name and name.count(".") < 2)
             kind = type(module).__name__
             raise InputError(f"the backbone {kind} has no layer {missing[0]!r}: its layers are {known}.")
-        flags = [(part, part.training) for part in module.modules()]
+        shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
         try:
-            self.extractor = create_feature_extractor(module, list(layers))
+            self.extractor = create_feature_extractor(copy.deepcopy(module, shared), list(layers)).eval()
         except Exception as error:  # torch.fx raises what the module's own code raises on symbolic values
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"the layers of {type(module).__name__} cannot be read by torch.fx ({reason}).") from error
-        finally:
-            for part, flag in flags:
-                part.training = flag
         self.layers = tuple(layers)
-        self.extractor.eval()
+        _keep_outputs(self.extractor)
+
+    def train(self, mode: bool = True) -> LayerFeatures:  # noqa: ARG002
+        """Stays in evaluation: features must not depend on the rest of a batch."""
+        return super().train(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The features (N, C, H, W) of each layer."""
         features = self.extractor(x)
         return [features[layer] for layer in self.layers]
+
+
+def _keep_outputs(extractor: GraphModule) -> None:
+    """Copies each output as soon as it is there: what follows may work in place, as ``ReLU(inplace=True)`` does."""
+    graph = extractor.graph
+    last = next(node for node in graph.nodes if node.op == "output")
+
+    def kept(output: Node) -> Node:
+        with graph.inserting_after(output):
+            return graph.call_method("clone", (output,))
+
+    last.args = (map_arg(last.args[0], kept),)
+    extractor.recompile()
 
 
 @dataclass(frozen=True, eq=False)

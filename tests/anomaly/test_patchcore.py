@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from chinspect.anomaly import _patch_shares, explain_anomaly, load_detector, save_detector
 from chinspect.anomaly._aggregate import EMBEDDINGS
+from chinspect.anomaly._backbone import LayerFeatures
 from chinspect.anomaly._patch_shares import BandedFeatures
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.encoders import Encoder, load_encoder, read_card
@@ -488,3 +489,55 @@ def test_a_truncated_file_is_refused(tmp_path):
     save_file(tensors, path, metadata=header)
     with pytest.raises(InputError, match=r"detector\.safetensors"):
         load_detector(path)
+
+
+class Reusing(nn.Module):
+    """Two layers and what follows them, as modules, functions and operators, in place or not."""
+
+    def __init__(self, *, inplace: bool) -> None:
+        super().__init__()
+        self.inplace = inplace
+        self.first, self.norm, self.second = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)
+        self.after = nn.ReLU(inplace=inplace)
+        self.third = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.after(self.norm(self.first(x)))
+        x = nn.functional.relu(self.second(x), inplace=self.inplace)
+        x = self.third(x)
+        if self.inplace:
+            x += 1
+            return x.relu_()
+        return (x + 1).relu()
+
+
+def test_features_are_those_of_the_layer_whatever_follows_in_place() -> None:
+    torch.manual_seed(0)
+    reusing, plain = Reusing(inplace=True).eval(), Reusing(inplace=False).eval()
+    plain.load_state_dict(reusing.state_dict())
+    names, x = ("first", "norm", "second", "third"), images(2)
+    expected: dict[str, Tensor] = {}
+    for name in names:
+        plain.get_submodule(name).register_forward_hook(lambda _, __, y, name=name: expected.update({name: y}))
+    plain(x)
+    for name, found in zip(names, LayerFeatures(reusing, names)(x), strict=True):
+        assert found.min() < 0
+        torch.testing.assert_close(found, expected[name])
+
+
+def test_a_network_keeps_its_mode_and_is_read_in_evaluation() -> None:
+    network, x = Reusing(inplace=True).train(), images(3)
+    network.norm.eval()
+    modes = {name: part.training for name, part in network.named_modules()}
+    features = LayerFeatures(network, ("norm",))
+    statistics = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    alone = torch.cat([features(image)[0] for image in x.split(1)])
+    network.norm.train()
+    features.train()
+    torch.testing.assert_close(features(x)[0], alone)
+    network.norm.eval()
+    assert {name: part.training for name, part in network.named_modules()} == modes
+    assert all(torch.equal(buffer, statistics[name]) for name, buffer in network.named_buffers())
+    with torch.no_grad():
+        network.norm.weight.mul_(2)
+    assert not torch.equal(features(x)[0], alone)
