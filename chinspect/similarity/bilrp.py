@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.errors import InputError
 from chinspect.images import open_image
 from chinspect.relevance import Composite, Graph, composite, patches, relevance_map, trace
-from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation
+from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
 
 Source = str | Path | Image.Image
 
@@ -51,8 +50,7 @@ def explain_similarity(
     Raises:
         InputError: an image cannot be read, a patch does not fit, the model or the composite is unknown.
     """
-    if metric not in ("dot", "cosine"):
-        raise InputError(f"unknown metric {metric!r}: choose dot or cosine.")
+    check_metric(metric)
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [image if isinstance(image, Image.Image) else open_image(image) for image in (a, b)]
     start = time.perf_counter()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,9 @@ class SimilarityExplanation:
     patch_size: int
     seconds: float = 0.0
     warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        check_metric(self.metric)
 
     @property
     def model(self) -> str:
@@ -200,6 +203,12 @@ class SimilarityExplanation:
         from chinspect.similarity._figure import draw  # matplotlib is slow to import
 
         return draw(self, Path(path))
+
+
+def check_metric(metric: str) -> None:
+    """`InputError` for another metric than those of `Metric`."""
+    if metric not in get_args(Metric):
+        raise InputError(f"unknown metric {metric!r}: choose dot or cosine.")
 
 
 def strongest(values: Array, n: int) -> NDArray[np.intp]:

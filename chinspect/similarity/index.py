@@ -29,7 +29,7 @@ from chinspect.execute import Samples, Store, load_samples, run
 from chinspect.images import Preprocessing, open_image
 from chinspect.relevance import Graph, trace
 from chinspect.similarity.bilrp import explain_image, patch_boxes, resolve_composite
-from chinspect.similarity.explanation import Array, ExplainedImage, Metric, SimilarityExplanation
+from chinspect.similarity.explanation import Array, ExplainedImage, Metric, SimilarityExplanation, check_metric
 
 SHARD = 16
 _KIND = "similarity index"
@@ -132,6 +132,7 @@ class SimilarityIndex:
 
     def neighbours(self, i: int, k: int = 10, *, metric: Metric = "cosine") -> list[tuple[int, float]]:
         """The ``k`` images most similar to ``i`` and their similarities, most similar first."""
+        check_metric(metric)
         vectors = self.embeddings
         if metric == "cosine":
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

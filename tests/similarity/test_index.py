@@ -62,6 +62,9 @@ def test_neighbours_are_those_of_the_cosine(index):
     found = index.neighbours(5, 4)
     assert [j for j, _ in found] == [j for j in order if j != 5][:4]
     assert len(index.neighbours(5, 100)) == N - 1
+    for call in (lambda: index.neighbours(5, metric="cos"), lambda: index.explain(0, 1, metric="cos")):
+        with pytest.raises(InputError, match="unknown metric 'cos': choose dot or cosine"):
+            call()
 
 
 def test_an_index_opens_without_the_encoder(index):
