@@ -16,13 +16,13 @@ cosines of at least 0.90, those of a detector and those of a small CLIP to its n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
@@ -31,6 +31,7 @@ from chinspect.spray.pooling import Maps, area_sum
 
 _COARSE, _FINE = 16, 64
 _DIGITS = 6
+_BLOCK = 512  # pictures that are compared with all others at once
 BITS_APART = 6
 """Coarse hashes of one scene differ in at most this many of 256 bits; those of unrelated photographs in over 80."""
 APART = 0.4
@@ -61,9 +62,15 @@ def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | Non
     pictures = (image if isinstance(image, Image.Image) else open_image(image) for image in images)
     hashes = [(difference_hash(one), np.packbits(difference_hash(one, _FINE))) for one in pictures]
     coarse, fine = (np.stack(part) for part in zip(*hashes, strict=True))
-    search = NearestNeighbors(radius=np.sqrt(BITS_APART + 0.5), algorithm="brute").fit(coarse.astype(np.float32))
-    scenes = search.radius_neighbors_graph().tocsr()
-    return _firsts(list(_repeats(scenes, fine, None if maps is None else _directions(maps))), len(hashes))
+    cells, words = coarse.astype(np.float32), fine.view(np.uint64)
+    rows = None if maps is None else _directions(maps)
+    search = NearestNeighbors(radius=np.sqrt(BITS_APART + 0.5), algorithm="brute").fit(cells)
+    first = np.arange(len(hashes))
+    for start in range(0, len(hashes), _BLOCK):  # where parts are aligned, nearly all pairs are of one scene
+        scenes = search.radius_neighbors(cells[start : start + _BLOCK], return_distance=False)
+        found = [_repeats(i, others, words, rows) for i, others in enumerate(scenes, start)]
+        first = _firsts([_pairs(first), *found], len(first))
+    return first
 
 
 def same_maps(maps: Maps) -> NDArray[np.int64]:
@@ -77,21 +84,27 @@ def same_maps(maps: Maps) -> NDArray[np.int64]:
 
 def joined(*found: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each picture the place of the first that it repeats by any of these answers (n,), directly or not: (n,)."""
-    return _firsts([(i, int(j)) for one in found for i, j in enumerate(one)], len(found[0]))
+    return _firsts([_pairs(one) for one in found], len(found[0]))
 
 
-def _repeats(scenes: csr_array, fine: NDArray[np.uint8], rows: Maps | None) -> Iterator[tuple[int, int]]:
-    """The pairs of one scene, from packed fine hashes and maps as unit rows, that are one picture."""
-    for i, hashed in enumerate(fine):
-        others = scenes.indices[scenes.indptr[i] : scenes.indptr[i + 1]]
-        others = others[others > i]
-        differing, either = (
-            np.unpackbits(bits, axis=1).sum(1) for bits in (fine[others] ^ hashed, fine[others] | hashed)
-        )
-        others = others[differing <= APART * either]
-        if rows is not None:
-            others = others[rows[others] @ rows[i] >= ALIKE]
-        yield from ((i, int(j)) for j in others)
+def _pairs(first: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each place and that of the one that it repeats: (n, 2)."""
+    return np.stack([np.arange(len(first)), first], axis=1)
+
+
+def _repeats(i: int, others: NDArray[np.int64], fine: NDArray[np.uint64], rows: Maps | None) -> NDArray[np.int64]:
+    """The pairs (p, 2) of i and the later ``others`` of its scene that are one picture.
+
+    ``fine`` are packed fine hashes, ``rows`` maps of unit length.
+    """
+    others = others[others > i]
+    differing, either = (
+        np.bitwise_count(bits).sum(1, dtype=np.int64) for bits in (fine[others] ^ fine[i], fine[others] | fine[i])
+    )
+    others = others[differing <= APART * either]
+    if rows is not None:
+        others = others[rows[others] @ rows[i] >= ALIKE]
+    return np.stack([np.full(len(others), i), others], axis=1)
 
 
 def _directions(maps: Maps) -> Maps:
@@ -99,9 +112,9 @@ def _directions(maps: Maps) -> Maps:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
-def _firsts(pairs: Sequence[tuple[int, int]], n: int) -> NDArray[np.int64]:
-    """For each of n the lowest place that pairs join it to."""
-    places = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+def _firsts(pairs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+    """For each of n the lowest place that any of the pairs (p, 2) join it to."""
+    places = np.concatenate(pairs)
     graph = coo_array((np.ones(len(places)), places.T), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
     return np.unique(labels, return_index=True)[1][labels]

@@ -1,4 +1,5 @@
 import io
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
 from chinspect.errors import InputError
-from chinspect.spray import SpRAy, near_duplicates
+from chinspect.spray import SpRAy, duplicates, near_duplicates
 from chinspect.spray.duplicates import BITS_APART, difference_hash, joined, same_maps
 
 
@@ -106,6 +107,28 @@ def test_aligned_pictures_of_different_parts_are_no_copies_and_their_copies_are(
     assert near_duplicates(images).tolist() == list(range(12))
     copies = [as_jpeg(images[3]), images[4].resize((282, 282)), ImageEnhance.Brightness(images[5]).enhance(1.05)]
     assert near_duplicates([*images, *copies]).tolist() == [*range(12), 3, 4, 5]
+
+
+@pytest.mark.parametrize("with_maps", [False, True])
+def test_blocks_find_what_a_loop_over_all_pairs_finds(monkeypatch, with_maps):
+    monkeypatch.setattr(duplicates, "_BLOCK", 5)
+    images = [*aligned(9, side=96), *map(picture, range(6))]
+    images += [as_jpeg(images[i]) for i in (2, 5, 11)] + [images[2].resize((120, 120)), as_jpeg(images[11])]
+    maps = blobs(len(images), 5)
+    maps[[15, 18]] = maps[2] + 0.01 * maps[[15, 18]]  # those of the other copies differ
+    fine = [difference_hash(image, 64) for image in images]
+    coarse = [difference_hash(image) for image in images]
+    expected = np.arange(len(images))
+    for i, j in combinations(range(len(images)), 2):
+        scene = (coarse[i] != coarse[j]).sum() <= BITS_APART
+        same = (fine[i] != fine[j]).sum() <= 0.4 * (fine[i] | fine[j]).sum()
+        alike = (maps[i] * maps[j]).sum() >= 0.9 * np.linalg.norm(maps[i]) * np.linalg.norm(maps[j])
+        if scene and same and (alike or not with_maps):
+            low, high = sorted((expected[i], expected[j]))
+            expected[expected == high] = low
+    found = near_duplicates(images, maps if with_maps else None)
+    np.testing.assert_array_equal(found, expected)
+    assert (found != np.arange(len(images))).sum() == (2 if with_maps else 5)
 
 
 def test_copies_whose_maps_differ_stay_apart():
