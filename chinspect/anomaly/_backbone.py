@@ -22,6 +22,7 @@ from chinspect.encoders.weights import fetch, locate
 from chinspect.errors import InputError
 
 WIDE_RESNET = "wide_resnet50_2"
+_COARSEST = torch.float32
 NEUTRAL = (0.5, 0.5, 0.5)
 """Mean and standard deviation of pixels in [0, 1] under which images in [-1, 1] stay as they are."""
 
@@ -54,9 +55,9 @@ class LayerFeatures(nn.Module):
         return super().train(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The features (N, C, H, W) of each layer."""
+        """The features (N, C, H, W) of each layer, of single precision at least: distances of halves are too coarse."""
         features = self.extractor(x)
-        return [features[layer] for layer in self.layers]
+        return [features[layer].to(torch.promote_types(features[layer].dtype, _COARSEST)) for layer in self.layers]
 
 
 def _keep_outputs(extractor: GraphModule) -> None:
@@ -84,6 +85,11 @@ class Backbone:
     def own(self, x: Tensor) -> Tensor:
         """``x`` in the type and on the device of the network."""
         return x.to(next(self.features.parameters(), x))
+
+    def as_features(self, x: Tensor) -> Tensor:
+        """``x`` in the type and on the device of the features."""
+        own = next(self.features.parameters())
+        return x.to(own.device, torch.promote_types(own.dtype, _COARSEST))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] as the network was trained to see them, in its type and on its device."""

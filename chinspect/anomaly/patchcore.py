@@ -213,7 +213,7 @@ class PatchCore(Detector):
                 f"give {self._aggregate.channels}: name the layers that it was made of."
             )
         self.bank_, self.places_ = bank, places
-        self._neighbours = NearestNeighbours(self._backbone.own(bank))
+        self._neighbours = NearestNeighbours(self._backbone.as_features(bank))
 
     @torch.no_grad()
     def _describe(self, x: Tensor) -> Tensor:
@@ -222,13 +222,20 @@ class PatchCore(Detector):
         return descriptors
 
     def _flat(self, x: Tensor) -> Tensor:
-        """Descriptors of all patches, (N, h * w, D)."""
-        return self._describe(x).flatten(2).mT.contiguous()
+        """Descriptors of all patches, (N, h * w, D); `InputError` unless all are finite."""
+        descriptors = self._describe(x)
+        if not descriptors.isfinite().all():
+            precision = str(next(self._backbone.features.parameters()).dtype).removeprefix("torch.")
+            raise InputError(
+                f"the backbone gives features that are not finite numbers, computing in {precision}: use one whose "
+                "features are, in float32."
+            )
+        return descriptors.flatten(2).mT.contiguous()
 
     def _all_flat(self, x: Tensor) -> Tensor:
         """As `_flat`, batch by batch into one tensor, which may be most of the memory."""
         rows, columns = self.map_shape_
-        patches = self._backbone.own(torch.empty(len(x), rows * columns, self._aggregate.channels))
+        patches = self._backbone.as_features(torch.empty(len(x), rows * columns, self._aggregate.channels))
         for part, batch in zip(patches.split(_BATCH), x.split(_BATCH), strict=True):
             part.copy_(self._flat(batch))
         return patches

@@ -541,3 +541,24 @@ def test_a_network_keeps_its_mode_and_is_read_in_evaluation() -> None:
     with torch.no_grad():
         network.norm.weight.mul_(2)
     assert not torch.equal(features(x)[0], alone)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_backbones_of_half_precision_are_compared_in_single(dtype: torch.dtype) -> None:
+    half, single = small(dtype, coreset=1).fit(images(6)), small(coreset=1).fit(images(6))
+    assert half.bank_.dtype == torch.float32
+    x = torch.cat([images(2, seed=1), odd()])
+    scores = half.decision_function(x)
+    np.testing.assert_allclose(scores, single.decision_function(x), rtol=0.05)
+    assert scores[2:].min() > scores[:2].max()
+    explained = explain_anomaly(half, x[2:], components="pixels")
+    np.testing.assert_allclose(explained.conservation, 1, atol=0.05)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    network = Small().half()
+    with torch.no_grad():
+        network.layer2[0].weight.mul_(60_000)
+    for coreset in (0.5, 1.0):
+        with pytest.raises(InputError, match="not finite numbers, computing in float16"):
+            PatchCore(backbone=network, size=SIZE, coreset=coreset).fit(images(4))
