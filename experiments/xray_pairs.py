@@ -77,7 +77,7 @@ def strategies(
 
 def table_of(images: XrayImages, path: Path) -> Path:
     """A table of samples, whose labels are the sources."""
-    rows = {"path": [str(image.resolve()) for image in images.paths], "label": images.sources}
+    rows = {"path": [str(image) for image in images.paths], "label": images.sources}
     pd.DataFrame(rows).to_csv(path, index=False)
     return path
 

@@ -22,9 +22,9 @@ TABLES = ("annotations", "sources", "tasks", "relevance", "edits", "pairs", "str
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    command = [sys.executable, str(SCRIPTS / "xray.py"), "--smoke", "--out", str(out)]
+    command = [sys.executable, str(SCRIPTS / "xray.py"), "--smoke", "--out", out.name]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=out.parent)
     assert done.returncode == 0, done.stderr
     return out
 
