@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from chinspect.errors import ImageWarning, InputError
 
@@ -57,8 +58,9 @@ def open_image(path: str | Path) -> Image.Image:
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(*image.size)
                 image.load()
-                _check_range(path, image)
-                return to_rgb(ImageOps.exif_transpose(image))
+                upright = _black_is_zero(ImageOps.exif_transpose(image), image)
+                _check_range(path, upright)
+                return to_rgb(upright)
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from error
     except UnidentifiedImageError as error:
@@ -75,8 +77,8 @@ def open_image(path: str | Path) -> Image.Image:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert a decoded image to RGB by fixed rules; the rules never look at the pixel values.
 
-    * 16-bit greyscale is scaled linearly, 65535 to 255. Stretching each image to its own range would make the picture
-      depend on its brightest pixel: an artefact of its own.
+    * 16-bit greyscale is scaled linearly, 65535 to 255 (`open_image` inverts TIFF files whose 0 is white). Stretching
+      each image to its own range would make the picture depend on its brightest pixel: an artefact of its own.
     * Palette and alpha are composited on white.
     * CMYK, YCbCr, HSV, greyscale and 1-bit images are converted as Pillow does.
 
@@ -92,6 +94,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("1", "L", "CMYK", "YCbCr", "HSV"):
         return image.convert("RGB")
     raise InputError(f"pixels of mode {image.mode!r} have no fixed range; save the image with 8 or 16 bits a channel.")
+
+
+def _black_is_zero(upright: Image.Image, image: Image.Image) -> Image.Image:
+    """16-bit TIFF files that count from white, inverted: Pillow inverts those of 8 bits only."""
+    if image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == 0:
+        return Image.fromarray(65535 - np.asarray(upright).astype(np.uint16))
+    return upright
 
 
 def _on_white(image: Image.Image) -> Image.Image:

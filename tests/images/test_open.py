@@ -88,6 +88,16 @@ def test_tiny_images_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
     assert f"{size[0]} x {size[1]}" in refusal(tmp_path / "tiny.png")
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_16_bits_that_count_from_white_are_inverted(tmp_path: Path, orientation: int) -> None:
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.tiff", tiffinfo={262: 0, 274: orientation})
+    assert values.astype("<u2").tobytes() in (tmp_path / "a.tiff").read_bytes()  # as they are, 0 for white
+    grey = np.asarray(open_image(tmp_path / "a.tiff"))[..., 0]
+    expected = 255 - np.arange(256).reshape(16, 16)
+    np.testing.assert_array_equal(grey, expected if orientation == 1 else np.rot90(expected, -1))
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp", ".tiff", ".webp"])
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
 def test_truncated_files_are_refused(tmp_path: Path, suffix: str, kept: float) -> None:
