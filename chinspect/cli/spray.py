@@ -32,7 +32,11 @@ def spray(
     test: bool = typer.Option(False, "--test", help="Test flagged candidates on the model: add, remove, placebos."),
     surrogates: int = typer.Option(99, min=0, help="Data sets of moved maps that p-values come from."),
     workers: int = typer.Option(0, min=0, help="Explain with this many workers on Ray."),
-    fail_on: str = typer.Option(None, metavar="confirmed|candidate", help="Exit with 1 if the verdict is this."),
+    fail_on: str = typer.Option(
+        None,
+        metavar="confirmed|candidate",
+        help="Exit with 1 if the verdict is this; each candidate is confirmed at its own level of 5 %.",
+    ),
     out: str = OUT,
     as_json: bool = JSON,
     device: str = typer.Option("auto", help="Where to compute: auto, cpu, cuda, ..."),

@@ -37,7 +37,8 @@ def prove_candidates(
     """The run with each flagged candidate tested on the model that its maps explain.
 
     Args:
-        model: a `Classifier`, an `Encoder` or a fitted detector.
+        model: a `Classifier`, an `Encoder` or a fitted detector. An encoder is tested by similarities: where maps
+            explain one output of a classifier, give a `Classifier` with that target.
         run: with pictures; without, nothing can be tested.
         seed: of the images that are drawn, of placebos and bootstrap.
         progress: called with the number of candidates done and in all.
