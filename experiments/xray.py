@@ -71,17 +71,17 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     """The command line. Folders are absolute, as images are named by their paths in tables that lie elsewhere."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nih", type=_absolute, metavar="DIR", help="NIH ChestX-ray8")
-    parser.add_argument("--github", type=_absolute, metavar="DIR", help="COVID-19 image data collection")
+    parser.add_argument("--nih", type=_folder, metavar="DIR", help="NIH ChestX-ray8")
+    parser.add_argument("--github", type=_folder, metavar="DIR", help="COVID-19 image data collection")
     parser.add_argument("--metadata", type=Path, metavar="CSV", help="its table, if not metadata.csv there")
-    parser.add_argument("--root", type=_absolute, metavar="DIR", help="instead of both, folders SOURCE_class")
+    parser.add_argument("--root", type=_folder, metavar="DIR", help="instead of both, folders SOURCE_class")
     parser.add_argument("--masks", type=Path, metavar="DIR", help="NAME.png for each image: white where text is")
     parser.add_argument("--encoders", nargs="+", default=["tiny-clip", "tiny-supervised"])
     parser.add_argument("--per-source", type=int, default=2597, help="most images of a source; the paper's of NIH")
     parser.add_argument("--explained", type=int, default=40, help="most images of a group that are explained")
     parser.add_argument("--surrogates", type=int, default=99, help="null maps that clusters are compared with")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=_absolute, default="results/xray")
+    parser.add_argument("--out", type=_folder, default="results/xray")
     parser.add_argument("--smoke", action="store_true")
     options = parser.parse_args()
     if options.smoke:
@@ -93,8 +93,8 @@ def read_options() -> argparse.Namespace:
     return options
 
 
-def _absolute(path: str) -> Path:
-    return Path(path).absolute()
+def _folder(path: str) -> Path:
+    return Path(path).resolve()
 
 
 def study(
