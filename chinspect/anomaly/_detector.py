@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +18,8 @@ from torch import Tensor
 
 from chinspect.anomaly.fingerprint import fingerprint
 from chinspect.anomaly.threshold import threshold_at
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
+from chinspect.files import shown
 from chinspect.images import list_images, load_inputs
 from chinspect.images.resizers import check_resizer
 
@@ -41,7 +44,9 @@ class Detector(BaseEstimator, ABC):
 
     Attributes:
         threshold_: the score above which `predict` says anomalous, see `threshold_at`.
-        held_out_scores_: (N,) the scores of the training images, each by a detector that has not seen it.
+        held_out_scores_: (N,) the scores that the threshold comes from: of the training images, each by a detector that
+            has not seen it, or of other normal images.
+        threshold_source_: whose scores these are, in words.
         image_shape_: (C, H, W) of the images fitted on; others are refused.
         n_images_: how many images the detector was fitted on.
     """
@@ -53,6 +58,8 @@ class Detector(BaseEstimator, ABC):
     def fit(self, X: Images, y: object = None) -> Self:  # noqa: ARG002 - the contract has labels, novelty has none
         """Learns what normal images ``X`` look like; ``y`` is ignored.
 
+        Warns with `ImageWarning` of images that are the same, pixel by pixel: a held-out one still has its copy.
+
         Raises `InputError` for fewer than 2 images, for a whole data set with its test images, for pixels that are not
         finite numbers in [-1, 1], and for a parameter out of range.
         """
@@ -61,11 +68,13 @@ class Detector(BaseEstimator, ABC):
         x = torch.cat(list(self._batches(X)))
         if len(x) < 2:
             raise InputError(f"a detector is fitted on at least 2 normal images, not on {len(x)}.")
+        _warn_of_copies(x, _paths(X))
         self._fit(x)
         self.image_shape_: tuple[int, ...] = tuple(x.shape[1:])
         self.n_images_ = len(x)
         self.held_out_scores_: NDArray[np.float64] = np.asarray(self._held_out_scores(), dtype=np.float64)
         self.threshold_ = threshold_at(self.held_out_scores_, self.threshold_fpr)
+        self.threshold_source_ = f"held-out scores of {len(self.held_out_scores_)} normal training images"
         return self
 
     def decision_function(self, X: Images) -> NDArray[np.float64]:
@@ -182,6 +191,24 @@ def _paths(X: Any) -> list[str | Path] | None:
     if isinstance(X, Sequence) and len(X) and all(isinstance(item, str | Path) for item in X):
         return list(X)
     return None
+
+
+def _warn_of_copies(x: Tensor, paths: list[str | Path] | None) -> None:
+    first: dict[bytes, int] = {}
+    copies = [i for i, image in enumerate(x) if first.setdefault(_digest(image), i) != i]
+    if copies:
+        twins = (copies[0], first[_digest(x[copies[0]])])
+        copy, original = (f"image {i}" if paths is None else repr(shown(paths[i])) for i in twins)
+        warnings.warn(
+            f"{copy} has the same pixels as {original}, and {len(copies)} of {len(x)} training images are such copies: "
+            "leave them out, or the threshold may be too low.",
+            ImageWarning,
+            stacklevel=3,
+        )
+
+
+def _digest(image: Tensor) -> bytes:
+    return hashlib.sha256(image.contiguous().numpy()).digest()
 
 
 def _first_bad(x: Tensor) -> int:

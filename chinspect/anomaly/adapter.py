@@ -33,7 +33,7 @@ class CallableDetector(Detector):
     Example:
         >>> import torch
         >>> from chinspect.anomaly import CallableDetector
-        >>> detector = CallableDetector(lambda images: images.mean((1, 2, 3))).fit(torch.zeros(20, 3, 8, 8))
+        >>> detector = CallableDetector(lambda images: images.mean((1, 2, 3))).fit(torch.rand(20, 3, 8, 8) - 1)
         >>> detector.predict(torch.ones(2, 3, 8, 8)).tolist()
         [1, 1]
     """

@@ -151,6 +151,7 @@ class PatchCore(Detector):
         detector.image_shape_, detector.n_images_ = tuple(x.shape[1:]), 0
         detector.held_out_scores_ = detector._score(x)
         detector.threshold_ = threshold_at(detector.held_out_scores_, threshold_fpr)
+        detector.threshold_source_ = f"scores of {len(x)} normal images that the bank was not made of"
         return detector
 
     def anomaly_map(self, X: Images) -> NDArray[np.float32]:

@@ -116,7 +116,7 @@ def _header(detector: Detector) -> dict[str, Any]:
         "images": detector.n_images_,
         "threshold": {
             "value": detector.threshold_,
-            "source": f"held-out scores of {len(scores)} normal training images",
+            "source": detector.threshold_source_,
             "false_positive_rate": guaranteed_rate(len(scores), detector.threshold_fpr),
         },
     }
@@ -161,6 +161,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Detector:
     detector.n_images_ = header["images"]
     detector._restore(tensors)
     detector.threshold_ = float(header["threshold"]["value"])
+    detector.threshold_source_ = str(header["threshold"]["source"])
     return detector
 
 

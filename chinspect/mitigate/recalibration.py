@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, TypeVar
 
-from chinspect.anomaly import threshold_at
+from chinspect.anomaly import Detector, threshold_at
 from chinspect.mitigate._inputs import as_batch
 from chinspect.stress import Scorer, check_rate
 
@@ -15,7 +15,8 @@ S = TypeVar("S", bound=Scorer)
 def recalibrate(detector: S, normals: Any, *, fpr: float = 0.05, resizer: str | None = None) -> S:
     """A copy of the detector with the threshold that unseen normal images exceed with probability ``fpr`` at most.
 
-    Scores stay as they are: this repairs threshold drift, and nothing where the classes are no longer apart.
+    The copy reads images with the deployed resizer, and says, also on disk, where its threshold comes from. Scores stay
+    as they are: this repairs threshold drift, and nothing where the classes are no longer apart.
 
     Args:
         detector: fitted; it is not changed.
@@ -31,5 +32,8 @@ def recalibrate(detector: S, normals: Any, *, fpr: float = 0.05, resizer: str | 
     scores = detector.decision_function(as_batch(normals, resizer or detector.resizer, detector.size))
     check_rate(fpr, len(scores))
     recalibrated = copy.copy(detector)
-    recalibrated.threshold_ = threshold_at(scores, fpr)
+    recalibrated.resizer, recalibrated.threshold_ = resizer or detector.resizer, threshold_at(scores, fpr)
+    if isinstance(recalibrated, Detector):
+        recalibrated.threshold_fpr, recalibrated.held_out_scores_ = fpr, scores
+        recalibrated.threshold_source_ = f"scores of {len(scores)} normal images that it was not fitted on"
     return recalibrated

@@ -62,7 +62,8 @@ class StressReport:
     def save(self, folder: str | Path) -> list[Path]:
         """Write `stress.json`, and each table that has rows as CSV and Parquet.
 
-        The tables are `stress`, `scores`, `steps`, `predictions` and `shares`.
+        The tables are `stress`, `scores`, `steps`, `predictions` and `shares`; files that an earlier run left of a
+        table without rows are removed.
         """
         target = output_folder(folder)
         tables = {"stress": self.table, "scores": self.scores, "steps": self.steps}
@@ -71,7 +72,9 @@ class StressReport:
         with replacing(paths[0]) as path:
             path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         for name, table in tables.items():
-            if not len(table):
+            if not len(table):  # an earlier run may have had rows
+                for kind in ("csv", "parquet"):
+                    (target / f"{name}.{kind}").unlink(missing_ok=True)
                 continue
             with replacing(target / f"{name}.csv") as path:
                 table.to_csv(path, index=False)

@@ -16,7 +16,20 @@ from chinspect.stress.metrics import score_shift
 
 CHAIN = ("opencv-nearest", "opencv-nearest-exact", "opencv-linear")
 """Resizers between the crudest and an antialiased one; each differs from the one before in one thing."""
-_STEPS = {"opencv-nearest-exact": "phase", "opencv-linear": "interpolation"}
+_PROPERTIES = {
+    "opencv-nearest": ("corner", "nearest", False),
+    "opencv-linear": ("centre", "linear", False),
+    "opencv-cubic": ("centre", "cubic", False),
+    "opencv-area": ("centre", "box", True),
+    "opencv-nearest-exact": ("centre", "nearest", False),
+    "pillow-nearest": ("centre", "nearest", False),
+    "pillow-bilinear": ("centre", "linear", True),
+    "pillow-bicubic": ("centre", "cubic", True),
+    "pillow-lanczos": ("centre", "lanczos", True),
+    "torch-bilinear": ("centre", "linear", False),
+    "torch-bilinear-aa": ("centre", "linear", True),
+    "torch-bicubic-aa": ("centre", "cubic", True),
+}  # where a cell is sampled, the kernel, and whether the kernel widens as images get smaller
 
 
 def chain(train: str, deployed: str) -> tuple[str, ...]:
@@ -29,6 +42,16 @@ def chain(train: str, deployed: str) -> tuple[str, ...]:
         return ()
     rest = CHAIN[CHAIN.index(train) :]
     return (*rest[: rest.index(deployed)], deployed) if deployed in rest else (*rest, deployed)
+
+
+def step(before: str, after: str) -> str:
+    """What differs between two resizers: ``phase``, ``interpolation``, ``antialiasing``, several, or ``rounding``.
+
+    >>> step("opencv-linear", "pillow-lanczos")
+    'interpolation + antialiasing'
+    """
+    pairs = zip(_PROPERTIES[before], _PROPERTIES[after], ("phase", "interpolation", "antialiasing"), strict=True)
+    return " + ".join(name for old, new, name in pairs if old != new) or "rounding"
 
 
 def decompose(
@@ -52,7 +75,7 @@ def decompose(
     for before, after in pairwise(links):
         row: dict[str, str | float] = {
             "deployed": links[-1],
-            "step": _STEPS.get(after, "antialiasing"),
+            "step": step(before, after),
             "from": before,
             "to": after,
         }

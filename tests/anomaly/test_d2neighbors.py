@@ -132,6 +132,7 @@ def test_gamma_gives_the_perplexity_whatever_the_unit(count: int, scale: float) 
     assert effective_number(distances, gamma) == pytest.approx(0.25 * count, rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_gamma_of_few_images_and_of_duplicates() -> None:
     two = D2Neighbors().fit(images(2))  # no gamma can do it: the least distance
     x = images(3, 1)

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from chinspect.anomaly import D2Neighbors, Detector, explain_anomaly, threshold_at
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
 from chinspect.images import load_inputs
 
 
@@ -156,3 +156,15 @@ def test_a_whole_data_set_is_not_learned_as_normal(tmp_path: Path, train: str, g
         D2Neighbors(size=12).fit(tmp_path)
     with pytest.raises(InputError, match="data set"):
         D2Neighbors(size=12).fit(str(tmp_path))
+
+
+def test_copies_among_training_images_are_told(tmp_path: Path) -> None:
+    """They find each other where one is held out: unseen normal images then exceed the threshold far too often."""
+    x = images(30)
+    with pytest.warns(ImageWarning, match="image 30 has the same pixels as image 0, and 30 of 60 training images"):
+        misled = D2Neighbors(size=12).fit(torch.cat([x, x]))
+    assert misled.predict(images(60, seed=1)).mean() > 0.5 > D2Neighbors(size=12).fit(x).predict(images(60, 1)).mean()
+    for name, grey in (("a", 0), ("b", 50), ("c", 0)):
+        Image.new("RGB", (12, 12), (grey,) * 3).save(tmp_path / f"{name}.png")
+    with pytest.warns(ImageWarning, match=r"c\.png' has the same pixels as .*a\.png', and 1 of 3"):
+        D2Neighbors(size=12).fit(tmp_path)

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly, load_detector, persistence, save_detector
 from chinspect.errors import InputError
-from chinspect.mitigate.blur import Blur
+from chinspect.mitigate import Blur, recalibrate
 
 
 def images(count: int, seed: int = 0, *, eight_bit: bool = True) -> torch.Tensor:
@@ -51,6 +51,17 @@ def test_a_loaded_detector_is_the_same(tmp_path: Path, parameters: dict, eight_b
     kept = ("gamma_", "threshold_", "image_shape_", "n_images_")
     assert [getattr(loaded, name) for name in kept] == [getattr(detector, name) for name in kept]
     assert repr(loaded) == repr(detector)
+
+
+def test_a_recalibrated_detector_says_so_on_disk(tmp_path: Path) -> None:
+    detector = D2Neighbors(size=12).fit(images(9))
+    again = recalibrate(detector, images(4, seed=5), fpr=0.25, resizer="pillow-bilinear")
+    loaded = load_detector(save_detector(again, tmp_path / "again"))
+    assert (loaded.resizer, loaded.threshold_fpr, detector.resizer) == ("pillow-bilinear", 0.25, "opencv-nearest")
+    np.testing.assert_array_equal(loaded.held_out_scores_, detector.decision_function(images(4, seed=5)))
+    assert loaded.threshold_ == loaded.held_out_scores_.max()
+    assert loaded.threshold_source_ == again.threshold_source_ == "scores of 4 normal images that it was not fitted on"
+    assert detector.threshold_source_ == "held-out scores of 9 normal training images"
 
 
 def test_the_header_says_what_is_in_the_file(stored: Path) -> None:

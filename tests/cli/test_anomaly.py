@@ -109,6 +109,7 @@ def test_of_many_images_all_are_saved_and_the_highest_scores_drawn(run, detector
     assert "anomaly.png shows the 16 images of the highest scores" in run("explain-anomaly", detector, *given)[1]
 
 
+@pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_names_of_any_bytes_and_scores_of_zero(run, tmp_path):  # noqa: F811
     folder = tmp_path / "same"
     folder.mkdir()

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from PIL import Image
 from chinspect.anomaly import D2Neighbors, score_shares
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
-from chinspect.images.resizers import load_inputs
+from chinspect.images.resizers import RESIZERS, load_inputs, resize
 from chinspect.stress import CHANGES, Condition, Mitigation, best_threshold, chain, score_conditions, stress
 from chinspect.stress.changes import change
+from chinspect.stress.resizing import step
 
 
 def test_every_condition_has_a_row_and_the_unchanged_one_comes_first(nearest: Nearest, dataset: MVTecCategory) -> None:
@@ -90,6 +92,18 @@ def test_chains() -> None:
     assert chain("opencv-nearest", "opencv-nearest") == ()
 
 
+def test_steps_are_called_what_they_are() -> None:
+    """All resizers have a name for each step; two that read each pixel the same way make the same image."""
+    assert step("opencv-linear", "opencv-nearest") == "phase + interpolation"
+    assert step("opencv-linear", "pillow-nearest") == "interpolation"
+    assert step("opencv-linear", "torch-bilinear") == "rounding"
+    assert step("pillow-bilinear", "opencv-linear") == "antialiasing"
+    picture = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+    for before, after in permutations(RESIZERS, 2):
+        images = [resize(picture, 41, resizer).astype(int) for resizer in (before, after)]
+        assert (np.abs(images[0] - images[1]).mean() < 1.5) == (step(before, after) == "rounding"), (before, after)
+
+
 def test_a_report_is_saved_and_drawn(nearest: Nearest, dataset: MVTecCategory, tmp_path: Path) -> None:
     report = stress(nearest, dataset, changes=["jpeg-90"])
     names = {path.name for path in report.save(tmp_path / "run")}
@@ -102,6 +116,14 @@ def test_a_report_is_saved_and_drawn(nearest: Nearest, dataset: MVTecCategory, t
     assert report.plot(tmp_path / "stress.svg").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"\.png"):
         report.plot(tmp_path / "stress.bmp")
+
+
+def test_no_table_of_an_earlier_run_stays(nearest: Nearest, dataset: MVTecCategory, tmp_path: Path) -> None:
+    stress(nearest, dataset, changes=[]).save(tmp_path)
+    assert (tmp_path / "steps.csv").exists()
+    (tmp_path / "notes.csv").touch()
+    written = {path.name for path in stress(nearest, dataset, deploy=["opencv-nearest"], changes=[]).save(tmp_path)}
+    assert {path.name for path in tmp_path.iterdir()} == written | {"notes.csv"}
 
 
 def test_a_detector_that_explains_itself_predicts_its_shift(grainy: MVTecCategory) -> None:
