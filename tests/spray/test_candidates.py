@@ -10,6 +10,7 @@ from scipy.stats import gumbel_r, kstest
 
 from chinspect.spray import SpRAy
 from chinspect.spray._null import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
+from chinspect.spray.candidates import _effect
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,28 @@ def test_mean_medoids_focus_and_effect(spray, candidates):
         effect = 0.5 * np.abs(mean - outside.mean(0)).sum() / np.abs(maps).sum((1, 2)).mean()
         assert candidate.effect == pytest.approx(effect, rel=1e-4)
         assert candidate.effect_low <= candidate.effect <= candidate.effect_high
-        assert candidate.effect_high - candidate.effect_low < 0.5
+        assert candidate.effect_low >= 0
+        assert candidate.effect_high - candidate.effect_low < 0.7
+
+
+@pytest.mark.parametrize("size", [6, 40])
+def test_the_interval_of_the_effect_holds_none_for_random_sets_and_the_true_one_for_planted_sets(size):
+    few = np.arange(size)
+    everything = blobs(3_000, 9)
+    everything /= everything.sum((1, 2), keepdims=True)
+    place = slice(12, 15), slice(1, 4)
+    true = 0.5 * np.abs(marked(everything, np.arange(3_000), place).mean(0) - everything.mean(0)).sum()
+    none, planted = [], []
+    for seed in range(40):
+        maps = everything[np.random.default_rng(seed).choice(3_000, 80, replace=False)]
+        for found, drawn in ((none, maps), (planted, marked(maps, few, place))):
+            found.append(_effect(drawn.reshape(80, -1), few, np.random.default_rng(seed)))
+    lows = np.array(none)[:, 1]
+    assert np.mean(lows == 0) >= 0.85
+    assert lows.max() < 0.1
+    _, low, high = np.array(planted).T
+    assert np.mean((low <= true) & (true <= high)) >= 0.95
+    assert low.mean() > 0.25
 
 
 def test_label_purity_and_base_rate(spray, candidates):
