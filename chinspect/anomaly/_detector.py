@@ -208,7 +208,7 @@ def _warn_of_copies(x: Tensor, paths: list[str | Path] | None) -> None:
 
 
 def _digest(image: Tensor) -> bytes:
-    return hashlib.sha256(image.contiguous().numpy()).digest()
+    return hashlib.sha256(image.numpy().tobytes()).digest()
 
 
 def _first_bad(x: Tensor) -> int:

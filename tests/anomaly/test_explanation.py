@@ -143,6 +143,7 @@ def test_an_anomaly_lies_where_it_was_planted() -> None:
     assert pixels[4:10, 12:18].mean() > 4 * pixels.mean()
 
 
+@pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_scores_of_zero_have_no_shares() -> None:
     u = images(1).repeat(4, 1, 1, 1)
     found = explain_anomaly(D2Neighbors().fit(u), u[:1])

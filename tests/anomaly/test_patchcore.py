@@ -259,6 +259,7 @@ def test_bands_are_what_a_push_gives():
     np.testing.assert_allclose(found.bands[0], expected, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_features_that_the_image_lacks_are_the_reference():
     """Normal images switch a feature on, the tested one off: nothing in it can carry what is missing."""
     module = nn.Sequential()

@@ -98,6 +98,7 @@ def test_groups_follow_labels_and_masks(detector: D2Neighbors) -> None:
     np.testing.assert_array_equal(score_shares(detector, x[:1]).table[["low", "high"]], [[np.nan, np.nan]])
 
 
+@pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_images_without_a_score_have_no_shares() -> None:
     x = flat(1).repeat(3, 1, 1, 1)
     found = score_shares(D2Neighbors(size=SIZE).fit(x), x, masks=[np.eye(4)] * 3)
