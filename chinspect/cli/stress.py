@@ -28,7 +28,9 @@ def stress(
     detector: str = typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote."),
     dataset: str = typer.Argument(metavar="DATASET_DIR", help="A category of MVTec AD, or train and test/{good,bad}."),
     deploy: list[str] = typer.Option(["pillow-bilinear"], help="A resizer to switch to; may be given again."),
-    mitigate: list[str] = typer.Option([], help="A remedy to test, and save, beside the detector: blur."),
+    mitigate: list[str] = typer.Option(
+        [], help="A remedy to test beside the detector: blur (a d2neighbors is also saved with it)."
+    ),
     protocol: str = typer.Option("deploy", help="deploy, kauffmann2025-text or kauffmann2025-code."),
     fail_on: str = typer.Option(
         None, metavar="GATE", help="Exit with 1 if it holds in a deployed row of DETECTOR itself, as in 'fnr>0.1'."
