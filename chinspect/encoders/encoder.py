@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.cards import Card
 from chinspect.errors import InputError
-from chinspect.images import Preprocessing, open_image
+from chinspect.images import Preprocessing, as_picture
 
 _BATCH = 32
 
@@ -53,8 +53,7 @@ class Encoder:
 
     def prepare(self, image: str | Path | Image.Image) -> Tensor:
         """The module's input for one image, a path or a picture: (1, 3, size, size) on the module's device."""
-        picture = image if isinstance(image, Image.Image) else open_image(image)
-        return self.preprocessing(picture).unsqueeze(0).to(self.device)
+        return self.preprocessing(as_picture(image)).unsqueeze(0).to(self.device)
 
     def embed(self, images: Sequence[str | Path | Image.Image]) -> Tensor:
         """Embeddings of images, paths or pictures: (N, D), float32, not normalised, on the module's device.

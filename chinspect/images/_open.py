@@ -22,6 +22,7 @@ MAX_PIXELS = 89_478_485
 MIN_SIDE = 8
 """Shortest side, in pixels, that is accepted: below it there is nothing to explain."""
 
+_ORIENTATION = 0x0112  # of EXIF
 _DARK = 65536 // 16  # 12 bits in a file of 16, as X-ray detectors give them, stay below
 
 _DAMAGED = (
@@ -72,6 +73,17 @@ def open_image(path: str | Path) -> Image.Image:
         raise InputError(
             f"{str(path)!r} is damaged or truncated and cannot be decoded ({error}); save it again."
         ) from error
+
+
+def as_picture(image: str | Path | Image.Image) -> Image.Image:
+    """A picture from its path, see `open_image`, or a given one, turned upright as its EXIF orientation says.
+
+    Raises `InputError` as `open_image` does, for a given picture if its size is out of range.
+    """
+    if not isinstance(image, Image.Image):
+        return open_image(image)
+    _check_size(*image.size)
+    return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.images import open_image
+from chinspect.images import as_picture
 from chinspect.relevance import Composite, Graph, composite, patches, relevance_map, trace
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
 
@@ -52,7 +52,7 @@ def explain_similarity(
     """
     check_metric(metric)
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
-    pictures = [image if isinstance(image, Image.Image) else open_image(image) for image in (a, b)]
+    pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
     table, x = resolve_composite(composite, encoder), encoder.prepare(pictures[0])
     patches(patch_size).on(x.shape)  # refuses what does not fit before the long work

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from chinspect.errors import ImageWarning, InputError
-from chinspect.images import MIN_SIDE, open_image
+from chinspect.images import MIN_SIDE, as_picture, open_image
 
 RNG = np.random.default_rng(0)
 
@@ -145,6 +145,16 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     expected = {1: (0, 0), 2: (0, 1), 3: (1, 1), 4: (1, 0), 5: (0, 0), 6: (0, 1), 7: (1, 1), 8: (1, 0)}
     assert shown.shape[:2] == ((32, 48) if orientation < 5 else (48, 32))
     assert [corner for corner, value in corners.items() if value == 255] == [expected[orientation]]
+    with Image.open(tmp_path / "a.png") as given:
+        assert np.array_equal(np.asarray(as_picture(given)), shown)
+        assert np.array_equal(np.asarray(as_picture(as_picture(given))), shown)
+
+
+def test_given_pictures_pass_the_same_door(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="each side needs at least 8"):
+        as_picture(Image.new("RGB", (4, 40)))
+    picture = Image.new("L", (20, 30))
+    assert as_picture(picture) is picture
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
