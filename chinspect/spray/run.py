@@ -34,7 +34,7 @@ from PIL import Image
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 from chinspect.spray.analysis import SpRAy
-from chinspect.spray.candidates import Candidate
+from chinspect.spray.candidates import COLUMNS, Candidate
 from chinspect.spray.run_samples import sample_table
 from chinspect.spray.run_words import finding_sentence, merged_sentence, run_sentence
 
@@ -51,8 +51,6 @@ _FILES = (
     "maps.npy",
 )
 """Beside the candidates' folders."""
-_COLUMNS = ("candidate", "size", "shared", "p_value", "q_value", "flagged", "verdict", "finding")
-"""Of a table without candidates."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
 
 
@@ -146,7 +144,7 @@ class SprayRun:
             {"candidate": number, **finding.candidate.record(), "finding": finding_sentence(self, finding)}
             for number, finding in enumerate(self.findings, 1)
         ]
-        return pd.DataFrame(rows, columns=None if rows else list(_COLUMNS))
+        return pd.DataFrame(rows, columns=["candidate", *COLUMNS, "finding"])
 
     def document(self) -> dict[str, Any]:
         """Everything but arrays and samples, as JSON values."""
