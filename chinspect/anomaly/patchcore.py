@@ -117,8 +117,8 @@ class PatchCore(Detector):
         *,
         architecture: str = WIDE_RESNET,
         layers: Sequence[str] = ("layer2", "layer3"),
-        resizer: str = "opencv-nearest",
-        size: int = 224,
+        resizer: str = "torch-bilinear-aa",
+        size: int = 256,
         threshold_fpr: float = 0.05,
     ) -> Self:
         """A detector with the backbone and the memory bank of a PatchCore that anomalib trained.
@@ -128,7 +128,9 @@ class PatchCore(Detector):
             normal: normal images that the bank was not made of; the threshold comes from their scores.
             architecture: torchvision's name of the backbone.
             layers: as anomalib was told.
-            resizer, size, threshold_fpr: see `PatchCore`.
+            resizer, size: as anomalib was told; by default those of anomalib 2 without a centre crop. anomalib 1 crops
+                the 224 pixels in the middle of 256: give images that are cropped to that part, and 224.
+            threshold_fpr: see `PatchCore`.
 
         Raises `InputError` for a file that is none, and for a bank that does not fit the layers.
         """
