@@ -1,6 +1,6 @@
 """Anomaly detectors that explain themselves: how anomalous an image is, and which of its parts make it so."""
 
-from chinspect.anomaly._detector import Detector
+from chinspect.anomaly._detector import Detector, check_training_folder
 from chinspect.anomaly.adapter import CallableDetector
 from chinspect.anomaly.d2neighbors import D2Neighbors
 from chinspect.anomaly.explanation import AnomalyExplanation, explain_anomaly
@@ -16,6 +16,7 @@ __all__ = [
     "Detector",
     "PatchCore",
     "ScoreShares",
+    "check_training_folder",
     "explain_anomaly",
     "load_detector",
     "register",

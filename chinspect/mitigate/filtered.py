@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from chinspect.anomaly import Detector
+from chinspect.anomaly import Detector, check_training_folder
 from chinspect.anomaly.fingerprint import fingerprint
 from chinspect.mitigate._inputs import as_batch
 
@@ -34,6 +34,7 @@ class Filtered:
 
     def fit(self, X: Any) -> Self:
         """Learn what filtered normal images look like; ``X`` is a batch or images on disk, as the detector reads."""
+        check_training_folder(X)
         self.detector.fit(self._filtered(X))
         self.threshold_ = self.detector.threshold_
         return self

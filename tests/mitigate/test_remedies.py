@@ -31,6 +31,8 @@ def test_a_filtered_detector_is_one_fitted_on_filtered_images(detector: D2Neighb
 
 def test_filtering_leaves_the_given_detector_alone(detector: D2Neighbors, dataset: MVTecCategory) -> None:
     before = detector.threshold_
+    with pytest.raises(InputError, match="holds the folder 'train'"):
+        Filtered(detector, Blur(5, 3.0)).fit(dataset.train[0].parents[2])
     filtered = Filtered(detector, Blur(5, 3.0)).fit(load_inputs(dataset.train, "opencv-nearest", SIZE))
     assert detector.threshold_ == before != filtered.threshold_
 
