@@ -98,7 +98,7 @@ def _print_scores(table: pd.DataFrame, errors: pd.DataFrame, title: str) -> None
     for row in _worst(table).itertuples():
         own = errors[(errors["readout"] == row.readout) & (errors["state"] == row.state)]
         most = own.sort_values("fpr", na_position="first").iloc[-1]
-        typer.echo(
-            f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; "
-            f"most false calls {most['class']}, {most['fpr']:.1%} of all others"
-        )
+        called = "no false calls"
+        if most["fpr"] > 0:
+            called = f"most false calls {most['class']}, {most['fpr']:.1%} of all others"
+        typer.echo(f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; {called}")

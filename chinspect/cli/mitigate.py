@@ -48,7 +48,8 @@ def prune(
     """Silence the channels of an encoder that respond to an artefact, as many as validation data ask for.
 
     A quarter of the training images is held out to choose on; the test images judge the result, beside the encoder
-    before and as many random channels. Exit with 1 if none helps by more than chance: then nothing is written.
+    before and as many random channels. Exit with 1 if none helps by more than chance and
+    --k names no number: then nothing is written.
     """
     from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
