@@ -17,7 +17,8 @@ from chinspect.encoders.cards import Card, models_folder, zoo_names
 from chinspect.encoders.libraries import library_card
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
-from chinspect.mitigate import prune_channels, save_encoder
+from chinspect.encoders.edits import prune_channels
+from chinspect.mitigate import save_encoder
 
 BUNDLED = [name for name in zoo_names() if read_card(name).source == "bundled"]
 
