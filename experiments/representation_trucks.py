@@ -17,10 +17,20 @@ from representation_logo import Planting, paper_logo, small_logo
 from representation_tables import kind_of, write
 
 from chinspect.encoders import Encoder
+from chinspect.encoders.edits import edited
 from chinspect.encoders.layers import attention_projection, candidate_layers
 from chinspect.files import replacing
-from chinspect.encoders.edits import edited
-from chinspect.mitigate import PruningSearch, Schedule, average_over_seeds, compare_mitigations, concept_direction, rank_edits, save_encoder, search_pruning, unlearn
+from chinspect.mitigate import (
+    PruningSearch,
+    Schedule,
+    average_over_seeds,
+    compare_mitigations,
+    concept_direction,
+    rank_edits,
+    save_encoder,
+    search_pruning,
+    unlearn,
+)
 from chinspect.proof import random_patch
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, seen
 

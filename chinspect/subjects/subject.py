@@ -1,7 +1,12 @@
 """The one protocol that encoders, classifiers and detectors implement.
 
-    subject.see(images)       what the model sees of images, in its own frame
-    subject.respond(images)   what it answers to images that it sees
+    subject.see(images)                what the model sees of images, in its own frame
+    subject.respond(images)            what it answers to images that it sees
+    subject.explain(images, weights)   which pixels or frequencies of these images carry the answer
+
+An explanation is of one number an image, ``<weights_i, response_i>``: a logit (one weight is 1), an anomaly score, the
+similarity to other images (the weights are their mean unit embedding), or the squared length of an embedding (the
+weights are the response itself).
 
 Whatever is done to a model (a proof, a data set explained) is written for a `Subject`, and a model of one's own needs
 nothing more than this.
@@ -42,6 +47,15 @@ class Subject(Protocol):
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Responses (n, d) to images that it `see`s: embeddings (n, D), logits (n, classes) or scores (n, 1)."""
+
+    def explain(
+        self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
+    ) -> NDArray[np.float32]:
+        """Relevance of ``sum_d weights[i, d] * response[i, d]`` for images that it `see`s and weights (n, d).
+
+        Maps (n, H, W) of the pixels, or with ``bands`` spectra (n, 1, bands), the lowest frequencies first. The sum of
+        a map is the number explained as far as relevance is conserved.
+        """
 
 
 def check_subject(model: object) -> None:

@@ -17,7 +17,19 @@ from torch import nn
 from chinspect.encoders import Encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.errors import InputError
-from chinspect.mitigate import average_over_seeds, compare_mitigations, concept_direction, plateau, random_channels, rank_edits, reliance, responsiveness, search_pruning, select_responsive, top_channels
+from chinspect.mitigate import (
+    average_over_seeds,
+    compare_mitigations,
+    concept_direction,
+    plateau,
+    random_channels,
+    rank_edits,
+    reliance,
+    responsiveness,
+    search_pruning,
+    select_responsive,
+    top_channels,
+)
 from chinspect.mitigate.responsive import activations
 from chinspect.readouts import Task
 from tests.mitigate._planted import CHANNEL, LAYER, SIZE, marked, pictures, planted, task, timm_vit, torch_vit
