@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.artefacts.artefact import Artefact, Pixels
+from chinspect.artefacts import Artefact, Pixels
 from chinspect.errors import InputError
 from chinspect.proof.isolation import MIN_MEMBERS, isolate
 from chinspect.proof.proving import MIN_IMAGES, prove

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from chinspect.artefacts.artefact import Pixels
+from chinspect.artefacts import Pixels
 from chinspect.errors import InputError
 from chinspect.files import replacing
 from chinspect.proof.effects import WORDS

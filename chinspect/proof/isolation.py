@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chinspect.artefacts.artefact import Artefact, Layer, Pixels, checked, resample, widened
+from chinspect.artefacts import Artefact, Layer, Pixels, checked, resample, widened
 from chinspect.errors import InputError
 
 MIN_MEMBERS = 8

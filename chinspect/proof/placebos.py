@@ -23,7 +23,7 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.artefacts.artefact import Artefact, Layer, Pixels
+from chinspect.artefacts import Artefact, Layer, Pixels
 
 _TRIES = 10
 _ENOUGH = 0.95

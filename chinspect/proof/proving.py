@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from chinspect.artefacts.artefact import Artefact, Pixels, checked
+from chinspect.artefacts import Artefact, Pixels, checked
 from chinspect.errors import InputError
 from chinspect.proof.effects import WORDS
 from chinspect.proof.result import Proof, Verdict

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from chinspect.artefacts.artefact import Artefact
+from chinspect.artefacts import Artefact
 from chinspect.files import output_folder, replacing
 from chinspect.proof.trial import Trial
 

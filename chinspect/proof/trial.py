@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from chinspect.artefacts.artefact import Artefact, Pixels, widened
+from chinspect.artefacts import Artefact, Pixels, widened
 from chinspect.errors import InputError
 from chinspect.intervals import draws, interval, mean
 from chinspect.proof.effects import DIRECTION, WORDS, Values, measure_effects

@@ -15,8 +15,7 @@ from typing import Any, Self, overload
 import numpy as np
 from PIL import Image
 
-from chinspect.artefacts import Artefact
-from chinspect.artefacts.artefact import Pixels
+from chinspect.artefacts import Artefact, Pixels
 from chinspect.execute import Samples
 from chinspect.images import Preprocessing, open_image
 

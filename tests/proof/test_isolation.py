@@ -5,8 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from chinspect.artefacts import Artefact, text_logo
-from chinspect.artefacts.artefact import resample
+from chinspect.artefacts import Artefact, resample, text_logo
 from chinspect.artefacts.ready import border, colour_patch, rounded_corners
 from chinspect.errors import InputError
 from chinspect.proof import isolate
