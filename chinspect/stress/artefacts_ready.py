@@ -11,8 +11,8 @@ from types import MappingProxyType
 import numpy as np
 
 from chinspect.errors import InputError
+from chinspect.images import MARGIN, rendered_text
 from chinspect.stress.artefacts import Artefact, Layer, resample
-from chinspect.world.logos import MARGIN, rendered_text
 
 Colour = tuple[float, float, float]
 CANVAS = 224
