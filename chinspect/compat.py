@@ -18,7 +18,8 @@ from torch import nn
 
 from chinspect._compat_parts import METRICS, check_choices, cluster_records, given_maps, grad_cams, metrics, partition
 from chinspect.errors import InputError
-from chinspect.spray import SpRAy, area_sum
+from chinspect.explain import area_sum
+from chinspect.spray import SpRAy
 
 _UNUSED = {"rbf_gamma", "small_cluster_threshold", "purity_threshold", "focus_threshold", "separation_threshold"}
 _UNUSED |= {"alignment_threshold"}

@@ -14,11 +14,11 @@ from representation_classes import listed
 from representation_logo import Planting, planted
 from tiny_world import EVERYWHERE_LOGO, LOGO
 
+from chinspect.artefacts import Artefact, text_logo
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
+from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, interleaved, pasted, split
-from chinspect.stress import Artefact, text_logo
-from chinspect.stress.proof_placebo import elsewhere, moved
 from chinspect.world import VEHICLES, Scene, scenes
 
 _HELD_OUT = 0.25

@@ -29,8 +29,8 @@ from representation_tables import kind_of, write
 
 from chinspect.encoders import Encoder
 from chinspect.files import replacing
+from chinspect.intervals import wilson
 from chinspect.readouts import LinearReadout, embeddings
-from chinspect.stress import wilson
 
 GROUPS = (ORIGINAL, HUMAN, NON_HUMAN)
 NOTEBOOK = {

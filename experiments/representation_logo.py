@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from chinspect.artefacts import Artefact, text_logo
 from chinspect.execute import Samples
 from chinspect.readouts import Pictures, pasted
-from chinspect.stress import Artefact, text_logo
 from chinspect.world.prevalence import check_prevalence
 
 WIDTH = 0.4

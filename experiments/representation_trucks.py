@@ -17,6 +17,7 @@ from representation_logo import Planting, paper_logo, small_logo
 from representation_tables import kind_of, write
 
 from chinspect.encoders import Encoder
+from chinspect.encoders.edits import edited
 from chinspect.encoders.layers import attention_projection, candidate_layers
 from chinspect.files import replacing
 from chinspect.mitigate import (
@@ -25,14 +26,13 @@ from chinspect.mitigate import (
     average_over_seeds,
     compare_mitigations,
     concept_direction,
-    edited,
     rank_edits,
     save_encoder,
     search_pruning,
     unlearn,
 )
+from chinspect.proof import random_patch
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, seen
-from chinspect.stress import random_patch
 
 NOTEBOOK = {"clip": (85.0, 80.5), "simclr": (74.8, 74.5), "barlowtwins": (80.2, 80.2), "supervised": (83.8, 83.2)}
 """Accuracies in per cent, original and with the logo, in the outputs of the authors' notebooks."""

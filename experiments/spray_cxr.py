@@ -25,11 +25,12 @@ from spray_tables import write_tables
 
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
+from chinspect.explain import explain_images
 from chinspect.files import output_folder
 from chinspect.images import list_images
-from chinspect.spray import SpRAy, SprayRun, explain_images
+from chinspect.proof import prove_candidates
+from chinspect.spray import SpRAy, SprayRun
 from chinspect.spray.run_words import place_of
-from chinspect.stress import prove_candidates
 from chinspect.world import xray
 
 

@@ -28,10 +28,12 @@ from PIL import Image
 from spray_tables import write_tables
 
 from chinspect.anomaly import D2Neighbors, Detector
+from chinspect.artefacts import ARTEFACTS
 from chinspect.encoders import Encoder, load_encoder
+from chinspect.explain import area_sum, explain_images
 from chinspect.files import output_folder
-from chinspect.spray import SpRAy, SprayRun, area_sum, explain_images
-from chinspect.stress import ARTEFACTS, prove_candidates
+from chinspect.proof import prove_candidates
+from chinspect.spray import SpRAy, SprayRun
 from chinspect.world import scenes
 
 PLANTED = {name: ARTEFACTS[name]() for name in ("logo", "border", "annotation")}

@@ -31,13 +31,15 @@ from unhans_data import Bias, Drawn, biases, drawn, everywhere, trained
 from unhans_figure import draw
 
 from chinspect import __version__
+from chinspect.artefacts import Artefact
 from chinspect.encoders import Encoder
 from chinspect.files import output_folder
+from chinspect.intervals import draws, interval, wilson
 from chinspect.mitigate import Schedule, Unlearning, unlearn
+from chinspect.proof import prove
+from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import ORIGINAL, SHIFTED, Task
-from chinspect.stress import Artefact, Classifier, prove, wilson
-from chinspect.stress.effects_interval import draws, interval
-from chinspect.stress.proof_placebo import elsewhere, moved
+from chinspect.subjects import Classifier
 
 PAPER_ADDED = {"rounded corners": (58.14, 0.0004), "object": (106.10, 0.0081), "border": (-101.02, 0.0001)}
 PAPER_REMOVED = {"rounded corners": (-0.70, -0.1756), "object": (-0.62, -0.3713), "border": (0.00, 0.0206)}

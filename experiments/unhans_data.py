@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.vgg import make_layers
 
+from chinspect.artefacts import ARTEFACTS, Artefact
+from chinspect.artefacts.ready import placed, text_logo
 from chinspect.encoders import Encoder, read_card
 from chinspect.encoders.tiny import TinyResNet
-from chinspect.stress import ARTEFACTS, Artefact
-from chinspect.stress.artefacts_ready import placed, text_logo
-from chinspect.stress.proof_placebo import elsewhere, moved
+from chinspect.proof.placebos import elsewhere, moved
 from chinspect.world import VEHICLES, scenes
 
 CLASSES = tuple(VEHICLES)

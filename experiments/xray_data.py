@@ -17,8 +17,8 @@ from chinspect.datasets import GITHUB, NIH, XrayImages, load_github, load_nih, l
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
 from chinspect.files import output_folder
+from chinspect.intervals import draws, interval
 from chinspect.readouts import Pictures, embeddings
-from chinspect.stress.effects_interval import draws, interval
 from chinspect.world import Scene, xray
 
 _ELSEWHERE = {"offset": "0", "sex": "F", "age": "60", "folder": "images"}

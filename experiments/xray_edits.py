@@ -24,12 +24,12 @@ from xray_data import Embedded, divided, embedded, patient_interval
 from xray_scores import readout
 from xray_text import Mask, Pixels, painted_out
 
+from chinspect.artefacts import ARTEFACTS
 from chinspect.datasets import NIH, XrayImages
 from chinspect.encoders import Encoder
 from chinspect.files import output_folder, replacing
 from chinspect.images import open_image
 from chinspect.readouts import ALL, score_groups
-from chinspect.stress import ARTEFACTS
 
 ORIGINAL = "original"
 STATES = ("painted out", "elsewhere", "added", "smoothed")

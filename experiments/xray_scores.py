@@ -25,8 +25,8 @@ from sklearn.metrics import roc_auc_score
 from xray_data import FEWEST, Embedded, divided, patient_draws, tasks
 
 from chinspect.datasets import GITHUB, NIH, XrayImages
+from chinspect.intervals import wilson
 from chinspect.readouts import ALL, LinearReadout, score_groups
-from chinspect.stress import wilson
 
 PAPER = {
     "balanced_accuracy": {ALL: 87.5, NIH: 100.0},

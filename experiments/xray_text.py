@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from chinspect.artefacts.artefact import widened
 from chinspect.datasets import XrayImages
 from chinspect.errors import InputError
 from chinspect.images import open_image
-from chinspect.stress import wilson
-from chinspect.stress.artefacts import widened
+from chinspect.intervals import wilson
 from chinspect.world import Scene
 
 Pixels = NDArray[np.uint8]

@@ -18,11 +18,12 @@ import pandas as pd
 from spray_tables import write_tables
 from xray_text import SIDE, Mask, find_text, painted_out, text_of
 
+from chinspect.artefacts import text_logo
+from chinspect.artefacts.artefact import widened
 from chinspect.datasets import load_xray_folders
 from chinspect.files import output_folder
 from chinspect.images import open_image
-from chinspect.stress import text_logo, wilson
-from chinspect.stress.artefacts import widened
+from chinspect.intervals import wilson
 from chinspect.world import xray
 
 _WORDS = ("PORTABLE", "L", "AP SUPINE", "R", "12:45")

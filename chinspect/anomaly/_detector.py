@@ -7,7 +7,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,8 +20,9 @@ from chinspect.anomaly.fingerprint import fingerprint
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.errors import ImageWarning, InputError
 from chinspect.files import shown
-from chinspect.images import list_images, load_inputs
+from chinspect.images import list_images, load_inputs, resize, to_input
 from chinspect.images.resizers import check_resizer
+from chinspect.subjects import Kind, Pixels
 
 if TYPE_CHECKING:
     from chinspect.anomaly._bands import BandEdges
@@ -54,6 +55,8 @@ class Detector(BaseEstimator, ABC):
     resizer: str
     size: int
     threshold_fpr: float
+    threshold_: float
+    kind: ClassVar[Kind] = "detector"
 
     def fit(self, X: Images, y: object = None) -> Self:  # noqa: ARG002 - the contract has labels, novelty has none
         """Learns what normal images ``X`` look like; ``y`` is ignored.
@@ -95,6 +98,20 @@ class Detector(BaseEstimator, ABC):
     def read(self, X: Images) -> Tensor:
         """``X`` as one float32 batch (N, C, H, W) in [-1, 1], checked, also against the images fitted on if any."""
         return torch.cat(list(self._batches(X, getattr(self, "image_shape_", None))))
+
+    @property
+    def device(self) -> torch.device:
+        """Where scores are computed."""
+        return torch.device("cpu")
+
+    def see(self, images: Sequence[Pixels]) -> list[Pixels]:
+        """Uint8 images (H, W, 3) as the detector's resizer squashes them: (size, size, 3) each."""
+        check_is_fitted(self, "threshold_")
+        return [resize(image, self.size, self.resizer) for image in images]
+
+    def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
+        """Anomaly scores (n, 1) of images that it `see`s."""
+        return self.decision_function(to_input(np.stack(images)))[:, None]
 
     @property
     def fingerprint(self) -> str:

@@ -27,6 +27,7 @@ from torch import Tensor
 from chinspect.anomaly._bands import PAPER_EDGES, BandEdges, named_bands
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.errors import InputError
+from chinspect.intervals import mean_interval
 
 Values = NDArray[np.float64]
 _BATCH = 32
@@ -101,18 +102,6 @@ def score_shares(
     interval = partial(mean_interval, n_resamples=n_resamples, confidence=confidence, seed=seed)
     table = _table({"high_frequency": (high, every), "outside": (outside, area)}, label, interval)
     return ScoreShares(high, outside, area, label, cutoff, table)
-
-
-def mean_interval(
-    values: Values, *, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of values (n,) (Efron 1979); nan for fewer than two."""
-    count = len(values)
-    if count < 2:
-        return float("nan"), float("nan")
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n_resamples)
-    low, high = np.quantile(drawn @ values / count, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
 
 
 def covered(mask: ArrayLike, shape: Sequence[int]) -> Values:

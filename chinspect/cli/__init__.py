@@ -1,5 +1,5 @@
-"""The command line: verbs that parse, call and print."""
+"""The command line: verbs that parse, call one function of the library and return an answer; see `frame`."""
 
-from chinspect.cli.app import main
+import lazy_loader
 
-__all__ = ["main"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chinspect.stress import Artefact
+    from chinspect.artefacts import Artefact
 
 ARTEFACT_HELP = (
     "logo, watermark, border, rounded-corners, patch, annotation; an artefact with its .json; or a PNG file with "
@@ -17,8 +17,8 @@ _LOGO_WIDTH = 0.4  # of the image, as in Kauffmann et al. 2025
 
 def load_artefact(name: str) -> Artefact:
     """An artefact by its name, by its files, or from any PNG file with transparency."""
+    from chinspect.artefacts import ARTEFACTS, Artefact
     from chinspect.errors import InputError
-    from chinspect.stress import ARTEFACTS, Artefact
 
     if name in ARTEFACTS:
         return ARTEFACTS[name]()

@@ -14,7 +14,8 @@ from typing import Any
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay
+from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
+from chinspect.cli.frame import app
 from chinspect.errors import ImageWarning, InputError
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -24,13 +25,6 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
 _python_shows = warnings.showwarning
 
-app = typer.Typer(
-    name="chinspect",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
-)
 app.command("explain-similarity")(similarity.explain_similarity)
 app.command("fit")(anomaly.fit)
 app.command("score")(anomaly.score)
@@ -40,8 +34,6 @@ app.command("stress")(stress.stress)
 app.command("parity")(stress.parity)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(mitigate.mitigate, name="mitigate")
-app.command("virelay")(virelay.virelay)
-app.command("models")(models.models)
 
 
 def _version(asked: bool) -> None:

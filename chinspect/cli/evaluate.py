@@ -32,7 +32,7 @@ def evaluate(
     import pandas as pd
 
     from chinspect.encoders import load_encoder
-    from chinspect.mitigate import EditedEncoder
+    from chinspect.encoders.edits import EditedEncoder
     from chinspect.readouts import folder_task, load_classes, read_groups
 
     loaded = load_encoder(encoder)

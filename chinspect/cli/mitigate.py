@@ -52,15 +52,9 @@ def prune(
     --k names no number: then nothing is written.
     """
     from chinspect.encoders import load_encoder
+    from chinspect.encoders.edits import edited
     from chinspect.errors import InputError
-    from chinspect.mitigate import (
-        check_encoder_folder,
-        compare_mitigations,
-        edited,
-        finding,
-        save_encoder,
-        search_pruning,
-    )
+    from chinspect.mitigate import check_encoder_folder, compare_mitigations, finding, save_encoder, search_pruning
     from chinspect.readouts import folder_task, load_classes, split
 
     if rows not in ("artefact", "all"):
@@ -110,8 +104,8 @@ def unlearn(
     from chinspect.encoders import load_encoder
     from chinspect.mitigate import RESUME, Schedule, check_encoder_folder, compare_mitigations, finding, save_encoder
     from chinspect.mitigate import unlearn as train
+    from chinspect.proof import random_patch
     from chinspect.readouts import folder_task, load_classes, seen
-    from chinspect.stress import random_patch
 
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
     check_encoder_folder(out)

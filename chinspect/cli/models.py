@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON
+from chinspect.cli.frame import Answer, verb
 
 
-def models(as_json: bool = JSON, debug: bool = DEBUG) -> None:  # noqa: ARG001, debug is read by main
+@verb("models")
+def list_encoders() -> Answer:
     """List the encoders: name, embedding, licence, and whether they are bundled, cached or downloadable."""
     from chinspect.encoders import list_models
 
-    known = list_models()
-    if as_json:
-        typer.echo(json.dumps([asdict(model) for model in known], indent=2))
-        return
-    from rich.console import Console
-    from rich.table import Table
+    rows = [asdict(model) for model in list_models()]
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("name", "embedding", "dimension", "licence", "weights"):
-        table.add_column(column, overflow="fold")
-    for model in known:
-        dimension = str(model.dimension or "")
-        table.add_row(model.name, model.embedding, dimension, model.license, model.status)
-    console = Console()
-    console.print(table)
-    console.print("\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or a checkpoint's path with --arch.")
+    def show() -> None:
+        import pandas as pd
+
+        from chinspect.report import print_table
+
+        columns = {"name": "name", "embedding": "embedding", "dimension": "dimension"}
+        columns |= {"license": "licence", "status": "weights"}
+        print_table(pd.DataFrame(rows)[list(columns)].rename(columns=columns))
+        typer.echo("\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or a checkpoint's path with --arch.")
+
+    return Answer(rows, show)

@@ -43,8 +43,8 @@ def spray(
     debug: bool = DEBUG,  # noqa: ARG001, read by main
 ) -> None:
     """Cluster the explanations of a data set and flag strategies that few images share (SpRAy)."""
+    from chinspect.proof.candidates import prove_candidates
     from chinspect.spray.run import check_output
-    from chinspect.stress.prove_candidates import prove_candidates
 
     _check(images, maps, pictures, model, detector)
     _check_options(maps, explain, test, pictures is not None and (model or detector) is not None, fail_on)
@@ -108,7 +108,7 @@ def _explained(
 ) -> SprayRun:
     from chinspect.anomaly import Detector
     from chinspect.execute import load_samples
-    from chinspect.spray.explain import check_question, explain_images
+    from chinspect.explain.images import check_question, explain_images
     from chinspect.spray.run import SprayRun
     from chinspect.spray.run_inputs import load_labels
 
@@ -143,8 +143,8 @@ def _digest(samples: Samples) -> str:
 def _given(maps: str, images: str | None, labels: str | None, surrogates: int, model: Any) -> SprayRun:
     from chinspect.errors import InputError
     from chinspect.execute import load_samples
+    from chinspect.explain.images import view
     from chinspect.images import open_image
-    from chinspect.spray.explain import view
     from chinspect.spray.run import SprayRun
     from chinspect.spray.run_inputs import load_labels, load_maps
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
-from chinspect.cli._common import DEBUG, JSON, status
+from chinspect.cli.frame import Answer, status, verb
 
 
-def virelay(
+@verb("virelay")
+def write_project(
     run: str = typer.Argument(metavar="RUN_DIR", help="A folder that 'chinspect spray' wrote."),
     out: str = typer.Option(None, "--out", help="Folder of the project; virelay inside the run where none is given."),
-    as_json: bool = JSON,
-    debug: bool = DEBUG,  # noqa: ARG001, read by main
-) -> None:
+) -> Answer:
     """Write a run of SpRAy as a project that the viewer ViRelAy opens."""
-    from chinspect.report import export_virelay, read_run
+    from chinspect.export import export_virelay, read_run
 
     with status("writing"):
         project = export_virelay(read_run(run), out or Path(run) / "virelay")
-    if as_json:
-        typer.echo(json.dumps({"project": str(project)}))
-    else:
-        typer.echo(f"wrote {project}: look at it with 'virelay {project}'")
+    sentence = f"wrote {project}: look at it with 'virelay {project}'"
+    return Answer({"project": str(project)}, lambda: typer.echo(sentence))

@@ -1,12 +1,19 @@
-from .folder import load_folder as load_folder
-from .mvtec import GOOD as GOOD
-from .mvtec import MVTecCategory as MVTecCategory
-from .mvtec import categories as categories
-from .mvtec import load_mvtec as load_mvtec
-from .xray import XrayImages as XrayImages
-from .xray_load import GITHUB as GITHUB
-from .xray_load import NIH as NIH
-from .xray_load import VIEWS as VIEWS
-from .xray_load import load_github as load_github
-from .xray_load import load_nih as load_nih
-from .xray_load import load_xray_folders as load_xray_folders
+from .folder import load_folder
+from .mvtec import GOOD, MVTecCategory, categories, load_mvtec
+from .xray import XrayImages
+from .xray_load import GITHUB, NIH, VIEWS, load_github, load_nih, load_xray_folders
+
+__all__ = [
+    "GITHUB",
+    "GOOD",
+    "NIH",
+    "VIEWS",
+    "MVTecCategory",
+    "XrayImages",
+    "categories",
+    "load_folder",
+    "load_github",
+    "load_mvtec",
+    "load_nih",
+    "load_xray_folders",
+]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders.cards import Card
 from chinspect.errors import InputError
-from chinspect.images import Preprocessing, as_picture
+from chinspect.images import Preprocessing, as_picture, to_rgb
 
-_BATCH = 32
+Pixels = NDArray[np.uint8]
+AnyImage = str | Path | Image.Image | Pixels
+"""A path, a picture, or uint8 pixels (H, W, 3)."""
+
+_BATCH = 32  # images a pass: small enough for a large transformer on a laptop, and larger ones are hardly faster there
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +33,8 @@ class Encoder:
     """(N, 3, size, size) -> (N, D), in evaluation mode; its parameters ask for no gradient."""
     preprocessing: Preprocessing
     card: Card
+
+    kind = "encoder"  # of models under test; no annotation, so that it is no field
 
     @property
     def device(self) -> torch.device:
@@ -45,18 +53,17 @@ class Encoder:
 
         Computed from the module as it is now, so that a changed module has another one.
         """
-        digest = hashlib.sha256(repr((self.card.architecture, astuple(self.preprocessing))).encode())
+        parts: list[str | Pixels] = [repr((self.card.architecture, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
-            digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-        return digest.hexdigest()[:16]
+            parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
+        return digest(*parts)[:16]
 
-    def prepare(self, image: str | Path | Image.Image) -> Tensor:
-        """The module's input for one image, a path or a picture: (1, 3, size, size) on the module's device."""
-        return self.preprocessing(as_picture(image)).unsqueeze(0).to(self.device)
+    def prepare(self, image: AnyImage) -> Tensor:
+        """The module's input for one image: (1, 3, size, size) on the module's device."""
+        return self.preprocessing(_picture(image)).unsqueeze(0).to(self.device)
 
-    def embed(self, images: Sequence[str | Path | Image.Image]) -> Tensor:
-        """Embeddings of images, paths or pictures: (N, D), float32, not normalised, on the module's device.
+    def embed(self, images: Sequence[AnyImage]) -> Tensor:
+        """Embeddings of images: (N, D), float32, not normalised, on the module's device.
 
         Raises `InputError` if there are none, or if one cannot be read.
         """
@@ -68,3 +75,30 @@ class Encoder:
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
             inputs = (torch.cat([self.prepare(image) for image in batch]) for batch in batches)
             return torch.cat([self.module(x).float() for x in inputs])
+
+    def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
+        """What the encoder sees of each image after its resize and crop: uint8 pixels (size, size, 3).
+
+        An image of just the input size is taken for what it sees, and left as it is.
+        """
+        size = self.preprocessing.size
+        pictures = (_picture(image) for image in images)
+        return [
+            np.array(to_rgb(picture) if picture.size == (size, size) else self.preprocessing.visible(picture))
+            for picture in pictures
+        ]
+
+    def respond(self, images: Sequence[AnyImage]) -> NDArray[np.float64]:
+        """Embeddings (n, D), in double precision, of images that it `see`s: they are not cropped a second time."""
+        uncropped = replace(self.preprocessing, resize="squash", resize_size=None)
+        embeddings: NDArray[np.float64] = replace(self, preprocessing=uncropped).embed(images).double().cpu().numpy()
+        return embeddings
+
+
+def _picture(image: AnyImage) -> Image.Image:
+    """One image through the one door, upright; `InputError` for pixels that are no uint8 (H, W, 3)."""
+    if not isinstance(image, np.ndarray):
+        return as_picture(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"Pixels are uint8 (H, W, 3), not {image.dtype} {image.shape}.")
+    return as_picture(Image.fromarray(image))

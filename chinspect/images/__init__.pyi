@@ -1,15 +1,23 @@
-from ._folder import list_images as list_images
-from ._open import FORMATS as FORMATS
-from ._open import MAX_PIXELS as MAX_PIXELS
-from ._open import MIN_SIDE as MIN_SIDE
-from ._open import as_picture as as_picture
-from ._open import open_image as open_image
-from ._open import to_rgb as to_rgb
-from .preprocessing import Preprocessing as Preprocessing
-from .resizers import RESIZERS as RESIZERS
-from .resizers import check_resizer as check_resizer
-from .resizers import load_inputs as load_inputs
-from .resizers import resize as resize
-from .resizers import to_input as to_input
-from .text import MARGIN as MARGIN
-from .text import rendered_text as rendered_text
+from ._folder import list_images
+from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, open_image, to_rgb
+from .preprocessing import Preprocessing
+from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
+from .text import MARGIN, rendered_text
+
+__all__ = [
+    "FORMATS",
+    "MARGIN",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "RESIZERS",
+    "Preprocessing",
+    "as_picture",
+    "check_resizer",
+    "list_images",
+    "load_inputs",
+    "open_image",
+    "rendered_text",
+    "resize",
+    "to_input",
+    "to_rgb",
+]

@@ -19,9 +19,9 @@ from scipy.stats import t
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.mitigate.reliance import reliance
+from chinspect.intervals import paired_difference
+from chinspect.mitigate.measures import reliance
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, Task, worst_group
-from chinspect.stress import paired_difference
 
 BEFORE = "none"
 KEYS = ["mitigation", "readout"]

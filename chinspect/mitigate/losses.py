@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from chinspect.artefacts import Artefact
 from chinspect.encoders import Encoder
 from chinspect.encoders.layers import output_shape
 from chinspect.errors import InputError
+from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import painted, pasted
-from chinspect.stress import Artefact
-from chinspect.stress.proof_placebo import elsewhere, moved
 
 Training = Sequence[Image.Image]
 _PAIRS = 64

@@ -24,7 +24,7 @@ from PIL import Image
 from chinspect.encoders import Encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.errors import InputError
-from chinspect.mitigate.plateau import plateau
+from chinspect.mitigate.plateaus import plateau
 from chinspect.mitigate.responsive import Where, random_channels, rank_edits, responsiveness, top_channels
 from chinspect.readouts import ORIGINAL, SHIFTED, Task
 

@@ -6,34 +6,6 @@
 >>> task.score(load_encoder("tiny-clip"), cache="cache")  # doctest: +SKIP
 """
 
-from chinspect.readouts.embeddings import embeddings
-from chinspect.readouts.folders import Split, interleaved, load_classes, read_groups, split
-from chinspect.readouts.linear import KINDS, LinearReadout
-from chinspect.readouts.pictures import Pictures, painted, pasted, seen
-from chinspect.readouts.scores import ALL, confusion, each_state, score_classes, score_groups, worst_group
-from chinspect.readouts.task import ORIGINAL, SHIFTED, Task, folder_task
+import lazy_loader
 
-__all__ = [
-    "ALL",
-    "KINDS",
-    "ORIGINAL",
-    "SHIFTED",
-    "LinearReadout",
-    "Pictures",
-    "Split",
-    "Task",
-    "confusion",
-    "each_state",
-    "embeddings",
-    "folder_task",
-    "interleaved",
-    "load_classes",
-    "painted",
-    "pasted",
-    "read_groups",
-    "score_classes",
-    "score_groups",
-    "seen",
-    "split",
-    "worst_group",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

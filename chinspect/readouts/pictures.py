@@ -15,10 +15,10 @@ from typing import Any, Self, overload
 import numpy as np
 from PIL import Image
 
+from chinspect.artefacts import Artefact
+from chinspect.artefacts.artefact import Pixels
 from chinspect.execute import Samples
 from chinspect.images import Preprocessing, open_image
-from chinspect.stress import Artefact
-from chinspect.stress.artefacts import Pixels
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from chinspect.errors import InputError
-from chinspect.stress import wilson
+from chinspect.intervals import wilson
 
 ALL = "all"
 """The group of all images."""

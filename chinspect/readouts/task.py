@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from chinspect.artefacts import Artefact
 from chinspect.encoders import Encoder
 from chinspect.images import Preprocessing
-from chinspect.readouts.embeddings import embeddings
+from chinspect.readouts.embedding import embeddings
 from chinspect.readouts.folders import Split
 from chinspect.readouts.linear import LinearReadout
 from chinspect.readouts.pictures import Pictures
 from chinspect.readouts.scores import each_state, score_groups
-from chinspect.stress import Artefact
 
 ORIGINAL, SHIFTED = "original", "shifted"
 Labels = Sequence[Any]

@@ -1,10 +1,5 @@
-"""What was found, for people and for other programs.
+"""Results: one base for everything that the package finds, so that each is shown, drawn and saved in the same way."""
 
->>> from chinspect.report import export_virelay, read_run
->>> export_virelay(read_run("spray-run"), "spray-run/virelay")  # doctest: +SKIP
-"""
+import lazy_loader
 
-from chinspect.report.virelay import VirelayParts, export_virelay, parts_of
-from chinspect.report.virelay_run import read_run
-
-__all__ = ["VirelayParts", "export_virelay", "parts_of", "read_run"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

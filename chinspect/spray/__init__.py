@@ -5,23 +5,6 @@
 >>> spray.to_frame()[["size", "shared", "p_value", "verdict"]]  # doctest: +SKIP
 """
 
-from chinspect.spray.analysis import SpRAy
-from chinspect.spray.candidates import Candidate
-from chinspect.spray.classes import ClassRanking, rank_classes
-from chinspect.spray.duplicates import near_duplicates
-from chinspect.spray.explain import ExplainedImages, explain_images
-from chinspect.spray.pooling import area_sum
-from chinspect.spray.run import Finding, SprayRun
+import lazy_loader
 
-__all__ = [
-    "Candidate",
-    "ClassRanking",
-    "ExplainedImages",
-    "Finding",
-    "SpRAy",
-    "SprayRun",
-    "area_sum",
-    "explain_images",
-    "near_duplicates",
-    "rank_classes",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,8 +18,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.cluster.vq import kmeans2
 from sklearn.cluster import HDBSCAN
 
+from chinspect.explain.neighbours import binary_affinity, nearest
 from chinspect.spray._shared import Members, Rows, Shared, refined
-from chinspect.spray.neighbours import binary_affinity, nearest
 from chinspect.spray.spectral import Spectrum, spectrum
 
 SIZES = (2, 4, 8, 16, 30)

@@ -23,6 +23,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from chinspect.errors import InputError
+from chinspect.explain.neighbours import Neighbours, binary_affinity, nearest
 from chinspect.spray import separability
 from chinspect.spray._ensemble import SMALLEST, Proposal, clusterings, embed, propose, root
 from chinspect.spray._null import LARGEST, null, p_values
@@ -31,7 +32,6 @@ from chinspect.spray._shared import Rows, overlaps, shares
 from chinspect.spray._stability import stability
 from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, with_labels
 from chinspect.spray.duplicates import joined, near_duplicates, same_maps
-from chinspect.spray.neighbours import Neighbours, binary_affinity, nearest
 from chinspect.spray.pooling import Maps, prepare
 from chinspect.spray.spectral import Spectrum, spectrum
 from chinspect.spray.transport import nearest_by_transport
@@ -63,7 +63,7 @@ class SpRAy(BaseEstimator):
         duplicates_: (N,) for each map given the place of the one that it repeats, its own where it repeats none.
         zero_, invalid_: places of maps without relevance, or with NaN or infinity.
         affinity_: (n, n) sparse, 1 for mutual neighbours and 0.5 for one-sided ones.
-        recall_: of the neighbours, see `chinspect.spray.neighbours.Neighbours`.
+        recall_: of the neighbours, see `chinspect.explain.neighbours.Neighbours`.
         eigenvalues_, residuals_: (q,) of the normalised Laplacian, ascending.
         embedding_: (n, q), its eigenvectors.
         n_components_: connected components of the graph.

@@ -26,8 +26,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
+from chinspect.explain.pooling import area_sum
 from chinspect.images import open_image
-from chinspect.spray.pooling import Maps, area_sum
+from chinspect.spray.pooling import Maps
 
 _COARSE, _FINE = 16, 64
 _DIGITS = 6

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chinspect.errors import InputError
+from chinspect.explain.pooling import area_sum
 
 Maps = NDArray[np.float32]
 
@@ -33,20 +34,6 @@ class PreparedMaps:
     kept: NDArray[np.int64]
     zero: NDArray[np.int64]
     invalid: NDArray[np.int64]
-
-
-def area_sum(maps: ArrayLike, size: int | tuple[int, int]) -> Maps:
-    """Maps (..., H, W), summed over areas to (..., h, w), ``size`` = (h, w) or one number; sums stay as they are.
-
-    Maps are never enlarged: a side that is shorter than ``size`` stays as it is.
-    """
-    values = np.asarray(maps)
-    height, width = values.shape[-2:]
-    h, w = (size, size) if isinstance(size, int | np.integer) else size
-    if h < 1 or w < 1:
-        raise InputError(f"maps are pooled to at least 1 x 1 cells, not to {h} x {w}.")
-    rows, columns = _bins(height, min(h, height)), _bins(width, min(w, width))
-    return np.einsum("uh,...hw,vw->...uv", rows, values, columns, optimize=True).astype(np.float32)
 
 
 def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMaps:
@@ -90,10 +77,3 @@ def _pooled(maps: NDArray[np.generic], pool: int | None) -> Maps:
     summed = maps if maps.ndim == 3 else maps.sum(1)
     with np.errstate(invalid="ignore", over="ignore"):
         return summed.astype(np.float32) if pool is None else area_sum(summed, pool)
-
-
-def _bins(length: int, count: int) -> NDArray[np.float64]:
-    """(count, length): which part of each cell falls into each of ``count`` equal stretches; columns sum to 1."""
-    edges = np.linspace(0, length, count + 1)
-    cells = np.arange(length)
-    return np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)

@@ -21,7 +21,7 @@ from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from chinspect.errors import InputError
-from chinspect.spray.neighbours import Neighbours
+from chinspect.explain.neighbours import Neighbours
 from chinspect.spray.pooling import Maps
 
 Transport = Literal["wasserstein", "gromov_wasserstein"]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from chinspect.errors import InputError
+from chinspect.intervals import wilson
 
 Scores = NDArray[np.float64]
 
@@ -97,32 +97,6 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, threshold: float, reference: 
 def f1_score(hits: int, alarms: int, n_defect: int) -> float:
     """F1 of the class of defects, ``2 TP / (2 TP + FP + FN)``, from true and false positives and all defects."""
     return 2 * hits / (hits + alarms + n_defect)
-
-
-def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share ``count / n`` (Wilson 1927): right also for shares of 0 and 1 in small samples."""
-    z = float(norm.ppf(0.5 + confidence / 2))
-    share, width = count / n, z * z / n
-    centre = (share + width / 2) / (1 + width)
-    half = z / (1 + width) * math.sqrt(share * (1 - share) / n + width / (4 * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
-def paired_difference(before: ArrayLike, after: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The difference of two shares of the same n cases, and its interval.
-
-    With b the cases that were true (n,) before only and c those that are true after only,
-
-        (c - b) / n,        (c - b) / (n + 2) -+ z sqrt(b + c + 1 - (c - b)^2 / (n + 2)) / (n + 2)
-
-    (Agresti and Min 2005, Statistics in Medicine 24: half a case is added to each of the four outcomes).
-    """
-    old, new = np.asarray(before, dtype=bool), np.asarray(after, dtype=bool)
-    if old.ndim != 1 or old.shape != new.shape or not len(old):
-        raise InputError(f"A paired difference takes two lists of one length, not {old.shape} and {new.shape}.")
-    lost, won, n = int((old & ~new).sum()), int((new & ~old).sum()), len(old) + 2
-    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
-    return (won - lost) / len(old), max((won - lost) / n - half, -1.0), min((won - lost) / n + half, 1.0)
 
 
 def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:

@@ -15,7 +15,7 @@ from chinspect.stress.prediction import Prediction
 
 @dataclass(frozen=True, eq=False)
 class StressReport:
-    """The result of `chinspect.stress.stress`.
+    """The result of `chinspect.stress.deployment`.
 
     Attributes:
         dataset, detector: their names.

@@ -6,8 +6,9 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore, score_shares
-from chinspect.anomaly.shares import covered, mean_interval
+from chinspect.anomaly.shares import covered
 from chinspect.errors import InputError
+from chinspect.intervals import mean_interval
 from chinspect.relevance.components import dct_matrix
 
 SIZE = 32

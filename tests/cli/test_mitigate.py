@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from chinspect.artefacts import text_logo
 from chinspect.cli.evaluate import _errors, _print_scores
 from chinspect.encoders import load_encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.mitigate import save_encoder
 from chinspect.readouts import score_groups
-from chinspect.stress import text_logo
 from chinspect.world import Logo, scenes
 from tests.cli.test_cli import TRUCKS, run  # noqa: F401, a fixture
 

@@ -9,7 +9,7 @@ import pytest
 
 from chinspect.anomaly import D2Neighbors, save_detector
 from chinspect.cli.app import app
-from chinspect.spray.explain_methods import Output
+from chinspect.explain.methods import Output
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 from tests.spray._planted import plant
 
@@ -25,7 +25,7 @@ def images(tmp_path_factory):
 def small(monkeypatch):
     """Few sheets, and tests on few images."""
     monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
-    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_gates(run, maps):  # noqa: F811
 
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_tested", confirmed)
+    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_tested", confirmed)
     arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
     status, out, _ = run(*arguments, "--fail-on", "confirmed")
     assert status == 1

@@ -81,3 +81,31 @@ def test_what_is_no_list_of_images_is_refused(encoder: Encoder, tmp_path: Path) 
         encoder.embed("image.png")
     with pytest.raises(InputError, match=r"missing.png.*does not exist"):
         encoder.embed([tmp_path / "missing.png"])
+
+
+def test_what_it_sees_is_what_it_embeds(encoder: Encoder, tmp_path: Path) -> None:
+    picture = pictures(1)[0]
+    picture.save(tmp_path / "a.png")
+    seen = encoder.see([picture, np.array(picture), tmp_path / "a.png"])
+    assert all(np.array_equal(pixels, np.array(PREPROCESSING.visible(picture))) for pixels in seen)
+    responses = encoder.respond(seen)
+    assert (encoder.kind, responses.shape, responses.dtype) == ("encoder", (3, 256), np.float64)
+    np.testing.assert_allclose(responses, encoder.embed([picture] * 3).double(), rtol=1e-6, atol=1e-7)
+
+
+def test_a_picture_of_the_input_size_is_what_it_sees() -> None:
+    """An encoder that resizes to more than its input cuts the rim off photographs, and not off what it sees."""
+    preprocessing = replace(PREPROCESSING, resize_size=160)
+    encoder = Encoder("pixels", torch.nn.Flatten(), preprocessing, replace(CARD, preprocessing=preprocessing))
+    image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    assert np.array_equal(encoder.see([image])[0], image)
+    plain = Encoder("pixels", torch.nn.Flatten(), PREPROCESSING, CARD)
+    np.testing.assert_array_equal(encoder.respond([image]), plain.embed([image]).double())
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((20, 20, 3)), np.zeros((20, 20), np.uint8), np.zeros((20, 20, 4), np.uint8)]
+)
+def test_pixels_of_another_form_are_refused(encoder: Encoder, pixels: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"uint8 \(H, W, 3\), not"):
+        encoder.see([pixels])

@@ -20,7 +20,7 @@ from chinspect.encoders import load_encoder
 from chinspect.encoders.cards import models_folder
 from chinspect.encoders.edits import EditedEncoder
 from chinspect.errors import InputError
-from chinspect.stress import wilson
+from chinspect.intervals import wilson
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 TRAIN, VAL = 4, 3

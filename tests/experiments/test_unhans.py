@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import torch
 
+from chinspect.intervals import wilson
 from chinspect.mitigate import output_share
-from chinspect.stress import wilson
 from tests.mitigate._planted import as_encoder
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from chinspect.datasets import XrayImages, load_github, load_nih
 from chinspect.errors import InputError
-from chinspect.stress import wilson
+from chinspect.intervals import wilson
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
 TABLES = ("annotations", "sources", "tasks", "relevance", "edits", "pairs", "strategies")

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from chinspect.artefacts import Artefact
+from chinspect.artefacts.ready import colour_patch
 from chinspect.encoders import Encoder, read_card
 from chinspect.readouts import LinearReadout, Task, pasted
-from chinspect.stress import Artefact
-from chinspect.stress.artefacts_ready import colour_patch
 
 SIZE = 32
 CHANNEL = 3

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from chinspect.artefacts.ready import border
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.encoders.edits import EditedEncoder, Prune, Retrain, edited, temporarily
 from chinspect.errors import InputError
 from chinspect.mitigate import Schedule, compare_mitigations, output_share, save_encoder, unlearn
 from chinspect.mitigate.losses import Added, Align, Clarc, Unhans, added, parameters_before
+from chinspect.proof import random_patch
 from chinspect.readouts import LinearReadout, Task
-from chinspect.stress import random_patch
-from chinspect.stress.artefacts_ready import border
 from tests.mitigate._planted import MARK, as_encoder, labels, marked, pictures, planted, task
 
 QUICK = Schedule(epochs=4, learning_rate=3e-3, batch_size=20)

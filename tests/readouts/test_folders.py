@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from chinspect.artefacts import text_logo
 from chinspect.encoders import Encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.errors import InputError
@@ -24,7 +25,6 @@ from chinspect.readouts import (
     seen,
     split,
 )
-from chinspect.stress import text_logo
 from tests.mitigate._planted import MARK, pictures, planted
 
 

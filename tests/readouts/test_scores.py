@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
 from chinspect.errors import InputError
+from chinspect.intervals import wilson
 from chinspect.readouts import ALL, confusion, each_state, score_classes, score_groups, worst_group
-from chinspect.stress import wilson
 
 rows = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from("xyz")), min_size=1, max_size=40)
 

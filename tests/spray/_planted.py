@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from chinspect.stress import text_logo
+from chinspect.artefacts import text_logo
 from chinspect.world import scenes
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chinspect.errors import InputError
-from chinspect.spray import area_sum
+from chinspect.explain import area_sum
 from chinspect.spray.pooling import prepare
 
 

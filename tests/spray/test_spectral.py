@@ -6,7 +6,7 @@ from scipy.sparse import block_diag, csr_array, csr_matrix
 from scipy.sparse.csgraph import laplacian
 from sklearn.manifold import spectral_embedding
 
-from chinspect.spray.neighbours import binary_affinity, nearest
+from chinspect.explain.neighbours import binary_affinity, nearest
 from chinspect.spray.spectral import spectrum
 
 

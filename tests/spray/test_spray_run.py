@@ -10,12 +10,13 @@ from PIL import Image
 
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
-from chinspect.spray import SpRAy, SprayRun, explain_images
+from chinspect.explain import explain_images
+from chinspect.proof import prove_candidates
+from chinspect.proof.candidates import _divided, _places
+from chinspect.spray import SpRAy, SprayRun
 from chinspect.spray._sheet import _tile, draw_sheet
 from chinspect.spray.run_inputs import load_labels, load_maps
 from chinspect.spray.run_words import finding_sentence, headline, merged_sentence, place_of, verdict_of
-from chinspect.stress import prove_candidates
-from chinspect.stress.prove_candidates import _divided, _places
 from tests.spray._planted import plant
 
 CARRIERS, COUNT = 12, 60
@@ -180,7 +181,7 @@ class Reader:
 
 
 def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
     relies, ignores = (prove_candidates(Reader(weight), planted) for weight in (1.0, 0.0))
     assert relies.findings[0].candidate.verdict == relies.verdict == "confirmed"
     assert ignores.findings[0].candidate.verdict == ignores.verdict == "not_causal"
@@ -194,7 +195,7 @@ def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_pat
 
 
 def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
     tested = prove_candidates(encoder, planted)
     best = tested.findings[0]
     undecided = replace(best, candidate=replace(best.candidate, verdict="undecided"))
@@ -205,8 +206,8 @@ def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, mo
 
 
 def test_what_was_not_tested_is_said(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.stress.prove_candidates"], "_TESTED_ON", 20)
-    monkeypatch.setattr(sys.modules["chinspect.stress.proof"], "MIN_IMAGES", 15)
+    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", 20)
+    monkeypatch.setattr(sys.modules["chinspect.proof.proving"], "MIN_IMAGES", 15)
     best = replace(planted, findings=planted.findings[:1])
     finding = prove_candidates(Reader(1.0), best).findings[0]
     assert finding.proof is not None

@@ -11,7 +11,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from chinspect.errors import InputError
-from chinspect.stress import best_threshold, evaluate, paired_difference, wilson
+from chinspect.intervals import paired_difference, wilson
+from chinspect.stress import best_threshold, evaluate
 
 SCORES = arrays(np.float64, st.integers(4, 30), elements=st.integers(-5, 5).map(float))
 

@@ -174,7 +174,7 @@ def test_predictions_stay_where_shares_have_none(grainy: MVTecCategory, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise InputError("too few frequencies.")
 
-    monkeypatch.setattr(sys.modules["chinspect.stress.stress"], "score_shares", refuse)
+    monkeypatch.setattr(sys.modules["chinspect.stress.deployment"], "score_shares", refuse)
     report = stress(D2Neighbors(size=32).fit(grainy.train), grainy, changes=[])
     assert len(report.predictions) == 1
     assert report.shares.empty

@@ -1,0 +1,33 @@
+from .anomaly import CallableDetector, D2Neighbors, PatchCore, explain_anomaly, load_detector, save_detector
+from .artefacts import Artefact
+from .encoders import Encoder, list_models, load_encoder
+from .explain import explain_images
+from .proof import isolate, prove
+from .similarity import SimilarityIndex, explain_similarity, suspicious_pairs
+from .spray import SpRAy
+from .stress import parity
+from .subjects import Classifier
+
+__version__: str
+
+__all__ = [
+    "Artefact",
+    "CallableDetector",
+    "Classifier",
+    "D2Neighbors",
+    "Encoder",
+    "PatchCore",
+    "SimilarityIndex",
+    "SpRAy",
+    "explain_anomaly",
+    "explain_images",
+    "explain_similarity",
+    "isolate",
+    "list_models",
+    "load_detector",
+    "load_encoder",
+    "parity",
+    "prove",
+    "save_detector",
+    "suspicious_pairs",
+]

@@ -1,0 +1,138 @@
+"""What all verbs share: --json, --debug, --out, progress, and how an answer is printed.
+
+A verb is a function that parses, calls one function of the library and returns an `Answer`:
+
+    @verb("models")
+    def list_encoders() -> Answer:
+        '''List the encoders.'''
+        from chinspect.encoders import list_models  # verbs import late, so that --help answers at once
+        ...
+        return Answer(document, show)
+
+It gets the options --json and --debug here, and prints nothing itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+if TYPE_CHECKING:
+    from chinspect.report import Result
+
+app = typer.Typer(
+    name="chinspect",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
+)
+ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
+Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
+OUT = "chinspect-out"
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
+_SHARED_OPTIONS = {
+    "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")],
+    "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],  # main reads it
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb has to say.
+
+    Attributes:
+        document: JSON values, printed with --json.
+        show: prints the answer for people.
+        failed: whether a gate failed: then the exit status is 1.
+    """
+
+    document: Any
+    show: Callable[[], None]
+    failed: bool = False
+
+    @classmethod
+    def of(cls, result: Result, files: Sequence[Path] = (), *, notes: Sequence[str] = (), failed: bool = False) -> Self:
+        """A result, sentences that go with it, and the files that it was written to."""
+
+        def show() -> None:
+            result.show()
+            for line in notes:
+                typer.echo(line)
+            if files:
+                typer.echo("wrote " + ", ".join(map(str, files)))
+
+        return cls(result.document() | {"files": [str(file) for file in files]}, show, failed)
+
+
+def verb(name: str, *, of: typer.Typer = app) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Makes a function a verb of the command line, with --json and --debug; what it returns is printed."""
+
+    def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
+        @wraps(function)
+        def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
+            answer = function(**arguments)
+            if as_json:
+                typer.echo(json.dumps(answer.document, indent=2, allow_nan=False))
+            else:
+                answer.show()
+            if answer.failed:
+                raise typer.Exit(1)
+
+        own = inspect.signature(function)
+        shared = [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for option, kind in _SHARED_OPTIONS.items()
+        ]
+        run.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = function.__annotations__ | _SHARED_OPTIONS
+        of.command(name)(run)
+        return function
+
+    return register
+
+
+def resolve_device(name: str) -> str:
+    """``auto`` is the first of cuda, mps and cpu that is there; other names stay as they are."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def image_paths(arguments: Sequence[str]) -> list[Path]:
+    """Files as they are named, and all images of folders."""
+    from chinspect.images import list_images
+
+    paths: list[Path] = []
+    for argument in arguments:
+        paths += list_images(argument) if Path(argument).is_dir() else [Path(argument)]
+    return paths
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Takes how many are done and how many there are: a bar on a terminal, and not a word in a pipe."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def status(what: str) -> Iterator[None]:
+    """Says on a terminal what takes long."""
+    with progress(what):
+        yield

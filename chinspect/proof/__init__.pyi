@@ -1,0 +1,13 @@
+from .candidates import prove_candidates
+from .isolation import isolate
+from .placebos import random_patch
+from .proving import prove
+from .result import Proof
+
+__all__ = [
+    "Proof",
+    "isolate",
+    "prove",
+    "prove_candidates",
+    "random_patch",
+]

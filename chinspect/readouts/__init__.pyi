@@ -1,0 +1,31 @@
+from .embedding import embeddings
+from .folders import Split, interleaved, load_classes, read_groups, split
+from .linear import KINDS, LinearReadout
+from .pictures import Pictures, painted, pasted, seen
+from .scores import ALL, confusion, each_state, score_classes, score_groups, worst_group
+from .task import ORIGINAL, SHIFTED, Task, folder_task
+
+__all__ = [
+    "ALL",
+    "KINDS",
+    "ORIGINAL",
+    "SHIFTED",
+    "LinearReadout",
+    "Pictures",
+    "Split",
+    "Task",
+    "confusion",
+    "each_state",
+    "embeddings",
+    "folder_task",
+    "interleaved",
+    "load_classes",
+    "painted",
+    "pasted",
+    "read_groups",
+    "score_classes",
+    "score_groups",
+    "seen",
+    "split",
+    "worst_group",
+]

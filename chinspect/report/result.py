@@ -1,0 +1,160 @@
+"""What every result of the package is: it tells itself in words, tables, arrays and a figure, and is saved in one way.
+
+A result class says what it holds; how that is written, printed, drawn and shown in a notebook stands here, once:
+
+    class Proof(Result):
+        stem = "proof"                                   # proof.json, proof.npz, proof.png
+        def document(self): ...                          # JSON values
+        def tables(self): return {"effects": self.table} # effects.csv, effects.parquet
+
+Figures import results, and no result imports a figure: the module ``figure`` beside a result's module has the function
+``draw(result) -> matplotlib.figure.Figure``. Drawing a result imports it, so that results load without matplotlib.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from chinspect.errors import InputError
+from chinspect.files import output_folder, replacing
+from chinspect.report.tables import print_table, records, write_json, write_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg", ".pdf")
+_DPI = 120  # fine enough to read the labels of a figure at its size on a screen
+
+
+class Result:
+    """The base of all results. A subclass has a `stem` and gives its `document`; all else is optional."""
+
+    stem: ClassVar[str]
+    """Name of the result's files, without their endings."""
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        return ""
+
+    def document(self) -> dict[str, Any]:
+        """Everything but arrays, as JSON values."""
+        raise NotImplementedError
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Tables by the names of their files."""
+        return {}
+
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """Arrays by name."""
+        return {}
+
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """What is printed: tables by title. By default all of `tables`."""
+        return self.tables()
+
+    def figure(self) -> Figure:
+        """The result drawn. Raises `InputError` for results that have no figure."""
+        drawing = self._drawing()
+        if drawing is None:
+            raise InputError(f"{type(self).__name__} has no figure: see its tables.")
+        figure: Figure = import_module(drawing).draw(self)
+        return figure
+
+    def plot(self, path: str | Path) -> Path:
+        """Draws to a PNG, SVG or PDF file. Raises `InputError` for another kind of file."""
+        target = Path(path)
+        if target.suffix.lower() not in FORMATS:
+            raise InputError(f"a figure is written as {', '.join(FORMATS)}, not as {target.name!r}.")
+        figure = self.figure()
+        with replacing(target) as temporary:
+            figure.savefig(temporary, format=target.suffix[1:].lower(), dpi=_DPI, facecolor="white")
+        return target
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes ``STEM.json``, each table as CSV and Parquet, the arrays as ``STEM.npz``, the figure as ``STEM.png``.
+
+        The document is written last: where it is, all is. Returns the files, the document first. Raises `InputError`
+        where the folder cannot be written to.
+        """
+        target = output_folder(folder)
+        written = self._save_rest(target)
+        for name, table in self.tables().items():
+            written += write_table(target, name, table)
+        arrays = self.arrays()
+        if arrays:
+            written.append(target / f"{self.stem}.npz")
+            with replacing(written[-1]) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        if self._drawing() is not None:
+            written.append(self.plot(target / f"{self.stem}.png"))
+        return [write_json(target / f"{self.stem}.json", self.document()), *written]
+
+    def show(self) -> None:
+        """Prints the tables of `overview` and the sentence."""
+        for title, table in self.overview().items():
+            print_table(table, title)
+        if self.sentence:
+            print(self.sentence)  # noqa: T201, this is what it is for
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.sentence or self.stem}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sentence, the tables, the figure."""
+        blocks = [f"<p>{html.escape(self.sentence)}</p>"]
+        for title, table in self.overview().items():
+            blocks.append(f"<h4>{html.escape(title)}</h4>{table.to_html(index=False, escape=True)}")
+        if self._drawing() is not None:
+            buffer = io.BytesIO()
+            self.figure().savefig(buffer, format="png", dpi=_DPI, facecolor="white")
+            picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+            blocks.append(f'<img alt="{html.escape(self.sentence, quote=True)}" src="data:image/png;base64,{picture}">')
+        return "\n".join(blocks)
+
+    def _save_rest(self, target: Path) -> list[Path]:  # noqa: ARG002, for subclasses
+        """Writes what is neither table nor array; the files."""
+        return []
+
+    def _drawing(self) -> str | None:
+        """The module that draws results of this class, if there is one."""
+        module = f"{type(self).__module__.rpartition('.')[0]}.figure"
+        return module if find_spec(module) else None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TableResult(Result):
+    """A result that is one table.
+
+    Attributes:
+        stem: name of its files.
+        table: the rows.
+        sentence: in words.
+    """
+
+    stem: str  # type: ignore[misc]
+    table: pd.DataFrame
+    sentence: str = ""  # type: ignore[misc]
+
+    def document(self) -> dict[str, Any]:
+        """The rows."""
+        return {"rows": records(self.table)}
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The table."""
+        return {self.stem: self.table}
+
+    def _drawing(self) -> None:
+        return None

@@ -1,0 +1,33 @@
+from .changes import CHANGES, change
+from .deployment import stress
+from .metrics import Evaluation, best_threshold, evaluate
+from .pipelines import Parity, onnx_session, parity, resized
+from .prediction import Prediction, predict_shift, transfer
+from .report import StressReport
+from .resizing import CHAIN, chain, decompose
+from .scoring import Condition, Mitigation, Scorer, check_rate, score_conditions
+
+__all__ = [
+    "CHAIN",
+    "CHANGES",
+    "Condition",
+    "Evaluation",
+    "Mitigation",
+    "Parity",
+    "Prediction",
+    "Scorer",
+    "StressReport",
+    "best_threshold",
+    "chain",
+    "change",
+    "check_rate",
+    "decompose",
+    "evaluate",
+    "onnx_session",
+    "parity",
+    "predict_shift",
+    "resized",
+    "score_conditions",
+    "stress",
+    "transfer",
+]

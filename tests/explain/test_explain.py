@@ -1,0 +1,187 @@
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from chinspect.anomaly import D2Neighbors, explain_anomaly
+from chinspect.encoders import load_encoder
+from chinspect.errors import InputError
+from chinspect.execute import load_samples, map_images
+from chinspect.explain import area_sum, explain_images
+from chinspect.explain.methods import Output
+from chinspect.relevance import relevance_map
+from chinspect.similarity import explain_similarity
+from tests.spray._planted import plant
+
+MODEL = "tiny-barlowtwins"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = plant(tmp_path_factory.mktemp("explain") / "images", 6, 0)
+    (place / "002b.png").write_bytes(b"no image")
+    return place
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder(MODEL)
+
+
+@pytest.fixture(scope="module")
+def detector(folder):
+    return D2Neighbors(size=64, resizer="pillow-bilinear").fit(sorted(folder.glob("???.png")))
+
+
+NAMES = tuple(f"{i:03d}.png" for i in range(6))
+
+
+def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monkeypatch):
+    monkeypatch.setattr("chinspect.explain.images._CELLS", 8)  # patches of 16 px
+    found = explain_images(encoder, folder, k=2)
+    assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
+    assert found.description["preprocessing"] == asdict(encoder.preprocessing)
+    embeddings = encoder.embed(list(found.paths)).numpy().astype(float)
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    nearest = np.argsort(-(cosine - 9 * np.eye(6))[0])[:2]
+    slow = sum(
+        explain_similarity(encoder, found.paths[0], found.paths[j], patch_size=16, metric="cosine").marginals()[0]
+        for j in nearest
+    )
+    np.testing.assert_allclose(found.maps[0], slow / 2, atol=2e-3 * np.abs(slow).max())
+    np.testing.assert_allclose(found.values[0], cosine[0, nearest].mean(), rtol=1e-5)
+    np.testing.assert_allclose(found.conservation, 1, atol=1e-2)
+
+
+def test_output_is_lrp_of_the_squared_norm_or_of_one_output(folder, encoder):
+    whole = explain_images(encoder, folder, explain="output")
+    mapped = relevance_map(encoder.module, encoder.prepare(whole.paths[3]))
+    pixels = mapped.pull(mapped.output**2).sum(1)[0].numpy()
+    np.testing.assert_allclose(whole.maps[3], area_sum(pixels, 56), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(whole.values[3], float((mapped.output**2).sum()), rtol=1e-5)
+
+    targets = [5, 6, 7, 0, 8, 9, 1]  # the fourth belongs to the image that cannot be read
+    one = explain_images(encoder, folder, explain="output", targets=targets)
+    outputs = encoder.embed(list(one.paths)).numpy()
+    np.testing.assert_allclose(one.values, outputs[range(6), [5, 6, 7, 8, 9, 1]], rtol=1e-4)
+    predicted = explain_images(encoder, folder, explain="output", targets="predicted")
+    np.testing.assert_allclose(predicted.values, outputs.max(1), rtol=1e-4)
+
+
+def test_anomaly_is_the_detectors_own_explanation(folder, detector):
+    found = explain_images(detector, folder, explain="anomaly")
+    expected = explain_anomaly(detector, [str(path) for path in found.paths], components="pixels")
+    np.testing.assert_allclose(found.maps, area_sum(expected.pixels, 56), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.values, detector.decision_function([str(path) for path in found.paths]), rtol=1e-5)
+    assert found.picture(0).size == (64, 64)
+
+
+def test_spectra_are_conserved(folder, encoder, detector):
+    similarity, score = (explain_images(model, folder, explain="frequency") for model in (encoder, detector))
+    for found in (similarity, score):
+        assert found.maps.shape == (6, 1, 16)
+    np.testing.assert_allclose(similarity.conservation, 1, atol=1e-3)
+    np.testing.assert_allclose(score.values, explain_images(detector, folder, explain="anomaly").values, rtol=1e-5)
+
+
+def test_gradcam_explains_the_same_outputs(folder, encoder):
+    layer = [name for name, part in encoder.module.named_modules() if isinstance(part, nn.Conv2d)][-1]
+    found = explain_images(encoder, folder, explain="gradcam", layer=layer)
+    assert found.maps.min() >= 0
+    assert found.maps.any()
+    np.testing.assert_allclose(found.values, explain_images(encoder, folder, explain="output").values, rtol=1e-4)
+
+
+def test_goes_on_where_it_stopped(tmp_path, encoder, monkeypatch):
+    images = plant(tmp_path / "images", 20, 0)
+    whole = explain_images(encoder, images, explain="output")
+    function, done = Output.__call__, []
+
+    def stops(output, pictures, indices):
+        if done:
+            raise KeyboardInterrupt
+        done.append(indices)
+        return function(output, pictures, indices)
+
+    monkeypatch.setattr(Output, "__call__", stops)
+    with pytest.raises(KeyboardInterrupt):
+        explain_images(encoder, images, explain="output", path=tmp_path / "store")
+    again, seen = [], []
+    monkeypatch.setattr(Output, "__call__", lambda *given: again.append(given[2]) or function(*given))
+    resumed = explain_images(
+        encoder, images, explain="output", path=tmp_path / "store", progress=lambda *count: seen.append(count)
+    )
+    assert sorted(done + again, key=min) == [range(16), range(16, 20)]
+    assert seen == [(16, 20), (20, 20)]
+    np.testing.assert_array_equal(resumed.maps, whole.maps)
+    with pytest.raises(InputError, match="targets"):
+        explain_images(encoder, images, explain="output", targets="predicted", path=tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"explain": "saliency"}, "'saliency' is not known: use one of neighbours"),
+        ({"explain": "anomaly"}, "explains a fitted detector"),
+        ({"explain": "gradcam"}, "needs a layer"),
+        ({"explain": "gradcam", "layer": "nothing"}, "no layer 'nothing'"),
+        ({"explain": "output", "targets": [1, 2]}, "one output for each of 7 images"),
+        ({"explain": "output", "targets": "true"}, "'predicted'"),
+        ({"explain": "output", "targets": [-1] * 7}, "counted from 0"),
+        ({"explain": "output", "targets": [256] * 7}, "has 256 outputs"),
+        ({"k": 0}, "at least 1 neighbour, not with 0"),
+    ],
+)
+def test_refuses(folder, encoder, options, said):
+    with pytest.raises(InputError) as raised:
+        explain_images(encoder, folder, **options)
+    assert said in str(raised.value)
+
+
+def test_refuses_models_and_folders(folder, encoder, detector, tmp_path):
+    with pytest.raises(InputError, match="not by Linear"):
+        explain_images(nn.Linear(1, 1), folder)
+    with pytest.raises(InputError, match="explains an encoder"):
+        explain_images(detector, folder, explain="neighbours")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"no image")
+    with pytest.raises(InputError, match="none of the 2 images"):
+        explain_images(encoder, tmp_path, explain="output")
+    Image.new("RGB", (64, 64)).save(tmp_path / "c.png")
+    with pytest.raises(InputError, match="at least 2 images that can be read, and there is 1"):
+        explain_images(encoder, tmp_path, explain="frequency")
+
+
+def test_classifiers_are_encoders_of_logits(folder, encoder):
+    torch.manual_seed(0)
+    module = nn.Sequential(encoder.module, nn.Linear(256, 3)).eval()
+    classifier = replace(encoder, module=module)
+    found = explain_images(classifier, folder, explain="output", targets=[0] * 7)
+    with torch.no_grad():
+        logits = torch.cat([module(classifier.prepare(path)) for path in found.paths])
+    np.testing.assert_allclose(found.values, logits[:, 0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_file_that_is_gone_is_not_one_that_is_no_image(encoder, tmp_path):
+    """A worker that does not see the images must not say so for good."""
+    plant(tmp_path / "images", 3, 0)
+    samples = load_samples(tmp_path / "images")
+    function = Output(encoder, "epsilon_plus_flat", None)
+    (tmp_path / "images" / "001.png").write_text("no image")
+    results = map_images(function, samples, None, shard_size=16)
+    assert results.arrays("readable").tolist() == [True, False, True]
+    (tmp_path / "images" / "001.png").unlink()
+    with pytest.raises(InputError, match=r"001\.png"):
+        map_images(function, samples, None, shard_size=16)
+
+
+def test_paths_hold_in_other_folders(tmp_path, monkeypatch):
+    plant(tmp_path / "images", 2, 0)
+    monkeypatch.chdir(tmp_path)
+    samples = load_samples("images")
+    monkeypatch.chdir("/")
+    assert all(path.is_file() for path in samples.paths)
