@@ -25,13 +25,13 @@ from chinspect.errors import InputError
 from chinspect.subjects import Classifier, Kind, Subject
 
 Values = NDArray[np.float64]
-WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+WORDS: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
     {
         "classifier": {
             "log_odds": "change of the log-odds of the class",
             "probability": "change of the probability of the class",
             "rank": "places that the class gains in the ranking",
-            "turned": "share of predictions that turn to the class",
+            "turned": "fraction of predictions that turn to the class",
         },
         "encoder": {
             "similarity_gain": "change of the cosine similarity of two images that share the edit",
@@ -41,7 +41,7 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "detector": {
             "score_shift": "change of the anomaly score, in interquartile ranges",
-            "flipped": "share of decisions that change at the frozen threshold",
+            "flipped": "fraction of decisions that change at the frozen threshold",
         },
     }
 )
@@ -50,7 +50,12 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 DIRECTION: Mapping[Kind, int] = MappingProxyType({"classifier": 1, "encoder": 1, "detector": 0})
 """Sign of the effect that decides if an added artefact is relied on: 1, or 0 where both signs are a finding."""
 
-_NEIGHBOURS = 10
+_NEIGHBOURS = 10  # as many as fit on a sheet that one looks at
+
+
+def decisive_effect(kind: Kind) -> str:
+    """Name of the effect that decides."""
+    return next(iter(WORDS[kind]))
 
 
 def measure_effects(subject: Subject, before: Values, after: Values, reference: Values) -> dict[str, Values]:

@@ -25,25 +25,17 @@ tells whether the place matters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
+from collections.abc import Mapping, Sequence
 
 from chinspect.artefacts import Artefact, Pixels, checked
 from chinspect.errors import InputError
-from chinspect.proof.effects import WORDS
-from chinspect.proof.result import Proof, Verdict
-from chinspect.proof.trial import AREA, OF_AREA, PATCHES, PLACE, Edit, Rule, Trial, run_trial
+from chinspect.proof.result import Proof
+from chinspect.proof.trial import PATCHES, Edit, Rule, Trial, run_trial
 from chinspect.subjects import Subject, check_subject
 
 MIN_IMAGES = 10
 """Fewer images give no bootstrap interval worth its name."""
-_WORDS = {
-    "confirmed": "relies on",
-    "undecided": "may rely on",
-    "not_causal": "was not found to rely on",
-}
-_DOING: dict[Edit, str] = {"add": "Adding it", "remove": "Removing it"}
+_DOING: Mapping[Edit, str] = {"add": "Adding it", "remove": "Removing it"}
 
 
 def prove(
@@ -56,106 +48,53 @@ def prove(
     n_resamples: int = 2000,
     level: float = 0.05,
 ) -> Proof:
-    """Test whether a model relies on an artefact.
+    """Tests whether a model relies on an artefact.
+
+    Every model, detectors included, is shown what it sees of the images, resized and cropped, and the artefact is laid
+    on that: on an original it may lie where preprocessing cuts it away, and resizing would soften it.
 
     Args:
-        subject: a `Classifier`, an `Encoder` or a fitted detector.
-        artefact: see `isolate` and `ARTEFACTS`.
+        subject: an `Encoder`, a `Classifier`, a fitted detector, or another `chinspect.subjects.Subject`.
+        artefact: see `isolate` and `chinspect.artefacts.ARTEFACTS`.
         clean: images that do not carry it, uint8 (H, W, 3), for a classifier of other classes; it is added to them.
-        affected: images that carry it; it is removed from them. Of both kinds an encoder is shown what it sees of them
-            (see `chinspect.proof.effects`), and that is where the artefact lies.
+        affected: images that carry it, in the frame that the model sees; it is removed from them.
         seed: of placebos and bootstrap.
         n_resamples: of the bootstrap.
         level: probability of ``confirmed`` for an artefact without an effect of its own.
 
-    Raises `InputError` for a model of another kind or whose outputs are not finite, for other images, an artefact that
-    covers the images it shall be removed from, and a level or number of resamples out of range.
+    Raises `InputError` for what is no model or whose outputs are not finite, for other images, an artefact that covers
+    the images it shall be removed from, and a level or number of resamples out of range.
 
     Source: Anders et al. 2022, Tables 3 and 4, there without intervals and placebos.
     """
     check_subject(subject)
-    _check(level, n_resamples)
+    if not 0.001 <= level < 1:  # below, more than 1000 patches are needed for each trial
+        raise InputError(f"The level of a proof lies between 0.001 and 1, not {level!r}.")
+    if not 100 <= n_resamples <= 1_000_000:  # fewer have no 2.5 % quantile, more do not fit into memory
+        raise InputError(f"A bootstrap needs 100 to 1000000 resamples, not {n_resamples!r}.")
     for image in (*clean, *affected):
         checked(image)
-    clean = subject.see(clean)
-    affected = subject.see(affected)
-    wanted: list[tuple[Edit, Sequence[Pixels]]] = [("add", clean), ("remove", affected)]
-    usable = [(edit, images) for edit, images in wanted if len(images) >= MIN_IMAGES and not artefact.empty]
-    rule = Rule(level / max(len(usable), 1), n_resamples, seed)
-    reference = subject.respond(clean) if len(clean) >= MIN_IMAGES and len(usable) > 1 else None
+    images: dict[Edit, Sequence[Pixels]] = {"add": subject.see(clean), "remove": subject.see(affected)}
+    edits = [edit for edit, pictures in images.items() if len(pictures) >= MIN_IMAGES and not artefact.empty]
+    rule = Rule(level / max(len(edits), 1), n_resamples, seed)  # Bonferroni
+    # neighbours are looked for among unchanged images: with both edits these are the clean ones
+    reference = subject.respond(images["add"]) if len(edits) > 1 else None
     trials = tuple(
-        run_trial(subject, artefact, edit, images, None if edit == "add" else reference, rule)
-        for edit, images in usable
+        run_trial(subject, artefact, edit, images[edit], rule, None if edit == "add" else reference) for edit in edits
     )
-    return Proof(
-        artefact=artefact,
-        subject=subject.kind,
-        decides=next(iter(WORDS[subject.kind])),
-        verdict=_verdict(trials),
-        sentence=_sentence(subject, artefact, trials, rule.level),
-        missing=_missing(artefact, wanted, trials),
-        trials=trials,
-        table=pd.DataFrame([row for trial in trials for row in trial.rows]),
-    )
-
-
-def _check(level: float, n_resamples: int) -> None:
-    if not 0.001 <= level < 1:
-        raise InputError(f"The level of a proof lies between 0.001 and 1, not {level!r}.")
-    if not 100 <= n_resamples <= 1_000_000:
-        raise InputError(f"A bootstrap needs 100 to 1000000 resamples, not {n_resamples!r}.")
-
-
-def _verdict(trials: Sequence[Trial]) -> Verdict:
-    if not trials:
-        return "untested"
-    if any(trial.passed for trial in trials):
-        return "confirmed"
-    return "undecided" if any(trial.leans for trial in trials) else "not_causal"
-
-
-def _sentence(subject: Subject, artefact: Artefact, trials: Sequence[Trial], level: float) -> str:
-    """What was found, for a reader who has not seen the table."""
-    if not trials:
-        return f"Whether the {subject.kind} relies on {artefact.name!r} was not tested."
-    word = _WORDS[_verdict(trials)]
-    effect = next(iter(WORDS[subject.kind].values()))
-    parts = "; ".join(_part(trial, level) for trial in trials)
-    place = "".join(_place(trial) for trial in trials if trial.leans)
-    return f"The {subject.kind} {word} {artefact.name!r} ({effect}): {parts}.{place}"
-
-
-def _part(trial: Trial, level: float) -> str:
-    doing, whom = ("adding it to", "other") if trial.edit == "add" else ("removing it from", "affected")
-    less = round((1 + trial.patches) * (1 - trial.patch_p / (1 if trial.patches < 1.5 / level else 2)))
-    enough = "all" if less == trial.patches else f"{less} of"
-    against = f"more than {enough} {trial.patches} {PATCHES} in its place"
-    if less < trial.patches:
-        against += f" (all {trial.patches} are needed)"
-    if trial.beyond_area is not None:
-        against += f" and {'more' if trial.beyond_area else 'not clearly more'} than the {AREA} ({OF_AREA[trial.edit]})"
-    bounds = f"{trial.low:.3g} to {trial.high:.3g}"
-    return (
-        f"{doing} {trial.images} {whom} images gives {trial.effect:+.3g} ({1 - level:.1%} interval {bounds}), {against}"
-    )
-
-
-def _place(trial: Trial) -> str:
-    if trial.moved_share is None:
-        return ""
-    return f" The {PLACE} has {trial.moved_share:.0%} of that effect."
+    return Proof(artefact, subject.kind, trials, _missing(artefact, images, trials))
 
 
 def _missing(
-    artefact: Artefact, wanted: Sequence[tuple[Edit, Sequence[Pixels]]], trials: Sequence[Trial]
+    artefact: Artefact, images: Mapping[Edit, Sequence[Pixels]], trials: Sequence[Trial]
 ) -> tuple[str, ...]:
     """What could not be tested, and what it would need."""
     if artefact.empty:
         return (f"The artefact {artefact.name!r} is empty: it has no visible pixel to add or to remove.",)
     notes = [
-        f"{_DOING[edit]} was not tested: {MIN_IMAGES} images are needed, and there are {len(images)}."
-        for edit, images in wanted
-        if len(images) < MIN_IMAGES
+        f"{_DOING[edit]} was not tested: {MIN_IMAGES} images are needed, and there are {len(pictures)}."
+        for edit, pictures in images.items()
+        if len(pictures) < MIN_IMAGES
     ]
     notes += [
         f"{_DOING[trial.edit]} was compared with {PATCHES} only: the artefact leaves no room elsewhere in the image."

@@ -2,52 +2,85 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import pandas as pd
 
 from chinspect.artefacts import Artefact
-from chinspect.files import output_folder, replacing
-from chinspect.proof.trial import Trial
+from chinspect.proof.effects import WORDS, decisive_effect
+from chinspect.proof.trial import MOVED, Trial, Verdict
+from chinspect.report import Result
+from chinspect.subjects import Kind
 
-Verdict = Literal["confirmed", "undecided", "not_causal", "untested"]
+_RELIES: Mapping[Verdict, str] = {
+    "confirmed": "relies on",
+    "undecided": "may rely on",
+    "not_causal": "was not found to rely on",
+}
 
 
-@dataclass(frozen=True, eq=False)
-class Proof:
-    """The result of `chinspect.stress.prove`, which states the rule of the verdict.
+@dataclass(frozen=True, eq=False, repr=False)
+class Proof(Result):
+    """The result of `chinspect.proof.prove`, which states the rule of the verdict.
 
     Attributes:
         artefact: that was tested.
         subject: classifier, encoder or detector.
-        decides: name of the effect that decides.
-        verdict: ``confirmed``, ``undecided``, ``not_causal`` or ``untested``.
-        sentence: the finding in words.
-        missing: what could not be tested, and why.
         trials: adding and removing, as far as there were images for them.
-        table: one row for each edit, condition and effect with ``estimate``, ``low``, ``high`` (95 % interval over
-            images; for random patches the least and the largest of them) and ``n`` (images, or patches).
+        missing: what could not be tested, and why.
     """
 
     artefact: Artefact
-    subject: str
-    decides: str
-    verdict: Verdict
-    sentence: str
-    missing: tuple[str, ...]
+    subject: Kind
     trials: tuple[Trial, ...]
-    table: pd.DataFrame
+    missing: tuple[str, ...] = ()
+
+    stem = "proof"
+
+    @property
+    def decides(self) -> str:
+        """Name of the effect that decides."""
+        return decisive_effect(self.subject)
+
+    @property
+    def verdict(self) -> Verdict:
+        """``confirmed`` if a trial is; else ``undecided`` if one is, ``not_causal``, or ``untested`` without a trial."""
+        verdicts = {trial.verdict for trial in self.trials}
+        return next(verdict for verdict in get_args(Verdict) if verdict in verdicts or verdict == "untested")
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words, for a reader who has not seen the table."""
+        if not self.trials:
+            return f"Whether the {self.subject} relies on {self.artefact.name!r} was not tested."
+        clauses = "; ".join(trial.sentence for trial in self.trials)
+        elsewhere = "".join(
+            f" The {MOVED} has {trial.moved_fraction:.0%} of that effect."
+            for trial in self.trials
+            if trial.leans and trial.moved_fraction is not None
+        )
+        effect = WORDS[self.subject][self.decides]
+        return f"The {self.subject} {_RELIES[self.verdict]} {self.artefact.name!r} ({effect}): {clauses}.{elsewhere}"
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row for each edit, condition and effect with ``estimate``, ``low``, ``high`` and ``n``.
+
+        These are a 95 % interval over images and their number; for random patches the least and the largest of them,
+        and the number of patches.
+        """
+        return pd.DataFrame([row for trial in self.trials for row in trial.rows])
 
     def to_frame(self) -> pd.DataFrame:
         """A copy of `table`."""
         return self.table.copy()
 
     def document(self) -> dict[str, Any]:
-        """Everything but pixels, as JSON-ready values."""
-        left_out = ("rows", "pictures")
+        """Everything but pixels, as JSON values."""
         return {
             "artefact": self.artefact.name,
             "subject": self.subject,
@@ -55,29 +88,14 @@ class Proof:
             "verdict": self.verdict,
             "sentence": self.sentence,
             "missing": list(self.missing),
-            "trials": [
-                {field.name: getattr(trial, field.name) for field in fields(trial) if field.name not in left_out}
-                for trial in self.trials
-            ],
+            "trials": [trial.document() for trial in self.trials],
             "effects": self.table.to_dict(orient="records"),
         }
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write `proof.json`, the artefact as `artefact.png` with JSON, and `effects.csv` and `.parquet` if any."""
-        target = output_folder(folder)
-        paths = [target / "proof.json", self.artefact.save(target / "artefact.png"), target / "artefact.json"]
-        if len(self.table):
-            with replacing(target / "effects.csv") as path:
-                self.table.to_csv(path, index=False)
-            with replacing(target / "effects.parquet") as path:
-                self.table.to_parquet(path, index=False)
-            paths += [target / "effects.csv", target / "effects.parquet"]
-        with replacing(paths[0]) as path:
-            path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        return paths
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """All effects."""
+        return {"effects": self.table}
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw images before and after, and the effect beside its placebos', to a PNG, SVG or PDF file."""
-        from chinspect.proof.figure import draw  # matplotlib is slow to import
-
-        return draw(self, Path(path))
+    def _save_rest(self, target: Path) -> list[Path]:
+        """The artefact, which two files hold."""
+        return [self.artefact.save(target / "artefact.png"), target / "artefact.json"]
