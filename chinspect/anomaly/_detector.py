@@ -24,8 +24,8 @@ from chinspect.images import list_images, load_inputs
 from chinspect.images.resizers import check_resizer
 
 if TYPE_CHECKING:
-    from chinspect.anomaly._bands import BandEdges
     from chinspect.anomaly.explanation import AnomalyExplanation
+    from chinspect.relevance import BandEdges
 
 Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
 _BATCH = 64

@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore, score_shares
 from chinspect.anomaly.shares import covered, mean_interval
 from chinspect.errors import InputError
-from chinspect.relevance.components import dct_matrix
+from chinspect.relevance import dct_matrix
 
 SIZE = 32
 
