@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chinspect.datasets.mvtec import GOOD, MVTecCategory
+from chinspect.datasets.mvtec import GOOD, MVTecCategory, load_mvtec
 from chinspect.errors import InputError
 from chinspect.images import list_images
 
@@ -30,3 +30,13 @@ def load_folder(root: str | Path) -> MVTecCategory:
     good, bad = list_images(folder / "test" / GOOD), list_images(folder / "test" / BAD)
     types = (GOOD,) * len(good) + (BAD,) * len(bad)
     return MVTecCategory(folder.resolve().name, tuple(train), (*good, *bad), types, (None,) * len(types))
+
+
+def load_category(root: str | Path) -> MVTecCategory:
+    """One category of anomaly detection data: a plain folder where it is laid out as one, else that of MVTec AD.
+
+    Raises `InputError` as `load_folder` and `load_mvtec` do.
+    """
+    folder = Path(root)
+    plain = (folder / "test" / BAD).is_dir() and not (folder / "ground_truth").exists()
+    return load_folder(folder) if plain else load_mvtec(folder)

@@ -1,11 +1,12 @@
-"""From a candidate of SpRAy to a verdict: what its members have in common is cut out, put onto other images, and taken away.
+"""From a candidate of SpRAy to a verdict: what its members have in common is cut out, put onto other images, and taken
+away from them.
 
 The artefact is isolated from members and their maps (`chinspect.proof.isolation`) and tested on the model
 (`chinspect.proof.prove`), in the frame that the model sees: pictures as its preprocessing crops them. It fits the
 images that it is isolated from too well, so it is tested on others, as far as there are enough. Copies of an image
 count once, and images that hold the candidate's template without being members take no part. A candidate that cannot be
-tested stays one, with the reason: too few members, maps that are spectra, members without common pixels. One whose proof
-decides nothing is ``undecided``. What a proof could not test is a note of the finding.
+tested stays one, with the reason: too few members, maps that are spectra, members without common pixels. One whose
+proof decides nothing is ``undecided``. What a proof could not test is a note of the finding.
 
 Each candidate is tested at its own level. Of 20 that mean nothing one will be confirmed.
 """

@@ -24,7 +24,7 @@ the second ones are standard deviations, which are more exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

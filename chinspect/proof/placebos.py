@@ -39,9 +39,7 @@ def elsewhere(artefact: Artefact, count: int, rng: np.random.Generator) -> list[
     One for each image, drawn with equal probability.
     """
     box = _box(artefact.alpha > 0)
-    moves = [
-        np.arange(-span.start, side - span.stop + 1) for span, side in zip(box, artefact.alpha.shape, strict=True)
-    ]
+    moves = [np.arange(-span.start, side - span.stop + 1) for span, side in zip(box, artefact.alpha.shape, strict=True)]
     rows, columns = np.meshgrid(*moves, indexing="ij")
     apart = (np.abs(rows) >= box[0].stop - box[0].start) | (np.abs(columns) >= box[1].stop - box[1].start)
     offsets = np.stack([rows[apart], columns[apart]], axis=1)

@@ -85,9 +85,7 @@ def prove(
     return Proof(artefact, subject.kind, trials, _missing(artefact, images, trials))
 
 
-def _missing(
-    artefact: Artefact, images: Mapping[Edit, Sequence[Pixels]], trials: Sequence[Trial]
-) -> tuple[str, ...]:
+def _missing(artefact: Artefact, images: Mapping[Edit, Sequence[Pixels]], trials: Sequence[Trial]) -> tuple[str, ...]:
     """What could not be tested, and what it would need."""
     if artefact.empty:
         return (f"The artefact {artefact.name!r} is empty: it has no visible pixel to add or to remove.",)

@@ -133,7 +133,7 @@ class Trial:
 
     @property
     def patch_p(self) -> float:
-        """Rank p-value among the patches, ``(1 + those that do as much) / (1 + all)``, twice that where both signs count."""
+        """Rank p-value, ``(1 + patches that do as much) / (1 + patches)``, twice that where both signs count."""
         rank = (1 + self.patches - self.exceeded) / (1 + self.patches)
         return min(_sides(self.kind) * rank, 1.0)
 
@@ -222,9 +222,7 @@ def run_trial(
     bank = before if reference is None else reference
     pictures = _conditions(artefact, edit, images, rng)
     after = {condition: _respond(subject, edited) for condition, edited in pictures.items()}
-    measured = {
-        condition: measure_effects(subject, before, responses, bank) for condition, responses in after.items()
-    }
+    measured = {condition: measure_effects(subject, before, responses, bank) for condition, responses in after.items()}
     # Patches lie on images without the artefact. Adding is compared with adding a patch, removing with taking away one
     # that the image had instead of the artefact.
     if edit == "add":

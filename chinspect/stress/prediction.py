@@ -27,13 +27,13 @@ from scipy.fft import dctn
 from chinspect.anomaly import Detector, explain_anomaly
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
-from chinspect.images.resizers import load_inputs
+from chinspect.images import load_inputs
 from chinspect.relevance import band_edges
 
 Array = NDArray[np.float64]
-_BANDS = 16
+_BANDS = 16  # of equal width in the order of coefficients: gains change slowly with frequency
 EXPLAINED = 32
-"""Test images that are explained: shares are averages, more would only cost time."""
+"""Test images that are explained: results are averages, more would only cost time."""
 _TRAINING = 64  # images for spectra, likewise
 
 
@@ -62,8 +62,9 @@ class Prediction:
     @property
     def correlation(self) -> float:
         """Pearson's, over the images; nan where one of the two is constant."""
-        spread = np.std(self.predicted) * np.std(self.measured)
-        return float(np.mean(_centred(self.predicted) * _centred(self.measured)) / spread) if spread else float("nan")
+        if not np.std(self.predicted) * np.std(self.measured):
+            return float("nan")
+        return float(np.corrcoef(self.predicted, self.measured)[0, 1])
 
     @property
     def slope(self) -> float:
@@ -71,9 +72,20 @@ class Prediction:
         power = float(self.predicted @ self.predicted)
         return float(self.predicted @ self.measured) / power if power else float("nan")
 
+    def summary(self) -> dict[str, str | float]:
+        """One row of a table."""
+        return {
+            "resizer": self.resizer,
+            "images": len(self.predicted),
+            "predicted_mean": self.predicted.mean(),
+            "measured_mean": self.measured.mean(),
+            "correlation": self.correlation,
+            "slope": self.slope,
+        }
+
 
 def predict_shift(detector: Detector, dataset: MVTecCategory, measured: Mapping[str, Array]) -> tuple[Prediction, ...]:
-    """Predict the shifts of the test scores from the training resizer to others, beside the measured ones.
+    """Predicts the shifts of the test scores from the training resizer to others, beside the measured ones.
 
     At most 32 test images are explained, spread evenly over the data set.
 
@@ -84,21 +96,23 @@ def predict_shift(detector: Detector, dataset: MVTecCategory, measured: Mapping[
 
     Raises `InputError` where the detector has no explanation by frequency.
     """
-    chosen = spread(len(dataset.test), EXPLAINED)
-    inputs = load_inputs([dataset.test[i] for i in chosen], detector.resizer, detector.size)
-    edges, labels = band_edges(inputs.shape, _BANDS), dataset.labels[chosen]
+    indices = evenly(len(dataset.test), EXPLAINED)
+    inputs = load_inputs([dataset.test[i] for i in indices], detector.resizer, detector.size)
+    edges = band_edges(inputs.shape, _BANDS)
     bands = explain_anomaly(detector, inputs, bands=edges, components="bands").bands
     if bands is None:
         raise InputError(f"{type(detector).__name__} does not explain its scores by frequency.")
     relevance = np.asarray(bands, dtype=np.float64)
+    labels = dataset.labels[indices]
     normal = relevance[labels == 0].mean(0)
     predictions = []
     for resizer, shifts in measured.items():
         gain, drift = transfer(dataset.train, detector.resizer, resizer, detector.size, edges)
         predicted = relevance @ (gain - 1) / 2 + normal @ drift
-        predictions.append(
-            Prediction(resizer, tuple(edges), gain, drift, relevance.mean(0), predicted, shifts[chosen], labels)
+        prediction = Prediction(
+            resizer, tuple(edges), gain, drift, relevance.mean(0), predicted, shifts[indices], labels
         )
+        predictions.append(prediction)
     return tuple(predictions)
 
 
@@ -109,13 +123,14 @@ def transfer(normals: Sequence[Path], before: str, after: str, size: int, edges:
     """
     if len(normals) < 2:
         raise InputError(f"At least 2 normal images are needed for the spread of a spectrum, not {len(normals)}.")
-    paths = [normals[i] for i in spread(len(normals), _TRAINING)]
-    old, new = (_spectra(paths, resizer, size) for resizer in (before, after))
+    paths = [normals[i] for i in evenly(len(normals), _TRAINING)]
+    old = _spectra(paths, before, size)
+    new = _spectra(paths, after, size)
     moved = ((new.mean(0, dtype=np.float64) - old.mean(0, dtype=np.float64)) ** 2).sum(0)
     moved -= _variance(new - old) / len(paths)  # means of few images differ by chance too
-    power, new_power, drift = (_by_band(values, edges) for values in (_variance(old), _variance(new), moved))
-    power = np.maximum(power, 1e-12)
-    return new_power / power, drift.clip(0) / (2 * power)
+    power = np.maximum(_by_band(_variance(old), edges), 1e-12)  # a band that is empty in all images keeps its gain
+    new_power = _by_band(_variance(new), edges)
+    return new_power / power, _by_band(moved, edges).clip(0) / (2 * power)
 
 
 def _spectra(paths: Sequence[Path], resizer: str, size: int) -> NDArray[np.float32]:
@@ -135,10 +150,6 @@ def _by_band(power: Array, edges: Sequence[int]) -> Array:
     return sums.astype(np.float64)
 
 
-def spread(count: int, most: int) -> NDArray[np.intp]:
+def evenly(count: int, most: int) -> NDArray[np.intp]:
     """At most ``most`` of ``count`` indices, evenly spaced."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
-
-
-def _centred(values: Array) -> Array:
-    return np.asarray(values - values.mean())

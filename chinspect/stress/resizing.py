@@ -50,14 +50,15 @@ def step(before: str, after: str) -> str:
     >>> step("opencv-linear", "pillow-lanczos")
     'interpolation + antialiasing'
     """
-    pairs = zip(_PROPERTIES[before], _PROPERTIES[after], ("phase", "interpolation", "antialiasing"), strict=True)
-    return " + ".join(name for old, new, name in pairs if old != new) or "rounding"
+    names = ("phase", "interpolation", "antialiasing")
+    properties = zip(names, _PROPERTIES[before], _PROPERTIES[after], strict=True)
+    return " + ".join(name for name, old, new in properties if old != new) or "rounding"
 
 
 def decompose(
     links: tuple[str, ...], scores: dict[str, NDArray[np.float64]], labels: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """The share of each link of a chain in the whole score shift.
+    """What each link of a chain adds to the score shift of all.
 
     Args:
         links: see `chain`.
@@ -67,21 +68,18 @@ def decompose(
     Returns:
         One row a step with ``deployed``, ``step``, ``from``, ``to``, and for ``normal`` images and for ``defect`` ones
         the ``shift`` in interquartile ranges of the normal scores before any step, and its ``share`` of the shift of
-        all steps: shares sum to 1, and lie outside 0..1 where steps work against each other.
+        all steps: these fractions sum to 1, and lie outside 0..1 where steps work against each other.
     """
-    truth = labels.astype(bool)
+    groups = {"normal": labels == 0, "defect": labels == 1}
     first = scores[links[0]]
+    last = scores[links[-1]]
+    normals = first[groups["normal"]]
     rows = []
     for before, after in pairwise(links):
-        row: dict[str, str | float] = {
-            "deployed": links[-1],
-            "step": step(before, after),
-            "from": before,
-            "to": after,
-        }
-        for name, group in (("normal", ~truth), ("defect", truth)):
-            steps = score_shift(scores[after][group], scores[before][group], first[~truth])
-            total = score_shift(scores[links[-1]][group], first[group], first[~truth])
-            row |= {f"shift_{name}": steps, f"share_{name}": steps / total if total else np.nan}
+        row: dict[str, str | float] = {"deployed": links[-1], "step": step(before, after), "from": before, "to": after}
+        for name, group in groups.items():
+            shift = score_shift(scores[after][group], scores[before][group], normals)
+            total = score_shift(last[group], first[group], normals)
+            row |= {f"shift_{name}": shift, f"share_{name}": shift / total if total else np.nan}
         rows.append(row)
     return pd.DataFrame(rows)
