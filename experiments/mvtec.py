@@ -36,7 +36,7 @@ from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur, Filtered
 from chinspect.stress import Mitigation, stress
-from chinspect.world.industrial import Variant, industrial
+from chinspect.world import Variant, industrial
 
 PAPER = ("bottle", "capsule", "pill", "toothbrush", "wood")
 DETECTORS = ("l1", "l2", "l4", "patchcore")

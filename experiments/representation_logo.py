@@ -15,7 +15,7 @@ from PIL import Image
 from chinspect.artefacts import Artefact, text_logo
 from chinspect.execute import Samples
 from chinspect.readouts import Pictures, pasted
-from chinspect.world.prevalence import check_prevalence
+from chinspect.world import Prevalence
 
 WIDTH = 0.4
 """Of the paper's logo, as a share of the image; it lies 10 of 224 pixels off the lower left corner."""
@@ -43,7 +43,7 @@ class Planting:
     elsewhere: float = ELSEWHERE
 
     def __post_init__(self) -> None:
-        check_prevalence({self.class_name: self.prevalence}, self.elsewhere)
+        Prevalence({self.class_name: self.prevalence}, self.elsewhere)  # which refuses what is none
 
     def rows(self, labels: Sequence[str]) -> NDArray[np.bool_]:
         """Which images carry it: of each class the share, rounded to whole images, whatever other classes there are."""
