@@ -73,7 +73,7 @@ def load_samples(source: str | Path) -> Samples:
     """
     path = Path(source).absolute()  # workers may run in another folder
     if path.is_dir():
-        return Samples(path, tuple(found.relative_to(path).as_posix() for found in list_images(path)))
+        return Samples(path, tuple(image.relative_to(path).as_posix() for image in list_images(path)))
     if not path.is_file():
         raise InputError(f"{str(source)!r} does not exist; give a folder of images, a list of paths, or a table.")
     names, labels = _read_table(path) if path.suffix.lower() in _TABLES else (_read_list(path), None)
