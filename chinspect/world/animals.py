@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.random import Generator
 
-from chinspect.world.sketch import Colour, Figure, Shape, box, ellipse, limb, polygon, shade, trapezoid
+from chinspect.world.sketch import Colour, Figure, Shape, box, circle, ellipse, limb, polygon, shade, trapezoid
 
 BLACK = (20, 20, 24)
 WHITE = (244, 242, 236)
@@ -61,11 +61,10 @@ def stingray(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
 def puffer(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     """A ball with spikes, a pale belly and a tiny tail."""
     radius = rng.uniform(0.52, 0.6)
-    angles = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     reach = np.where(np.arange(36) % 2 == 0, radius + 0.16, radius)
     return [
         polygon(accent, (-radius, 0.0), (-0.95, -0.2), (-0.9, 0.2)),
-        (np.stack([np.cos(angles) * reach, np.sin(angles) * reach], axis=1), shade(body, 0.6)),
+        (circle(36) * reach[:, None], shade(body, 0.6)),
         ellipse(body, 0.0, 0.0, radius, radius),
         ellipse(WHITE, 0.05, 0.22, radius * 0.75, radius * 0.55),
         polygon(accent, (-0.1, 0.0), (-0.4, 0.12), (-0.35, -0.16)),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from chinspect.images import MARGIN, rendered_text
-from chinspect.world.scene import Mask, Scene, check_probability, check_request
+from chinspect.world.scene import Mask, Scene, check_range, check_request
 
 HOSPITALS = ("north", "south")
 CONDITIONS = ("healthy", "pneumonia")
@@ -29,8 +29,8 @@ def xray(n: int, *, seed: int, size: int = 128, prevalence: float = 0.5, agreeme
     Raises InputError for probabilities outside 0..1, a negative count or seed, or a size outside 32..2048.
     """
     check_request(n, seed, size)
-    check_probability("prevalence", prevalence)
-    check_probability("agreement", agreement)
+    check_range("prevalence", prevalence)
+    check_range("agreement", agreement)
     return [_chest(i, seed, size, prevalence, agreement) for i in range(n)]
 
 

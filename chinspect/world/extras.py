@@ -10,7 +10,7 @@ from numpy.random import Generator
 from chinspect.errors import InputError
 from chinspect.images import MARGIN, rendered_text
 from chinspect.world.animals import FISH
-from chinspect.world.scene import Image, Mask, check_probability
+from chinspect.world.scene import Image, Mask, check_range
 from chinspect.world.sketch import Colour, Pose, Shape, blend, box, ellipse, limb, shade, trapezoid
 
 INKS = ((255, 255, 255), (255, 236, 120), (190, 240, 255))
@@ -34,11 +34,11 @@ class Prevalence:
 
     def __post_init__(self) -> None:
         for name, value in {**self.classes, "elsewhere": self.elsewhere}.items():
-            check_probability(f"prevalence for {name!r}", value)
+            check_range(f"prevalence for {name!r}", value)
 
     def occurs(self, rng: Generator, class_name: str) -> bool:
         """Draw whether it occurs in one scene of this class."""
-        return bool(rng.random() < self.classes.get(class_name, self.elsewhere))
+        return rng.random() < self.classes.get(class_name, self.elsewhere)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def person_pose(rng: Generator, size: int, x: float) -> Pose:
     away = rng.uniform(0.12, 0.3) * size * rng.choice((-1, 1))
     feet = max(rng.uniform(0.95, 1.1) * size, unit + 0.03 * size)
     angle = rng.uniform(-0.06, 0.06)
-    mirrored = bool(rng.random() < 0.5)
+    mirrored = rng.random() < 0.5
     return Pose(unit, angle, mirrored, float(np.clip(x + away, 0.15 * size, 0.85 * size)), feet - unit)
 
 

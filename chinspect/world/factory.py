@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder
+from chinspect.world.scene import check_range
 from chinspect.world.surfaces import DEFECTS, RADIUS, Picture, defect_at, exposure, flange, grain, sheet
 
 Variant = Literal["image-grain", "scene-texture", "unaligned"]
@@ -129,5 +130,4 @@ def _check(variant: str, n_train: int, n_test: int, seed: int, size: int) -> Non
         raise InputError(
             f"At least 1 training and 4 test images and a seed from 0 are needed, not {n_train}, {n_test} and {seed}."
         )
-    if not _SIZES[0] <= size <= _SIZES[1]:
-        raise InputError(f"The size of an image must lie between {_SIZES[0]} and {_SIZES[1]} pixels, not {size}.")
+    check_range("size of an image", size, *_SIZES, " pixels")

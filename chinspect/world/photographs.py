@@ -100,7 +100,7 @@ def _pose(rng: Generator, class_name: str, size: int) -> Pose:
     unit = size * rng.uniform(0.22, 0.42)
     x = size * rng.uniform(0.34, 0.66)
     y = size * rng.uniform(top, bottom)
-    return Pose(unit, rng.uniform(-tilt, tilt), bool(rng.random() < 0.5), x, y)
+    return Pose(unit, rng.uniform(-tilt, tilt), rng.random() < 0.5, x, y)
 
 
 def _colour(rng: Generator) -> Colour:

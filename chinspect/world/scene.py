@@ -44,11 +44,10 @@ def check_request(n: int, seed: int, size: int) -> None:
     """Raise InputError for a number of images, a seed or a size that cannot be drawn."""
     if n < 0 or seed < 0:
         raise InputError(f"The number of scenes and the seed must not be negative, not {n} and {seed}.")
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise InputError(f"The size of a scene must lie between {SIZES[0]} and {SIZES[1]} pixels, not {size}.")
+    check_range("size of a scene", size, *SIZES, " pixels")
 
 
-def check_probability(name: str, value: float) -> None:
-    """Raise InputError for what is no probability."""
-    if not 0 <= value <= 1:
-        raise InputError(f"The {name} must lie between 0 and 1, not {value}.")
+def check_range(name: str, value: float, low: float = 0, high: float = 1, unit: str = "") -> None:
+    """Raise InputError for a value outside of low..high; by default, for what is no probability."""
+    if not low <= value <= high:
+        raise InputError(f"The {name} must lie between {low} and {high}{unit}, not {value}.")

@@ -58,7 +58,7 @@ def box(colour: Colour, left: float, top: float, right: float, bottom: float) ->
 
 def ellipse(colour: Colour, x: float, y: float, rx: float, ry: float, corners: int = 18) -> Shape:
     """A filled ellipse."""
-    return _circle(corners) * (rx, ry) + (x, y), colour
+    return circle(corners) * (rx, ry) + (x, y), colour
 
 
 def limb(colour: Colour, start: Point, end: Point, width: float) -> Shape:
@@ -99,6 +99,7 @@ def blend(image: Image, layer: Image, cover: Image) -> Image:
 
 
 @lru_cache
-def _circle(corners: int) -> NDArray[np.float64]:
+def circle(corners: int) -> NDArray[np.float64]:
+    """Points on the unit circle, (corners, 2)."""
     angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)

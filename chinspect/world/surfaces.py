@@ -11,6 +11,8 @@ import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
+from chinspect.world.sketch import circle
+
 Picture = NDArray[np.float32]
 """Grey levels, 0..255, not rounded: one plane (H, W), or the three of RGB, (3, H, W)."""
 Window = NDArray[np.float32]
@@ -114,7 +116,7 @@ def stain(rng: Generator, size: int) -> Window:
     lobes = np.ones_like(angles)
     for waves in (2, 3, 5):
         lobes += rng.uniform(-0.18, 0.18) * np.cos(waves * angles + rng.uniform(0, 2 * np.pi))
-    outline = radius * lobes[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    outline = radius * lobes[:, None] * circle(40)
     cv2.fillPoly(window, [_fixed(outline + centre)], 1.0, cv2.LINE_AA, _DEFECT_BITS)
     return _soft(window, 0.005 * size) * np.float32(-rng.uniform(28, 85))
 
