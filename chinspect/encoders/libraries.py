@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.cards import Card, read_card
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
-from chinspect.encoders.encoder import Encoder, embedding_length, find_device
+from chinspect.encoders.encoder import Encoder, embedding_length
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
@@ -313,6 +313,6 @@ def encoder_of(
     Raises `InputError` for an unknown architecture, for weights that do not fit entirely, and for what is no encoder.
     """
     library, _ = resolve(card.architecture)
-    module = library.load(card, weights, source).to(find_device(device)).eval().requires_grad_(False)
+    module = library.load(card, weights, source).to(device).eval().requires_grad_(False)
     encoder = Encoder(name or card.name, module, card.preprocessing, card)
     return encoder if card.dimension else replace(encoder, card=replace(card, dimension=embedding_length(encoder)))
