@@ -12,16 +12,17 @@ included, and prints seconds by step and the peak of the memory.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import numpy as np
-from _maps import blobs, f1, planted
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import silhouette_score
@@ -29,20 +30,18 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from chinspect.spray import SpRAy
 from chinspect.spray._ensemble import embed, kmeans
+from experiments.benchmarks._maps import blobs, f1, planted
+from experiments.study import option, read_options
 
 Maps = NDArray[np.float32]
+OPTIONS = (option("maps", 4000), option("scale", [], type=int, nargs="*"), option("jobs", 2))
 
 
 def main() -> None:
     """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--maps", type=int, default=4000)
-    parser.add_argument("--scale", type=int, nargs="*", default=[])
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
-    beside_peers(200 if options.smoke else options.maps)
-    for count in [2_000] if options.smoke else options.scale:
+    options = read_options(__doc__, OPTIONS, smoke={"maps": 200, "scale": [2_000]})
+    beside_peers(options.maps)
+    for count in options.scale:
         grow(count, options.jobs)
 
 
@@ -68,11 +67,11 @@ def grow(count: int, jobs: int) -> None:
     """The whole analysis of ``count`` maps, 2 % of which carry a mark."""
     maps, members = data(count, 0.02)
     seconds, spray = timed_value(lambda: SpRAy(n_jobs=jobs).fit(maps))
-    found = max((f1(candidate.indices, members) for candidate in spray.flagged_), default=0.0)
+    best = max((f1(candidate.indices, members) for candidate in spray.flagged_), default=0.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     print(
         f"{count} maps, end to end: {seconds:.0f} s, peak {peak:.2f} GiB, recall {spray.recall_:.3f}, largest residual "
-        f"{spray.residuals_.max():.1e}, {len(spray.candidates_)} candidates, flagged with F1 {found:.2f}",
+        f"{spray.residuals_.max():.1e}, {len(spray.candidates_)} candidates, flagged with F1 {best:.2f}",
         flush=True,
     )
 
