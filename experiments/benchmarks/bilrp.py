@@ -103,7 +103,8 @@ def resnet50() -> nn.Module:
 
 def timed(function: Callable[[], Tensor], repeat: int = 2) -> tuple[float, Tensor]:
     """The best of some runs in seconds, and the result."""
-    best, result = float("inf"), None
+    best = float("inf")
+    result = None
     for _ in range(repeat):
         start = time.perf_counter()
         result = function()
@@ -119,7 +120,8 @@ def time_forward(model: nn.Module, x: Tensor) -> dict[str, float]:
     seconds = {}
     batch = x.expand(28, -1, -1, -1).contiguous()
     for name, memory_format in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        formatted, inputs = model.to(memory_format=memory_format), batch.contiguous(memory_format=memory_format)
+        formatted = model.to(memory_format=memory_format)
+        inputs = batch.contiguous(memory_format=memory_format)
         with torch.inference_mode():
             seconds[name] = timed(lambda formatted=formatted, inputs=inputs: formatted(inputs), repeat=4)[0] / 28
     model.to(memory_format=torch.contiguous_format)

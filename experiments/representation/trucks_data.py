@@ -97,15 +97,16 @@ def real(
         logo: pasted onto every image of the shifted state, by `Trial.seen_by` in what an encoder sees of it.
         planting: which of the images that are fitted on carry it as well; none by default.
     """
-    drawn, test = listed(root, "train", names, most), interleaved(listed(root, "val", names))
-    train = interleaved(drawn)
+    listing = listed(root, "train", names, most)
+    train = interleaved(listing)
+    test = interleaved(listed(root, "val", names))
     if planting is None:
         splits = [split(train, _HELD_OUT, seed=seed), Split(train, test)]
         fitted: list[Sequence[Image.Image]] = [Pictures(each.train) for each in splits]
     else:
         halves = split(test, 0.5, seed=seed)
         splits = [Split(train, half) for half in (halves.test, halves.train)]
-        fitted = [planted(train, planting.names(drawn), logo)] * 2
+        fitted = [planted(train, planting.names(listing), logo)] * 2
     choose, judge = (_folders(*pair, of_interest, logo) for pair in zip(fitted, splits, strict=True))
     roaming = Roaming(splits[1].test, logo)
     return Trial(choose, judge, replace(judge, test=judge.test | {SHIFTED: roaming}), logo)
