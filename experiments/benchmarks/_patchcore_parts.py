@@ -6,10 +6,8 @@ import json
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
@@ -21,9 +19,9 @@ from torch import Tensor
 from chinspect.anomaly._aggregate import Roth
 from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
 from chinspect.anomaly._neighbours import NearestNeighbours
+from experiments.benchmarks._timing import timed
 from experiments.study import option, read_options
 
-T = TypeVar("T")
 OPTIONS = (
     option("threads", 2),
     option("bank", 2.0, "size of the bank of descriptors in GB"),
@@ -121,18 +119,6 @@ def _score_with_bank(gigabytes: float) -> dict[str, Any]:
     seconds, _ = timed(lambda: NearestNeighbours(bank).search(queries)[0], repeat=1)
     extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"bank_gb": bank.nbytes / 1e9, "extra_gb": extra * 1024 / 1e9, "seconds": seconds}
-
-
-def timed(function: Callable[[], T], repeat: int) -> tuple[float, T]:
-    """The best of some runs in seconds, and the result."""
-    runs = [_once(function) for _ in range(repeat)]
-    return min(seconds for seconds, _ in runs), runs[-1][1]
-
-
-def _once(function: Callable[[], T]) -> tuple[float, T]:
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from chinspect.images import Preprocessing
 from chinspect.relevance import patches, relevance_map, trace
 from chinspect.relevance.components import Partition
 from chinspect.similarity import SimilarityIndex
+from experiments.benchmarks._timing import timed
 from experiments.study import option, read_options
 
 NEURONS = 8
@@ -99,20 +100,6 @@ def resnet50() -> nn.Module:
         for _ in range(4):
             model(torch.randn(8, 3, 112, 112))
     return model.eval().requires_grad_(False)
-
-
-def timed(function: Callable[[], Tensor], repeat: int = 2) -> tuple[float, Tensor]:
-    """The best of some runs in seconds, and the result."""
-    best = float("inf")
-    result = None
-    for _ in range(repeat):
-        start = time.perf_counter()
-        result = function()
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    assert result is not None
-    return best, result
 
 
 def time_forward(model: nn.Module, x: Tensor) -> dict[str, float]:

@@ -22,11 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever thi
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from PIL import Image
 
-from chinspect.encoders.tiny import TinyResNet
+from chinspect.encoders import Encoder, load_encoder
+from chinspect.readouts import LinearReadout
 from chinspect.relevance import relevance_map
 from chinspect.world import FISH, VEHICLES, Scene, scenes
 from experiments.study import option, read_options
@@ -53,43 +52,28 @@ def main() -> None:
     options = read_options(__doc__, OPTIONS, smoke={"pairs": 4})
     for name in options.encoders:
         folder = options.models / name
-        measured = measure(load(folder), options.pairs, 80 if options.smoke else 1600)
+        measured = measure(load_encoder(str(folder)), options.pairs, 80 if options.smoke else 1600)
         print(name, measured, flush=True)
         if not options.smoke:
             write_measurements(folder / "card.toml", measured)
 
 
-def load(folder: Path) -> TinyResNet:
-    """A bundled encoder, ready to embed."""
-    model = TinyResNet()
-    state = load_file(folder / "weights.safetensors")
-    model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
-    return model.eval()
-
-
-def batch(pictures: list[Scene]) -> Tensor:
-    """The encoders' preprocessing: [-1, 1]."""
-    return torch.from_numpy(np.stack([scene.image for scene in pictures])).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-@torch.inference_mode()
-def embed(model: TinyResNet, pictures: list[Scene]) -> NDArray[np.float32]:
+def embed(encoder: Encoder, pictures: list[Scene]) -> NDArray[np.float32]:
     """Embeddings of any number of scenes: (N, 256)."""
-    return torch.cat([model(batch(pictures[start : start + 128])) for start in range(0, len(pictures), 128)]).numpy()
+    return encoder.embed([Image.fromarray(scene.image) for scene in pictures]).numpy()
 
 
-def probe(model: TinyResNet, kind: str, n: int) -> dict[str, float]:
+def probe(encoder: Encoder, kind: str, n: int) -> dict[str, float]:
     """Accuracy of a linear probe, and for vehicles how many others it takes for garbage trucks."""
     group, classes, usual, everywhere = PROBES[kind]
     training = scenes(2 * n, seed=PROBE_SEED, classes=classes, **{kind: usual})
-    readout = LogisticRegression(C=1, fit_intercept=False, class_weight="balanced", max_iter=1000)
-    readout.fit(embed(model, training), [scene.label for scene in training])
+    readout = LinearReadout().fit(embed(encoder, training), [scene.label for scene in training])
     result = {}
     conditions: tuple[tuple[str, Any], ...] = ((f"no_{kind}", None), ("natural", usual), (f"{kind}_on_all", everywhere))
     for condition, artefact in conditions:
         test = scenes(n, seed=TEST_SEED, classes=classes, **{kind: artefact})
         labels = np.array([scene.label for scene in test])
-        predicted = readout.predict(embed(model, test))
+        predicted = readout.predict(embed(encoder, test))
         result[f"{group}_accuracy_{condition}"] = round(float((labels == predicted).mean()), 3)
         if kind == "logo":
             truck = classes.index("garbage truck")
@@ -98,11 +82,11 @@ def probe(model: TinyResNet, kind: str, n: int) -> dict[str, float]:
     return result
 
 
-def marginal(model: TinyResNet, a: list[Scene], b: list[Scene]) -> NDArray[np.float32]:
+def marginal(encoder: Encoder, a: list[Scene], b: list[Scene]) -> NDArray[np.float32]:
     """Relevance of every pixel of the images a for their similarity to the images b: (N, H, W)."""
-    relevance = relevance_map(model, batch(a), composite="epsilon_plus_flat")
-    with torch.inference_mode():
-        other = model(batch(b))
+    images = torch.cat([encoder.prepare(Image.fromarray(scene.image)) for scene in a])
+    relevance = relevance_map(encoder.module, images, composite="epsilon_plus_flat")
+    other = torch.from_numpy(embed(encoder, b))
     return relevance.pull(relevance.output * other).sum(1).detach().numpy()
 
 
@@ -124,7 +108,7 @@ def moved(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.bool_
     return best
 
 
-def relevance_fractions(model: TinyResNet, kind: str, pairs: int) -> dict[str, float]:
+def relevance_fractions(encoder: Encoder, kind: str, pairs: int) -> dict[str, float]:
     """Where the relevance lies, for pairs that have the artefact `kind` in common, "logo" or "person"."""
     classes = ("garbage truck",) if kind == "logo" else tuple(FISH)
     marked = scenes(2 * pairs, seed=PAIR_SEED, classes=classes, **{kind: PROBES[kind][3]})
@@ -135,8 +119,8 @@ def relevance_fractions(model: TinyResNet, kind: str, pairs: int) -> dict[str, f
     first = [marked[i] for i in visible]
     masks, objects = (np.stack([getattr(scene, name) for scene in first]) for name in (kind, "object"))
     rng = np.random.default_rng(PAIR_SEED)
-    heat = marginal(model, first, [marked[i + 1] for i in visible])
-    without = marginal(model, [plain[i] for i in visible], [plain[i + 1] for i in visible])
+    heat = marginal(encoder, first, [marked[i + 1] for i in visible])
+    without = marginal(encoder, [plain[i] for i in visible], [plain[i + 1] for i in visible])
     return {
         f"{kind}_share": fraction(heat, masks),
         f"{kind}_share_random_place": fraction(heat, np.stack([moved(rng, mask) for mask in masks])),
@@ -147,11 +131,11 @@ def relevance_fractions(model: TinyResNet, kind: str, pairs: int) -> dict[str, f
     }
 
 
-def measure(model: TinyResNet, pairs: int, n: int) -> dict[str, Any]:
+def measure(encoder: Encoder, pairs: int, n: int) -> dict[str, Any]:
     """Everything that the card reports."""
     result: dict[str, Any] = {"pairs": pairs, "probe_test_scenes": n}
     for kind in ("logo", "person"):
-        result |= relevance_fractions(model, kind, pairs) | probe(model, kind, n)
+        result |= relevance_fractions(encoder, kind, pairs) | probe(encoder, kind, n)
     return result
 
 
