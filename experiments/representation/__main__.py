@@ -27,13 +27,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
 from chinspect.encoders import load_encoder
-from experiments.representation.fish import fish
-from experiments.representation.trucks import trucks
+from experiments.representation.fish import study_fish
+from experiments.representation.trucks import study_trucks
 from experiments.study import Run, option, read_options, refuse
 
 TINY = ("tiny-clip", "tiny-simclr", "tiny-barlowtwins", "tiny-supervised")
 LARGE = ("clip-rn50-gap", "simclr-rn50", "barlowtwins-rn50", "supervised-rn50")
-STUDIES = {"fish": fish, "trucks": trucks}
+STUDIES = {"fish": study_fish, "trucks": study_trucks}
 """In the order in which they run: what the fish lack is noticed before the trucks take their time."""
 OPTIONS = (
     option("imagenet", type=Path, metavar="ROOT"),

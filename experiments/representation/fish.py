@@ -40,7 +40,7 @@ from experiments.representation.published import FISH, GROUPS, kind_of
 from experiments.study import Run, beside
 
 
-def fish(encoders: Mapping[str, Encoder], run: Run) -> None:
+def study_fish(encoders: Mapping[str, Encoder], run: Run) -> None:
     """Writes ``fish``, and which images show humans as ``humans.txt`` where that was detected."""
     rows = []
     for shoal in shoals(run):

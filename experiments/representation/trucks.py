@@ -36,7 +36,7 @@ _PATCHED = 64
 """Training images by which a random patch is made as strong as the logo."""
 
 
-def trucks(encoders: Mapping[str, Encoder], run: Run) -> None:
+def study_trucks(encoders: Mapping[str, Encoder], run: Run) -> None:
     """Writes ``table1``, and of the mitigated encoder ``mitigation``, ``layers``, ``figure3``, and it as a folder.
 
     The table ``moved`` is that of ``mitigation`` with the logo in other places than its own.

@@ -52,10 +52,10 @@ def main() -> None:
     options = read_options(__doc__, OPTIONS, smoke={"pairs": 4})
     for name in options.encoders:
         folder = options.models / name
-        measured = measure(load_encoder(str(folder)), options.pairs, 80 if options.smoke else 1600)
-        print(name, measured, flush=True)
+        measurements = measured(load_encoder(str(folder)), options.pairs, 80 if options.smoke else 1600)
+        print(name, measurements, flush=True)
         if not options.smoke:
-            write_measurements(folder / "card.toml", measured)
+            write_measurements(folder / "card.toml", measurements)
 
 
 def embed(encoder: Encoder, pictures: list[Scene]) -> NDArray[np.float32]:
@@ -131,7 +131,7 @@ def relevance_fractions(encoder: Encoder, kind: str, pairs: int) -> dict[str, fl
     }
 
 
-def measure(encoder: Encoder, pairs: int, n: int) -> dict[str, Any]:
+def measured(encoder: Encoder, pairs: int, n: int) -> dict[str, Any]:
     """Everything that the card reports."""
     result: dict[str, Any] = {"pairs": pairs, "probe_test_scenes": n}
     for kind in ("logo", "person"):

@@ -36,7 +36,7 @@ from experiments.study import Run, option, read_options, refuse, save_figure
 from experiments.xray.data import divided, embedded, generated, loaded
 from experiments.xray.edits import averaged_edits, edited_files, judged
 from experiments.xray.figures import draw_annotations, draw_edits, draw_relevance, draw_sources
-from experiments.xray.pairs import pairs, strategies
+from experiments.xray.pairs import ranked_pairs, strategies
 from experiments.xray.relevance import relevance_on_text
 from experiments.xray.scores import averaged, by_source, by_task
 from experiments.xray.text import Mask, frequency, text_masks
@@ -114,7 +114,7 @@ def measured(
         "tasks": by_task(vectors, images, options.seeds),
         "relevance": relevance_on_text(encoder, vectors, images, masks, most),
         "edits": judged(encoder, vectors, images, files, options.seeds, cache),
-        "pairs": pairs(encoder, images, masks, out / "pairs", most),
+        "pairs": ranked_pairs(encoder, images, masks, out / "pairs", most),
         "strategies": strategies(encoder, images, masks, out / "strategies", most, options.surrogates),
     }
 

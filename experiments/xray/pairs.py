@@ -25,7 +25,9 @@ _CELLS = 16
 _FIGURES = 3
 
 
-def pairs(encoder: Encoder, images: XrayImages, masks: Mapping[Path, Mask], out: Path, most: int) -> pd.DataFrame:
+def ranked_pairs(
+    encoder: Encoder, images: XrayImages, masks: Mapping[Path, Mask], out: Path, most: int
+) -> pd.DataFrame:
     """Suspicious pairs of GitHub images, with the fraction of each marginal on text; the first ones are drawn.
 
     Drawn are the most suspicious pairs, to ``pair-N.png``, and the annotated ones with most relevance on the text of
