@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -138,6 +139,7 @@ def write_table(table: pd.DataFrame, folder: Path, name: str, *, decimals: int =
     """Writes ``name.csv``, and without the ends of intervals ``name.tex`` (booktabs), with some decimals."""
     with replacing(folder / f"{name}.csv") as path:
         table.to_csv(path, index=False)
+    # pandas writes LaTeX through jinja2, which torch brings along
     text = without_intervals(table).to_latex(
         index=False, escape=True, na_rep="--", float_format=lambda value: f"{value:.{decimals}f}"
     )
@@ -148,8 +150,8 @@ def write_table(table: pd.DataFrame, folder: Path, name: str, *, decimals: int =
 def beside(table: pd.DataFrame, keys: Iterable[object], published: Mapping[str, Mapping[Any, Any]]) -> pd.DataFrame:
     """The table with a column for each entry of ``published``: its value for the key of each row, empty without one."""
     rows = list(keys)
-    columns = {column: [values.get(key) for key in rows] for column, values in published.items()}
-    return table.assign(**columns)
+    # nan and not None, so that a column of numbers stays one where nothing is published
+    return table.assign(**{column: [values.get(key, math.nan) for key in rows] for column, values in published.items()})
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
