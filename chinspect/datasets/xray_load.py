@@ -26,7 +26,8 @@ from chinspect.datasets.xray import XrayImages
 from chinspect.errors import InputError
 from chinspect.images import list_images
 
-NIH, GITHUB = "nih", "github"
+NIH = "nih"
+GITHUB = "github"
 """Names of the sources."""
 VIEWS = ("PA", "AP")
 """Views that are read of the GitHub collection: frontal ones, without supine images. Its last version has 535 X-rays of
