@@ -48,7 +48,7 @@ class Proof(Result):
 
     @property
     def verdict(self) -> Verdict:
-        """``confirmed`` if a trial is, else ``undecided`` if one is, else ``not_causal``; ``untested`` without trials."""
+        """The first of ``confirmed``, ``undecided`` and ``not_causal`` that a trial has; without any, ``untested``."""
         verdicts = {trial.verdict for trial in self.trials}
         return next(verdict for verdict in get_args(Verdict) if verdict in verdicts or verdict == "untested")
 
