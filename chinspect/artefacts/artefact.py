@@ -100,8 +100,8 @@ class Artefact:
 
         reach = max(round(0.05 * max(self.alpha.shape)), 1)  # from both sides of a gap, so half of a tenth
         padded = np.pad(self.alpha, 2 * reach)  # else the gap to the edge of the canvas would be closed too
-        alpha = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(reach))
-        return replace(self, alpha=np.asarray(alpha)[2 * reach : -2 * reach, 2 * reach : -2 * reach])
+        alpha: Layer = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, square(reach))  # type: ignore[assignment]
+        return replace(self, alpha=alpha[2 * reach : -2 * reach, 2 * reach : -2 * reach])
 
     def layer(self, size: tuple[int, int]) -> tuple[Layer, Layer]:
         """Colours times opacity (H, W, 3), and opacity (H, W), for images of a size (H, W)."""

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from chinspect.artefacts.artefact import CANVAS, Artefact, columns_of, placed
-from chinspect.artefacts.pixels import Layer
+from chinspect.artefacts.pixels import Layer, Mask
 from chinspect.errors import InputError
 from chinspect.images import rendered_text
 
@@ -110,8 +110,8 @@ def artefact_named(name: str) -> Artefact:
     return Artefact.from_file(name, width=_FILE_WIDTH)
 
 
-def _flat(name: str, alpha: Layer, colour: Colour) -> Artefact:
-    return Artefact(name, np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha)
+def _flat(name: str, alpha: Layer | Mask, colour: Colour) -> Artefact:
+    return Artefact(name, np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha.astype(np.float32))
 
 
 def _distance_to_edge() -> Layer:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from chinspect.anomaly import Detector
 from chinspect.errors import InputError
@@ -73,7 +74,7 @@ def _of_classifier(classifier: Classifier, before: Values, after: Values, refere
     new_odds, new_rank = _odds_and_rank(after, classifier.target)
     return {
         "log_odds": new_odds - old_odds,
-        "probability": _logistic(new_odds) - _logistic(old_odds),
+        "probability": expit(new_odds) - expit(old_odds),
         "rank": (old_rank - new_rank).astype(float),
         "turned": (new_rank == 0).astype(float) - (old_rank == 0),
     }
@@ -137,8 +138,3 @@ def _nearest(similarity: Values, *, itself: bool) -> NDArray[np.bool_]:
     near = np.zeros(ranked.shape, dtype=bool)
     np.put_along_axis(near, np.argsort(-ranked, axis=1, kind="stable")[:, :k], True, axis=1)
     return near
-
-
-def _logistic(odds: Values) -> Values:
-    p: Values = np.exp(-np.logaddexp(0, -odds))
-    return p

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from chinspect.proof.effects import WORDS
-from chinspect.proof.result import Proof
+from chinspect.proof.proving import Proof
 from chinspect.proof.trial import AREA, ARTEFACT, MOVED, OF_AREA, PATCHES, UNCHANGED, Edit, Trial
 
 _RED = "#c1441e"
@@ -71,10 +71,10 @@ def _effects(axes: Axes, proof: Proof, trial: Trial) -> None:
     names = {condition: name for condition, name in _names(trial).items() if condition in rows.index}
     names[PATCHES] += f"\n(range of {trial.patches})"
     for y, condition in enumerate(names):
-        estimate, low, high = rows.loc[condition]
+        estimate, low, high = rows.loc[condition].to_numpy()
         colour = _COLOURS[condition]
-        bar = {"linewidth": 7, "alpha": 0.4} if condition == PATCHES else {"linewidth": 1.6}
-        axes.plot([low, high], [y, y], color=colour, **bar)
+        width, alpha = (7, 0.4) if condition == PATCHES else (1.6, 1)
+        axes.plot([low, high], [y, y], color=colour, linewidth=width, alpha=alpha)
         axes.plot([estimate], [y], "o", color=colour, markersize=7)
         axes.annotate(f"{estimate:+.2g}", (estimate, y), (0, 9), textcoords="offset points", ha="center", fontsize=8.5)
     axes.axvline(0, color=_INK, linewidth=0.8)

@@ -25,11 +25,9 @@ the second ones are standard deviations, which are more exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
@@ -42,14 +40,6 @@ _OPAQUE = 0.9  # with 30 members a spread of nothing is estimated below a tenth 
 _CORE = 0.25  # of the maximal relevance: coarse maps fall to this half a patch beside the artefact
 _QUARTILE = 0.6745  # of the standard normal distribution
 _LEVEL = 1 / 255  # of 8-bit pixels
-
-
-@dataclass(frozen=True)
-class _Background:
-    """What pictures without the artefact look like: median (h, w, 3) and spread (h, w)."""
-
-    median: Layer
-    spread: Layer
 
 
 def isolate(
@@ -91,20 +81,19 @@ def isolate(
 
     carries = np.ones(len(members), dtype=bool)
     opaque = np.zeros(size, dtype=bool)
-    for spread_of in (_quartiles, _deviation):
+    for robust in (True, False):
         core = _core(relevance[carries], common)
-        median = np.median(members[carries], axis=0)
-        spread = spread_of(members[carries])
+        median, spread = _median_and_spread(members[carries], robust)
         if others is None:
-            background = _surroundings(median, spread, core)
+            background, usual = _surroundings(median, spread, core)
         else:
-            background = _Background(np.median(others, axis=0), spread_of(others))
-        alpha = np.where(opaque, 1, _opacity(spread, background.spread)).astype(np.float32)
+            background, usual = _median_and_spread(others, robust)
+        alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
         region = _region(alpha, core, int(carries.sum()))
-        carries = _carriers(members, median, background.median, region)
+        carries = _carriers(members, median, background, region)
     alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
-    veil = (1 - alpha)[..., None] * background.median
+    veil = (1 - alpha)[..., None] * background
     rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
     return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
 
@@ -142,32 +131,31 @@ def _core(relevance: Layer, common: Layer) -> Mask:
     return np.asarray(excess >= max(_CORE * float(excess.max()), 1e-9))  # nowhere, where nothing exceeds the rest
 
 
-def _quartiles(stack: Layer) -> Layer:
-    """Spread (h, w) of images (n, h, w, 3): the distance of the quartiles as that of a normal distribution."""
-    low, high = np.percentile(stack, [25, 75], axis=0)
-    return _smooth((high - low) / (2 * _QUARTILE))
+def _median_and_spread(stack: Layer, robust: bool) -> tuple[Layer, Layer]:
+    """Median (h, w, 3) and spread (h, w) of images (n, h, w, 3).
 
-
-def _deviation(stack: Layer) -> Layer:
-    """Spread (h, w) of images (n, h, w, 3): the standard deviation."""
-    return _smooth(stack.std(axis=0))
-
-
-def _smooth(spread: NDArray[np.floating[Any]]) -> Layer:
-    """Root mean square over channels and, lightly, over neighbours: (h, w, 3) -> (h, w)."""
+    The spread is the distance of the quartiles as that of a normal distribution, or the standard deviation; of the
+    channels, and lightly of neighbours, the root mean square.
+    """
     import cv2
 
-    return np.sqrt(cv2.GaussianBlur(np.square(spread).mean(axis=2).astype(np.float32), (3, 3), 0.5))
+    if robust:
+        low, high = np.percentile(stack, [25, 75], axis=0)
+        spread = (high - low) / (2 * _QUARTILE)
+    else:
+        spread = stack.std(axis=0)
+    smooth = cv2.GaussianBlur(np.square(spread).mean(axis=2).astype(np.float32), (3, 3), 0.5)
+    return np.median(stack, axis=0), np.sqrt(smooth)
 
 
-def _surroundings(median: Layer, spread: Layer, core: Mask) -> _Background:
+def _surroundings(median: Layer, spread: Layer, core: Mask) -> tuple[Layer, Layer]:
     """A stand-in for other pictures: the median painted over the core, and the typical spread outside."""
     outside = ~widened(core, max(max(core.shape) // 20, 1))  # the core is where relevance is, coarser than the artefact
     if not outside.any():
         outside = ~core
     level = float(np.median(spread[outside])) if outside.any() else float(spread.max())
     repainted = painted(np.round(median * 255).astype(np.uint8), ~outside)
-    return _Background(repainted.astype(np.float32) / 255, np.full(spread.shape, level, np.float32))
+    return repainted.astype(np.float32) / 255, np.full(spread.shape, level, np.float32)
 
 
 def _opacity(members: Layer, others: Layer) -> Layer:

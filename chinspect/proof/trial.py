@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from chinspect.artefacts import Artefact, Pixels, widened
 from chinspect.errors import InputError
@@ -99,16 +100,6 @@ class Trial:
         return interval(self.values[ARTEFACT], self._counts, self.rule.level)
 
     @property
-    def low(self) -> float:
-        """The lower bound of `effect`."""
-        return self.bounds[0]
-
-    @property
-    def high(self) -> float:
-        """The upper bound of `effect`."""
-        return self.bounds[1]
-
-    @property
     def sign(self) -> int:
         """Of an effect that counts, 1 or -1: that of the effect itself where both do."""
         expected = DIRECTION[self.kind] * (1 if self.edit == "add" else -1)
@@ -147,7 +138,7 @@ class Trial:
     @property
     def leans(self) -> bool:
         """Whether the interval leaves zero on the right side, and area and three quarters of patches are exceeded."""
-        beyond_zero = min(self.sign * self.low, self.sign * self.high) > 0
+        beyond_zero = min(self.sign * bound for bound in self.bounds) > 0
         return beyond_zero and self.beyond_area is not False and self.patch_p <= 0.25
 
     @property
@@ -173,31 +164,31 @@ class Trial:
         if self.beyond_area is not None:
             more = "more" if self.beyond_area else "not clearly more"
             against += f" and {more} than the {AREA} ({OF_AREA[self.edit]})"
-        bounds = f"{1 - self.rule.level:.1%} interval {self.low:.3g} to {self.high:.3g}"
-        return f"{doing} {self.images} {which} images gives {self.effect:+.3g} ({bounds}), {against}"
+        low, high = self.bounds
+        interval_ = f"{1 - self.rule.level:.1%} interval {low:.3g} to {high:.3g}"
+        return f"{doing} {self.images} {which} images gives {self.effect:+.3g} ({interval_}), {against}"
 
     def document(self) -> dict[str, Any]:
         """Numbers and judgement as JSON values."""
-        names = ("edit", "images", "effect", "low", "high", "sign", "beyond_area", "patches", "patch_p", "patch_norm")
-        numbers = {name: getattr(self, name) for name in names}
-        return numbers | {"moved_share": self.moved_fraction, "leans": self.leans, "passed": self.passed}
+        low, high = self.bounds
+        document = {"edit": self.edit, "images": self.images, "effect": self.effect, "low": low, "high": high}
+        names = ("sign", "beyond_area", "patches", "patch_p", "patch_norm", "leans", "passed")
+        document |= {name: getattr(self, name) for name in names}
+        return document | {"moved_share": self.moved_fraction}
 
     @cached_property
-    def rows(self) -> list[dict[str, Any]]:
+    def table(self) -> pd.DataFrame:
         """Every effect of every condition, with a 95 % interval; of random patches mean, least and largest."""
-        rows: list[dict[str, Any]] = []
+        rows: list[tuple[Any, ...]] = []
         for condition, effects in self.measured.items():
             for name, values in effects.items():
-                bounds = interval(values, self._counts, 0.05)
-                rows.append(self._row(condition, name, mean(values), bounds, len(values)))
+                rows.append((condition, name, mean(values), *interval(values, self._counts, 0.05), len(values)))
         for name in self.patch_effects[0]:
             means = [patch[name] for patch in self.patch_effects]
-            rows.append(self._row(PATCHES, name, float(np.mean(means)), (min(means), max(means)), len(means)))
-        return rows
-
-    def _row(self, condition: str, name: str, estimate: float, bounds: tuple[float, float], n: int) -> dict[str, Any]:
-        numbers = {"estimate": estimate, "low": bounds[0], "high": bounds[1], "n": n}
-        return {"edit": self.edit, "condition": condition, "effect": name, **numbers}
+            rows.append((PATCHES, name, float(np.mean(means)), min(means), max(means), len(means)))
+        table = pd.DataFrame(rows, columns=["condition", "effect", "estimate", "low", "high", "n"])
+        table.insert(0, "edit", self.edit)
+        return table
 
     @cached_property
     def _counts(self) -> Values:
@@ -225,23 +216,23 @@ def run_trial(
     measured = {condition: measure_effects(subject, before, responses, bank) for condition, responses in after.items()}
     # Patches lie on images without the artefact. Adding is compared with adding a patch, removing with taking away one
     # that the image had instead of the artefact.
-    if edit == "add":
-        without, carrying, shape = images, pictures[ARTEFACT], artefact
-    else:
-        without, carrying = pictures[ARTEFACT], images
-        # what a removal takes away may be opaque wherever it paints, so its patches are
-        shape = replace(artefact, alpha=widened(artefact.alpha > 0).astype(np.float32))
+    adding = edit == "add"
+    edited = pictures[ARTEFACT]
+    without: Sequence[Pixels] = images if adding else edited
+    carrying: Sequence[Pixels] = edited if adding else images
+    # what a removal takes away may be opaque wherever it paints, so its patches are
+    shape = artefact if adding else replace(artefact, alpha=widened(artefact.alpha > 0).astype(np.float32))
     views = mean_view(shape, without), mean_view(shape, carrying)
     patches, patch_norm = random_patches(shape, *views, rule.patches(subject.kind), rng)
     patch_effects = []
     for patch in patches:
         marked = _respond(subject, [patch.add(image) for image in without])
-        change = (before, marked) if edit == "add" else (marked, after[ARTEFACT])
+        change = (before, marked) if adding else (marked, after[ARTEFACT])
         effects = measure_effects(subject, *change, bank)
         patch_effects.append({name: mean(values) for name, values in effects.items()})
     marked_pictures = [patches[0].add(image) for image in without[:_PICTURES]]
-    pictures = {UNCHANGED: list(images), **pictures, PATCHES: marked_pictures}
-    first = {condition: edited[:_PICTURES] for condition, edited in pictures.items()}
+    shown = {UNCHANGED: list(images), **pictures, PATCHES: marked_pictures}
+    first = {condition: edited[:_PICTURES] for condition, edited in shown.items()}
     return Trial(edit, subject.kind, rule, measured, patch_effects, patch_norm, first)
 
 
@@ -249,18 +240,19 @@ def _conditions(
     artefact: Artefact, edit: Edit, images: Sequence[Pixels], rng: np.random.Generator
 ) -> dict[str, list[Pixels]]:
     """The images under the edit, and under the placebos that it has room for."""
+    change = artefact.add if edit == "add" else artefact.remove
+    edited = {ARTEFACT: [change(image) for image in images]}
     offsets = elsewhere(artefact, len(images), rng)
-    copies = [moved(artefact, offset) for offset in offsets]
-    if edit == "add":
-        edited = {ARTEFACT: [artefact.add(image) for image in images]}
-        if offsets:
-            edited[AREA] = [own_content(artefact, *pair) for pair in zip(images, offsets, strict=True)]
-            edited[MOVED] = [copy.add(image) for copy, image in zip(copies, images, strict=True)]
+    if not offsets:
         return edited
-    edited = {ARTEFACT: [artefact.remove(image) for image in images]}
-    if offsets:
+    copies = [moved(artefact, offset) for offset in offsets]
+    without = images
+    if edit == "add":
+        edited[AREA] = [own_content(artefact, *pair) for pair in zip(images, offsets, strict=True)]
+    else:
         edited[AREA] = [copy.remove(image) for copy, image in zip(copies, images, strict=True)]
-        edited[MOVED] = [copy.add(image) for copy, image in zip(copies, edited[ARTEFACT], strict=True)]
+        without = edited[ARTEFACT]
+    edited[MOVED] = [copy.add(image) for copy, image in zip(copies, without, strict=True)]
     return edited
 
 

@@ -20,9 +20,8 @@ from chinspect.files import shown
 from chinspect.images import check_resizer
 from chinspect.stress.changes import CHANGES, check_changes
 from chinspect.stress.metrics import best_threshold, evaluate
-from chinspect.stress.prediction import EXPLAINED, Prediction, evenly, predict_shift
 from chinspect.stress.report import KEYS, StressReport
-from chinspect.stress.resizing import chain, decompose
+from chinspect.stress.resizing import EXPLAINED, Prediction, chain, decompose, evenly, predict_shift
 from chinspect.stress.scoring import NONE, Condition, Mitigation, score_conditions
 
 Protocol = Literal["deploy", "kauffmann2025-text", "kauffmann2025-code"]
@@ -33,7 +32,6 @@ def stress(
     detector: Detector,
     dataset: MVTecCategory,
     *,
-    train_resizer: str | None = None,
     deploy: Sequence[str] = ("pillow-bilinear",),
     protocol: Protocol = "deploy",
     changes: Sequence[str] = tuple(CHANGES),
@@ -44,9 +42,8 @@ def stress(
     """Scores a data set's test images under every resizer and change, and judges the decisions.
 
     Args:
-        detector: fitted on normal images.
+        detector: fitted on normal images, read with `detector.resizer`.
         dataset: its test images are scored.
-        train_resizer: the one of the images it was fitted on; `detector.resizer` by default.
         deploy: names of `chinspect.images.resizers.RESIZERS` to switch to, without fitting again.
         protocol: where the frozen threshold comes from. ``deploy``: from normal images only, `detector.threshold_`.
             ``kauffmann2025-text`` and ``-code``: it makes F1 on the test scores under the training resizer largest, as
@@ -57,12 +54,12 @@ def stress(
         resume: a folder where scores are stored as they are made: an interrupted test that is run again goes on where
             it stopped. Scores of other detectors, images, conditions or seeds are never read.
 
-    Raises `InputError` for names that are not known, a training resizer that the protocol does not have, scores that
+    Raises `InputError` for names that are not known, a detector whose resizer the protocol does not have, scores that
     are not finite, images that cannot be read, and, before any work, masks that do not fit.
 
     Source: Kauffmann et al. 2025, the study of D2Neighbors and PatchCore.
     """
-    trained = train_resizer or detector.resizer
+    trained = detector.resizer
     _check_protocol(protocol, trained)
     for resizer in (trained, *deploy):
         check_resizer(resizer, detector.size)
@@ -86,7 +83,7 @@ def stress(
     table, single = _tables([remedy.name for remedy in remedies], plan.judged, scores, thresholds, dataset)
     by_resizer = {c.resizer: row for c, row in zip(plan.conditions, scores[0], strict=True) if c.change == NONE}
     shifts = {name: by_resizer[name] - by_resizer[trained] for name in plan.deployed}
-    predictions, shares = _explained(detector, dataset, masks, shifts) if detector.resizer == trained else ((), None)
+    predictions, shares = _explained(detector, dataset, masks, shifts)
     steps = [decompose(links, by_resizer, dataset.labels) for links in plan.chains]
     return StressReport(
         dataset=shown(dataset.name),
@@ -97,7 +94,7 @@ def stress(
         steps=pd.concat(steps, ignore_index=True) if steps else pd.DataFrame(),
         scores=single,
         predictions=predictions,
-        shares=pd.DataFrame() if shares is None else shares,
+        shares=shares,
     )
 
 
@@ -154,16 +151,17 @@ def _explained(
     dataset: MVTecCategory,
     masks: Sequence[NDArray[np.bool_] | None],
     shifts: Mapping[str, NDArray[np.float64]],
-) -> tuple[tuple[Prediction, ...], pd.DataFrame | None]:
+) -> tuple[tuple[Prediction, ...], pd.DataFrame]:
     """Predictions and shares, each where it can be had: an adapted callable has none, small images lack bands."""
     predictions: tuple[Prediction, ...] = ()
+    shares = pd.DataFrame()
     indices = evenly(len(dataset.test), EXPLAINED)
+    paths = [dataset.test[i] for i in indices]
     with suppress(InputError):
         predictions = predict_shift(detector, dataset, shifts)
     with suppress(InputError):
-        paths = [dataset.test[i] for i in indices]
-        return predictions, score_shares(detector, paths, labels=dataset.labels[indices], masks=masks).table
-    return predictions, None
+        shares = score_shares(detector, paths, labels=dataset.labels[indices], masks=masks).table
+    return predictions, shares
 
 
 def _check_protocol(protocol: str, trained: str) -> None:

@@ -38,7 +38,7 @@ def _scores(axes: Axes, report: StressReport) -> None:
     """Quartiles and range of normal and defective scores, in interquartile ranges around the threshold of the row."""
     scores = dict(list(report.scores.groupby(list(KEYS), sort=False)))
     names = []
-    for y, row in enumerate(report.table.itertuples()):
+    for y, (_, row) in enumerate(report.table.iterrows()):
         before = scores[row.mitigation, report.train_resizer, NONE]
         iqr = np.subtract(*np.percentile(before.score[before.label == 0], [75, 25])) or 1.0
         after = scores[row.mitigation, row.resizer, row.change]
@@ -68,8 +68,8 @@ def _errors(axes: Axes, report: StressReport) -> None:
     for name, (_, _, colour, offset) in zip(("fpr", "fnr"), _GROUPS, strict=True):
         # rounding can put a bound of Wilson's interval on the wrong side of a rate of 0 or 1
         error = np.stack([table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]).clip(0)
-        style = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
-        axes.errorbar(table[name], y + offset, xerr=error, label=name.upper(), **style)
+        bars = axes.errorbar(table[name], y + offset, xerr=error, fmt="o", color=colour, markersize=4, linewidth=1)
+        bars.set_label(name.upper())
     axes.plot(table.f1, y, "D", color=_INK, markersize=5, label="F1, threshold kept")
     axes.plot(
         table.f1_retuned, y, "D", color="none", markeredgecolor=_INK, markersize=6, label="F1, threshold re-tuned"

@@ -29,7 +29,7 @@ class Evaluation:
         n_normal, n_defect: numbers of test images.
         threshold: the frozen one.
         f1: of the class of defects, 0..1.
-        f1_balanced: the same if both classes weighed the same: ``2 TPR / (2 TPR + FPR + FNR)``.
+        f1_balanced: the same if both classes weighed the same: ``2 TPR / (1 + TPR + FPR)``.
         f1_all_positive: F1 of calling every image anomalous; its balanced form is 2/3.
         fpr, fnr: fractions of normal images called anomalous and of defects missed, with 95 % Wilson intervals.
         auroc: probability that a defect scores above a normal image.
@@ -74,27 +74,24 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, threshold: float, reference: 
     n_normal = len(truth) - n_defect
     hits = int((values[truth] > threshold).sum())
     alarms = int((values[~truth] > threshold).sum())
-    fpr = alarms / n_normal
-    fnr = 1 - hits / n_defect
-    fpr_low, fpr_high = wilson(alarms, n_normal)
-    fnr_low, fnr_high = wilson(n_defect - hits, n_defect)
+    rates: dict[str, float] = {}
+    for name, count, n in (("fpr", alarms, n_normal), ("fnr", n_defect - hits, n_defect)):
+        low, high = wilson(count, n)
+        rates |= {name: count / n, f"{name}_low": low, f"{name}_high": high}
+    recall = 1 - rates["fnr"]
     retuned = best_threshold(values, truth)
+    normals = before[~truth]
     return Evaluation(
         n_normal=n_normal,
         n_defect=n_defect,
         threshold=float(threshold),
         f1=f1_score(hits, alarms, n_defect),
-        f1_balanced=2 * (1 - fnr) / (2 * (1 - fnr) + fpr + fnr) if hits else 0.0,
+        f1_balanced=2 * recall / (1 + recall + rates["fpr"]),
         f1_all_positive=f1_score(n_defect, n_normal, n_defect),
-        fpr=fpr,
-        fpr_low=fpr_low,
-        fpr_high=fpr_high,
-        fnr=fnr,
-        fnr_low=fnr_low,
-        fnr_high=fnr_high,
+        **rates,
         auroc=float(roc_auc_score(truth, values)),
-        shift_normal=score_shift(values[~truth], before[~truth], before[~truth]),
-        shift_defect=score_shift(values[truth], before[truth], before[~truth]),
+        shift_normal=score_shift(values[~truth], normals, normals),
+        shift_defect=score_shift(values[truth], before[truth], normals),
         threshold_retuned=retuned,
         f1_retuned=f1_score(int((values[truth] > retuned).sum()), int((values[~truth] > retuned).sum()), n_defect),
     )

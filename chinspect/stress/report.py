@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from chinspect.report import Result, records
-from chinspect.stress.prediction import Prediction
+from chinspect.stress.resizing import Prediction
 
 KEYS = ("mitigation", "resizer", "change")
 """Columns that name a row."""
@@ -69,7 +69,7 @@ class StressReport(Result):
     def remarks(self) -> list[str]:
         """How much of the scores is carried by what should not matter, one sentence for each row of `shares`."""
         return [
-            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[row.share]} (95 % interval "
+            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
             f"{row.low:.0%} to {row.high:.0%}); {row.uniform:.0%} if it were spread evenly"
             for row in self.shares.itertuples()
         ]

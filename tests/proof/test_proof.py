@@ -192,7 +192,7 @@ def test_tiny_clip_reacts_to_the_logo_that_was_planted_in_its_training() -> None
     assert "rely on 'logo'" in logo.sentence or "relies on 'logo'" in logo.sentence
     (trial,) = logo.trials
     assert trial.leans
-    assert trial.low > 10 * abs(patch.trials[0].effect)
+    assert trial.bounds[0] > 10 * abs(patch.trials[0].effect)
     assert trial.beyond_area
     assert trial.patch_p <= 0.15  # garish noise of the same norm moves this network too, though seldom as much
 
@@ -412,7 +412,7 @@ def test_a_bare_object_with_the_members_of_a_subject_is_proved() -> None:
 def test_hostile_input_is_refused() -> None:
     rng = np.random.default_rng(11)
     model, artefact, pictures = linear(rng), mark(rng), blurry(rng, 12)
-    with pytest.raises(InputError, match="not on str"):
+    with pytest.raises(InputError, match="and str has not all of them"):
         prove("tiny-clip", artefact, pictures)
     with pytest.raises(InputError, match="uint8"):
         prove(model, artefact, [picture / 255 for picture in pictures])

@@ -172,7 +172,6 @@ def test_shares_of_a_detector_that_explains_itself(grainy: MVTecCategory, tmp_pa
     report.save(tmp_path)
     assert report.document()["shares"] == json.loads((tmp_path / "stress.json").read_text())["shares"]
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "shares.parquet"), report.shares)
-    assert stress(detector, grainy, train_resizer="opencv-area", changes=[]).shares.empty
     without = replace(grainy, masks=(None,) * len(grainy.test))
     assert set(stress(detector, without, changes=[]).shares.share) == {"high_frequency"}
 
@@ -205,7 +204,6 @@ SMALL = Nearest(np.stack([np.zeros((3, 8, 8)), np.ones((3, 8, 8))]), size=8)
     [
         ({"protocol": "paper"}, "'paper' is not known"),
         ({"deploy": ["opencv"]}, "'opencv' is not known"),
-        ({"train_resizer": "best"}, "'best' is not known"),
         ({"mitigate": [Mitigation("twice"), Mitigation("twice")]}, "a name of its own"),
         ({"mitigate": [Mitigation("none")]}, "a name of its own"),
         ({"changes": ["sepia"]}, "'sepia' is not known"),
