@@ -14,7 +14,7 @@ _DETECTOR = typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit'
 
 
 @verb("stress")
-def stress(
+def stress_test(
     detector: str = _DETECTOR,
     dataset: str = typer.Argument(metavar="DATASET_DIR", help="A category of MVTec AD, or train and test/{good,bad}."),
     deploy: list[str] = typer.Option(["pillow-bilinear"], help="A resizer to switch to; may be given again."),
@@ -57,7 +57,7 @@ def stress(
 
 
 @verb("parity")
-def parity(
+def compare_resizers(
     detector: str = _DETECTOR,
     images: list[str] = typer.Argument(metavar="IMAGES...", help="Image files or folders."),
     resizer_a: str = typer.Option(..., help="A resizer."),

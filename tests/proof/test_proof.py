@@ -82,8 +82,8 @@ def test_nothing_special_is_confirmed_in_at_most_one_of_twenty() -> None:
 
 
 def test_planted_reliance_is_confirmed_with_twenty_images() -> None:
-    """In simulations POWER % are; with a rate of LOWER %, fewer than BOUND of 40 are seen with probability below 1e-3."""
-    assert verdicts(40, causal=True)["confirmed"] >= 38
+    """In simulations 249 of 250 are; if the true rate were 98 %, fewer than 35 of 40 had a probability of 1e-4."""
+    assert verdicts(40, causal=True)["confirmed"] >= 35
 
 
 @pytest.fixture(scope="module")
