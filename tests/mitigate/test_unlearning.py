@@ -15,7 +15,7 @@ from chinspect.artefacts.ready import border
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.encoders.edits import EditedEncoder, Prune, Retrain, edited, temporarily
 from chinspect.errors import InputError
-from chinspect.mitigate import Schedule, compare_mitigations, output_share, save_encoder, unlearn
+from chinspect.mitigate import Schedule, compare_mitigations, output_relevance, save_encoder, train_unlearning
 from chinspect.mitigate.losses import Added, Align, Clarc, Unhans, added, parameters_before
 from chinspect.proof import random_patch
 from chinspect.readouts import LinearReadout, Task
@@ -60,14 +60,13 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_an_encoder_loses_the_mark_and_keeps_the_task(encoder: Encoder) -> None:
     before = state(encoder)
     given = replace(task(), readouts={kind: LinearReadout(kind=kind, C=100.0) for kind in ("logistic", "svm")})
-    found = unlearn(encoder, MARK, given, schedule=replace(QUICK, epochs=8))
+    found = train_unlearning(encoder, MARK, given, schedule=replace(QUICK, epochs=8))
     assert same(before, state(encoder))
     assert found.encoder.base is encoder
     first, last = found.history.iloc[0], found.history.iloc[-1]
     assert found.history["epoch"].tolist() == list(range(9))
     assert last["similarity_shift"] < 0.3 * first["similarity_shift"]
-    pairs = given.test["shifted"][:8], given.test["original"][:8]
-    table = compare_mitigations({"none": encoder, "unlearnt": found.encoder}, given, *pairs)
+    table = compare_mitigations({"none": encoder, "unlearnt": found.encoder}, given, given.pairs(8))
     after = table[table["mitigation"] == "unlearnt"]
     assert (after["recovered"] > 0.6).all(), table  # of both readouts
     assert (after["cost"] < 0.05).all(), table
@@ -85,7 +84,7 @@ def test_a_random_patch_changes_as_much_as_the_mark() -> None:
 
 
 def test_training_on_both_copies_makes_the_two_by_two_table(classifier: Encoder, classes: Task) -> None:
-    runs = {name: unlearn(classifier, mark, classes, method="unhans", schedule=SLOW) for name, mark in
+    runs = {name: train_unlearning(classifier, mark, classes, method="unhans", schedule=SLOW) for name, mark in
             (("A", None), ("B", MARK))}  # fmt: skip
     plain, unhansed = (runs[name].history.iloc[-1] for name in ("A", "B"))
     start = runs["A"].history.iloc[0]
@@ -96,7 +95,7 @@ def test_training_on_both_copies_makes_the_two_by_two_table(classifier: Encoder,
 
 
 def test_clarc_trains_behind_its_layer_only(classifier: Encoder, classes: Task) -> None:
-    found = unlearn(classifier, MARK, classes, method="clarc", layer="1", schedule=SLOW)
+    found = train_unlearning(classifier, MARK, classes, method="clarc", layer="1", schedule=SLOW)
     after, before = state(found.encoder), state(classifier)
     assert [key for key in after if not torch.equal(after[key], before[key])] == ["2.weight", "2.bias", "6.weight"]
     assert found.history["shifted"].iloc[-1] > found.history["shifted"].iloc[0] + 0.2
@@ -136,7 +135,7 @@ def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, cla
     torch.testing.assert_close(given, expected)
     nothing = Added(torch.zeros(8, 16, 16), 0.0)
     plain = Unhans(classifier, None, classes.train, places_of)(classifier.module, places, RNG)
-    through = Clarc(classifier, classes.train, places_of, "1", nothing)(classifier.module, places, RNG)
+    through = Clarc(Unhans(classifier, None, classes.train, places_of), "1", nothing)(classifier.module, places, RNG)
     torch.testing.assert_close(through, plain)
     align = Align(encoder, border(0.1), classes.train)  # it has no other place, so that only its tint is random
     untouched = [Image.fromarray(border(0.1).remove(np.asarray(picture))) for picture in classes.train]
@@ -165,22 +164,22 @@ def test_an_interrupted_run_ends_with_the_same_weights(encoder: Encoder, tmp_pat
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        unlearn(encoder, MARK, given, schedule=schedule, checkpoints=tmp_path, progress=interrupt)
+        train_unlearning(encoder, MARK, given, schedule=schedule, checkpoints=tmp_path, progress=interrupt)
     seen: list[int] = []
     options: dict[str, Any] = {"schedule": schedule, "checkpoints": tmp_path}
-    resumed = unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    resumed = train_unlearning(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
     assert seen == [3]
-    straight = unlearn(encoder, MARK, given, schedule=schedule)
+    straight = train_unlearning(encoder, MARK, given, schedule=schedule)
     assert same(state(resumed.encoder), state(straight.encoder))
     assert resumed.history.equals(straight.history)
     seen.clear()
     options["schedule"] = replace(schedule, seed=1)
-    unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    train_unlearning(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
     assert seen == [1, 2, 3]
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match="cannot be read"):
-        unlearn(encoder, MARK, given, **options)
+        train_unlearning(encoder, MARK, given, **options)
 
 
 def test_an_unlearnt_encoder_is_a_folder_and_can_be_edited(tmp_path: Path) -> None:
@@ -199,8 +198,7 @@ def test_an_unlearnt_encoder_is_a_folder_and_can_be_edited(tmp_path: Path) -> No
 
 
 def test_relevance_for_an_output_has_its_sign(classifier: Encoder, classes: Task) -> None:
-    pairs = classes.test["shifted"][:6], classes.test["original"][:6]
-    cold, warm = (output_share(classifier, output, *pairs) for output in (0, 1))
+    cold, warm = (output_relevance(classifier, output, classes.pairs(6)) for output in (0, 1))
     assert warm > 0.05
     assert cold == pytest.approx(-warm, rel=1e-3)  # the two logits are each other's negative
 
@@ -224,14 +222,14 @@ def test_what_cannot_be_unlearnt(
 ) -> None:
     given: dict[str, Any] = {"artefact": MARK, "task": classes, "schedule": replace(QUICK, epochs=1)} | options(classes)
     with pytest.raises(InputError, match=words):
-        unlearn(classifier, given.pop("artefact"), given.pop("task"), **given)
+        train_unlearning(classifier, given.pop("artefact"), given.pop("task"), **given)
 
 
 def test_edited_encoders_and_odd_schedules_are_refused(encoder: Encoder) -> None:
     with pytest.raises(InputError, match="its base"):
-        unlearn(edited(encoder, Prune("1", (0,))), MARK, task(10))
+        train_unlearning(edited(encoder, Prune("1", (0,))), MARK, task(10))
     with pytest.raises(InputError, match="a Task"):
-        unlearn(encoder, "logo", "folder")  # type: ignore[arg-type]
+        train_unlearning(encoder, "logo", "folder")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="epochs must be at least 1"):
         Schedule(epochs=0)
     with pytest.raises(InputError, match="positive number"):
