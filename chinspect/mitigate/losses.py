@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import Encoder
-from chinspect.encoders.layers import output_shape
+from chinspect.encoders import Encoder, output_shape
 from chinspect.errors import InputError
 from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import painted, pasted

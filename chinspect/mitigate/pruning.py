@@ -23,8 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import Prune, edited
+from chinspect.encoders import Encoder, Prune, edited
 from chinspect.errors import InputError
 from chinspect.mitigate.responsive import Where, random_channels, rank_edits, responsiveness, top_channels
 from chinspect.readouts import ORIGINAL, SHIFTED, Pairs, Task

@@ -18,8 +18,7 @@ from typing import Any
 import pandas as pd
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import EditedEncoder, edited
+from chinspect.encoders import EditedEncoder, Encoder, edited
 from chinspect.encoders.record import CARD, RECORD, TENSORS
 from chinspect.errors import InputError
 from chinspect.mitigate.comparison import BEFORE, compare_mitigations, finding

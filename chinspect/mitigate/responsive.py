@@ -38,9 +38,18 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import Edit, Project, Prune, edited
-from chinspect.encoders.layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
+from chinspect.encoders import (
+    Edit,
+    Encoder,
+    Project,
+    Prune,
+    attention_projection,
+    candidate_layers,
+    channel_axis,
+    edited,
+    observing,
+    output_shape,
+)
 from chinspect.errors import InputError
 from chinspect.readouts import Pairs
 

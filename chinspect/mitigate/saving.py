@@ -11,8 +11,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.edits import EditedEncoder, Retrain
+from chinspect.encoders import Card, EditedEncoder, Encoder, Retrain, load_encoder
 from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, describe
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
@@ -31,14 +30,18 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
         path: a folder that is new, empty, or holds a mitigated encoder, which is replaced.
         evidence: JSON values on how the remedy was chosen and what it does.
 
-    Raises `InputError` for other encoders and folders; then nothing stays that `load_encoder` would read.
+    Raises `InputError` for other encoders (those of `Encoder.wrap` among them) and folders; then nothing stays that
+    `load_encoder` would read.
     """
     if not isinstance(encoder, EditedEncoder):
         raise InputError(f"Only a mitigated encoder is saved as a folder, and {encoder.name!r} is not edited.")
+    base = encoder.base
+    if base.card is None:
+        advice = "keep the edits and the module's own state_dict"
+        raise InputError(f"{base.name!r} has no card, so a folder cannot tell how to build it: {advice}.")
     check_encoder_folder(path)
     folder = output_folder(path)
-    base = encoder.base
-    named = _named(base)
+    named = _named(base, base.card)
     entries, tensors = describe(encoder.edits)
     if not named:
         tensors |= {WEIGHTS + key: value for key, value in base.module.state_dict().items()}
@@ -53,7 +56,7 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
     with replacing(folder / TENSORS) as temporary:
         save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
     with replacing(folder / CARD) as temporary:
-        temporary.write_text(_card(encoder), encoding="utf-8")
+        temporary.write_text(_card(encoder, base.card), encoding="utf-8")
     write_json(folder / RECORD, document)
     try:
         load_encoder(str(folder))
@@ -78,19 +81,18 @@ def check_encoder_folder(path: str | Path) -> None:
         raise InputError(f"The folder {str(path)!r} holds something else, such as {others[0]!r}: choose a new one.")
 
 
-def _named(base: Encoder) -> bool:
+def _named(base: Encoder, card: Card) -> bool:
     """Whether `load_encoder` gives these weights for the name of their card, which a folder's card need not have."""
-    if base.card.source in ("file", "mitigated"):
+    if card.source in ("file", "mitigated"):
         return False
     try:
-        return load_encoder(base.card.name).fingerprint == base.fingerprint
+        return load_encoder(card.name).fingerprint == base.fingerprint
     except InputError:
         return False
 
 
-def _card(encoder: EditedEncoder) -> str:
+def _card(encoder: EditedEncoder, card: Card) -> str:
     """The base's card under a title of its own, as TOML: its texts and numbers are written as in JSON."""
-    card = encoder.base.card
     layers = dict.fromkeys("all layers" if isinstance(edit, Retrain) else edit.layer for edit in encoder.edits)
     keys = ("architecture", "license", "embedding", "paper", "note", "dimension")
     values = {key: getattr(card, key) for key in keys}

@@ -34,8 +34,7 @@ from torch import Tensor, nn
 
 from chinspect.artefacts import Artefact
 from chinspect.digests import digest, digest_of_json
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import EditedEncoder, Retrain, edited
+from chinspect.encoders import EditedEncoder, Encoder, Retrain, edited
 from chinspect.errors import InputError
 from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training, fine_tune
 from chinspect.mitigate.losses import Align, Clarc, Images, Unhans, added, parameters_before

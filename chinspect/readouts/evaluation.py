@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import EditedEncoder
+from chinspect.encoders import EditedEncoder, Encoder
 from chinspect.readouts.folders import Split, load_classes, read_groups
 from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
 from chinspect.readouts.task import folder_task

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from chinspect.intervals import wilson
-from chinspect.mitigate import output_share
+from chinspect.mitigate import output_relevance
+from chinspect.readouts import Pairs
 from tests.mitigate._planted import as_encoder
 
 SCRIPTS = Path(__file__).parents[2] / "experiments"
@@ -92,7 +93,7 @@ def test_the_narrow_vgg_can_be_explained(data: Any) -> None:
     picture = data.drawn(1, seed=3).plain[0]
     marked = data.everywhere([picture] * 2, data.biases()["border"], seed=0)
     assert sum(isinstance(module, torch.nn.Conv2d) for module in classifier.module.modules()) == 13
-    assert -1 < output_share(classifier, 0, marked, [picture] * 2) < 1
+    assert -1 < output_relevance(classifier, 0, Pairs(marked, [picture] * 2)) < 1
 
 
 def test_the_script_runs(tmp_path: Path) -> None:
