@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -116,13 +117,11 @@ def added(encoder: Encoder, layer: str, images: Images, artefact: Artefact) -> A
 def parameters_before(encoder: Encoder, layer: str) -> list[str]:
     """Names of the parameters that the output of a layer depends on."""
     outputs: list[Tensor] = []
-    tracked = {name: value.detach().clone().requires_grad_(True) for name, value in encoder.module.named_parameters()}
-    size = encoder.preprocessing.size
-    black = torch.zeros(1, 3, size, size, device=encoder.device)
-    with encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output)):
-        torch.func.functional_call(encoder.module, tracked, black)
-    gradients = torch.autograd.grad(outputs[0].sum(), list(tracked.values()), allow_unused=True)
-    return [name for name, gradient in zip(tracked, gradients, strict=True) if gradient is not None]
+    module = copy.deepcopy(encoder.module).requires_grad_(True)
+    with module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output)):
+        module(torch.zeros(1, 3, *[encoder.preprocessing.size] * 2, device=encoder.device))
+    outputs[0].sum().backward()  # type: ignore[no-untyped-call]
+    return [name for name, parameter in module.named_parameters() if parameter.grad is not None]
 
 
 def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:

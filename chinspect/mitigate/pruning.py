@@ -159,11 +159,9 @@ class _Judge:
     def __call__(self, edit: Prune | None = None, *, control: bool = False) -> dict[str, float]:
         """Of an edit, which counts among the tries unless it is a control."""
         table = self.task.predict(self.encoder if edit is None else edited(self.encoder, edit))
-        hits = table.assign(hit=(table["label"] == table["predicted"]).astype(float))
-        right = {
-            state: rows["hit"].to_numpy().reshape(len(self.task.readouts), -1).mean(0)
-            for state, rows in hits.groupby("state")
-        }
+        hits = (table["label"] == table["predicted"]).to_numpy(dtype=float)  # by readout, then state, then image
+        rates = hits.reshape(len(self.task.readouts), len(self.task.test), -1).mean(0)
+        right = dict(zip(self.task.test, rates, strict=True))
         if not control:
             self.right[edit] = right[SHIFTED]
         self.done += 1

@@ -16,17 +16,23 @@ from chinspect.readouts.scores import ALL, each_state, score_classes, worst_grou
 from chinspect.readouts.task import folder_task
 from chinspect.report import Result, records
 
+_KEYS = ["readout", "state"]
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReadoutScores(Result):
-    """What readouts make of an encoder.
+    """What readouts make of an encoder. Each table has the columns readout and state.
+
+    Of a mitigated encoder, the states of the one that it comes from are called original and shifted, and its own
+    ``mitigated, original`` and ``mitigated, shifted``.
 
     Attributes:
         encoder: its name.
         train, test: numbers of images to fit on and to judge on.
-        scores: `score_groups` of each readout and state. Of a mitigated encoder, the states of the one that it comes
-            from are called original and shifted, and its own ``mitigated, original`` and ``mitigated, shifted``.
-        predictions: as `Task.predict` gives them, of the same states.
+        rows: `score_groups`.
+        worst: those rows of the groups that have the lowest accuracy.
+        classes: `score_classes`.
+        confusion: numbers of images, n, by label and prediction, those that are not 0.
     """
 
     stem = "readouts"
@@ -34,52 +40,36 @@ class ReadoutScores(Result):
     encoder: str
     train: int
     test: int
-    scores: pd.DataFrame
-    predictions: pd.DataFrame
-
-    @property
-    def worst(self) -> pd.DataFrame:
-        """Of each readout and state the row of the group with the lowest accuracy."""
-        return pd.DataFrame([worst_group(rows) for _, rows in self.scores.groupby(["readout", "state"], sort=False)])
-
-    @property
-    def classes(self) -> pd.DataFrame:
-        """`score_classes` of each readout and state."""
-        return each_state(self.predictions, lambda rows: score_classes(rows["label"], rows["predicted"]))
-
-    @property
-    def confusion(self) -> pd.DataFrame:
-        """Numbers of images, n, by readout, state, label and prediction, those that are not 0."""
-        keys = ["readout", "state", "label", "predicted"]
-        return self.predictions.groupby(keys, sort=False).size().rename("n").reset_index()
+    rows: pd.DataFrame
+    worst: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
 
     @property
     def sentence(self) -> str:
         """A line a readout and state: who pays, and what others are taken for."""
-        classes = self.classes
+        most = self.classes.sort_values("fpr", na_position="first").groupby(_KEYS).tail(1).set_index(_KEYS)
         lines = []
         for row in self.worst.itertuples():
-            own = classes[(classes["readout"] == row.readout) & (classes["state"] == row.state)]
-            most = own.sort_values("fpr", na_position="first").iloc[-1]
-            called = "no false calls"
-            if most["fpr"] > 0:
-                called = f"most false calls {most['class']}, {most['fpr']:.1%} of all others"
+            top = most.loc[(row.readout, row.state)]
+            called = f"most false calls {top['class']}, {top['fpr']:.1%} of all others"
+            if not top["fpr"] > 0:
+                called = "no false calls"
             lines.append(f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; {called}")
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
         """The encoder, numbers of images, and all tables."""
-        counts = {"encoder": self.encoder, "train": self.train, "test": self.test}
-        return counts | {name: records(table) for name, table in self.tables().items()}
+        return {**vars(self), **{name: records(table) for name, table in self.tables().items()}}
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The tables rows (the scores), worst, classes and confusion."""
-        return {"rows": self.scores, "worst": self.worst, "classes": self.classes, "confusion": self.confusion}
+        """The four tables."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Accuracies: one row a readout and group, one column a state."""
-        states = self.scores["state"].unique()
-        wide = self.scores.pivot(index=["readout", "group", "n"], columns="state", values="accuracy")[states]
+        states = self.rows["state"].unique()
+        wide = self.rows.pivot(index=["readout", "group", "n"], columns="state", values="accuracy")[states]
         # all images come before the groups, whose names are in the order of the alphabet
         rows = wide.reset_index().sort_values(["readout", "group"], key=lambda names: names.where(names != ALL, ""))
         return {f"{self.encoder}: {self.train} images to fit on, {self.test} to judge on": rows}
@@ -118,6 +108,8 @@ def evaluate(
         table = task.predict(judged, cache=cache)
         tables.append(table.assign(state=prefix + table["state"]))
     predictions = pd.concat(tables, ignore_index=True)
-    return ReadoutScores(
-        encoder.name, len(split.train), len(split.test), task.score_predictions(predictions), predictions
-    )
+    rows = task.score_predictions(predictions)
+    worst = pd.DataFrame([worst_group(state) for _, state in rows.groupby(_KEYS, sort=False)])
+    classes = each_state(predictions, lambda state: score_classes(state["label"], state["predicted"]))
+    confusion = predictions.value_counts([*_KEYS, "label", "predicted"], sort=False).rename("n").reset_index()
+    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion)

@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
 from chinspect.encoders.edits import Prune, edited
 from chinspect.errors import InputError
-from chinspect.readouts import ReadoutScores, each_state, evaluate, load_classes, score_groups
+from chinspect.readouts import evaluate, folder_task, load_classes
 from tests.mitigate._planted import CHANNEL, LAYER, MARK, pictures, planted
 
 
@@ -23,39 +22,47 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def of(labels: str, predicted: str) -> ReadoutScores:
-    """The scores of one readout in one state."""
-    rows = pd.DataFrame({"readout": "svm", "state": "original", "label": list(labels), "predicted": list(predicted)})
-    scores = each_state(rows, lambda own: score_groups(own["label"], own["predicted"], own["label"].tolist()))
-    return ReadoutScores("tiny", 5, len(labels), scores, rows)
+def test_where_nothing_is_called_falsely_none_is_blamed(root: Path) -> None:
+    lines = evaluate(planted(), root).sentence.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["logistic, original", "svm, original"]
+    assert lines[1] == "svm, original: worst group cold, 100.0% right; no false calls"
 
 
-def test_where_nothing_is_called_falsely_none_is_blamed() -> None:
-    assert of("aab", "aab").sentence == "svm, original: worst group a, 100.0% right; no false calls"
-    said = "svm, original: worst group b, 0.0% right; most false calls a, 100.0% of all others"
-    assert of("aab", "aaa").sentence == said
+def test_the_class_that_others_are_taken_for_is_named(root: Path) -> None:
+    scores = evaluate(planted(), root, artefact=MARK)
+    shifted = scores.classes[scores.classes["state"] == "shifted"]
+    most = shifted.loc[shifted.groupby("readout")["fpr"].idxmax()]
+    assert (most["fpr"] > 0).all()
+    for row in most.to_dict("records"):
+        called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
+        assert any(
+            line.startswith(f"{row['readout']}, shifted") and line.endswith(called)
+            for line in scores.sentence.splitlines()
+        )
 
 
-def test_confusion_against_scikit_learn() -> None:
-    rng = np.random.default_rng(0)
-    labels, predicted = ("".join(rng.choice(list("abc"), 60)) for _ in range(2))
-    counts = of(labels, predicted).confusion
-    table = counts.pivot(index="label", columns="predicted", values="n")
-    np.testing.assert_array_equal(table, confusion_matrix(list(labels), list(predicted)))
-    assert of("ab", "ab").confusion["n"].tolist() == [1, 1]
+def test_confusion_against_scikit_learn(root: Path) -> None:
+    encoder = planted()
+    predicted = folder_task(load_classes(root), MARK).predict(encoder)
+    confusion = evaluate(encoder, root, artefact=MARK).confusion
+    for (readout, state), rows in predicted.groupby(["readout", "state"]):
+        counts = confusion[(confusion["readout"] == readout) & (confusion["state"] == state)]
+        table = counts.pivot(index="label", columns="predicted", values="n")
+        table = table.reindex(index=["cold", "warm"], columns=["cold", "warm"]).fillna(0)
+        np.testing.assert_array_equal(table, confusion_matrix(rows["label"], rows["predicted"]))
 
 
 def test_a_mitigated_encoder_is_judged_beside_the_one_before(root: Path, tmp_path: Path) -> None:
     encoder = edited(planted(), Prune(LAYER, (CHANNEL,)))
     scores = evaluate(encoder, root, artefact=MARK)
     states = ["original", "shifted", "mitigated, original", "mitigated, shifted"]
-    assert scores.scores["state"].unique().tolist() == states
+    assert scores.rows["state"].unique().tolist() == states
     (title, table), *_ = scores.overview().items()
     assert title == "planted, edited: 28 images to fit on, 12 to judge on"
     assert table.columns.tolist() == ["readout", "group", "n", *states]
     assert table["group"].tolist() == ["all", "cold", "warm"] * 2
     assert json.loads(scores.save(tmp_path)[0].read_text())["test"] == 12
-    assert evaluate(encoder, load_classes(root), artefact=MARK).scores.equals(scores.scores)
+    assert evaluate(encoder, load_classes(root), artefact=MARK).rows.equals(scores.rows)
 
 
 def test_groups_are_a_file_or_names(root: Path, tmp_path: Path) -> None:
@@ -63,8 +70,8 @@ def test_groups_are_a_file_or_names(root: Path, tmp_path: Path) -> None:
     groups = [f"g{number % 3}" for number in range(len(names))]
     rows = [f"{name},{group}" for name, group in zip(names, groups, strict=True)]
     (tmp_path / "groups.csv").write_text("\n".join(["path,group", *rows]))
-    scores = evaluate(planted(), root, groups=tmp_path / "groups.csv").scores
+    scores = evaluate(planted(), root, groups=tmp_path / "groups.csv").rows
     assert sorted(scores["group"].unique()) == ["all", "g0", "g1", "g2"]
-    assert scores.equals(evaluate(planted(), root, groups=groups).scores)
+    assert scores.equals(evaluate(planted(), root, groups=groups).rows)
     with pytest.raises(InputError, match="no file of groups"):
         evaluate(planted(), root, groups="nowhere.csv")
