@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 AnyImage = str | Path | Image.Image | Pixels
 """A path, a picture, or uint8 pixels (H, W, 3)."""
 
-_BATCH = 32  # images a pass: small enough for a large transformer on a laptop, and larger ones are hardly faster there
+_BATCH = 32  # images a pass, which bounds the memory that a data set of any size takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Encoder:
     """(N, 3, size, size) -> (N, D), in evaluation mode; its parameters ask for no gradient."""
     preprocessing: Preprocessing
     card: Card | None = None
-    """What is known about it, of encoders that `load_encoder` gives."""
+    """What is known about it; None of a module that is no model of the zoo, of a library, or of a checkpoint."""
 
     kind = "encoder"  # of models under test; no annotation, so that it is no field
 
@@ -92,7 +92,8 @@ class Encoder:
     @property
     def input_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest value of each channel after normalisation, (3,) each: black and white, for z-box rules."""
-        mean, std = (torch.tensor(v, device=self.device) for v in (self.preprocessing.mean, self.preprocessing.std))
+        mean = torch.tensor(self.preprocessing.mean, device=self.device)
+        std = torch.tensor(self.preprocessing.std, device=self.device)
         return (0.0 - mean) / std, (1.0 - mean) / std
 
     @property
@@ -102,9 +103,9 @@ class Encoder:
         Computed from the module as it is now, so that a changed module has another one. The architecture is what the
         card calls it, and without a card what the module's ``repr`` tells.
         """
-        architecture = repr(self.module) if self.card is None else self.card.architecture
-        architecture = re.sub(r" at 0x[0-9a-f]+", "", architecture)  # a function's address is another one in each run
-        parts: list[str | Pixels] = [repr((architecture, astuple(self.preprocessing)))]
+        # The address of a function that a module shows is another one in each run.
+        own = re.sub(r" at 0x[0-9a-f]+", "", repr(self.module)) if self.card is None else self.card.architecture
+        parts: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
             parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
         return digest(*parts)[:16]

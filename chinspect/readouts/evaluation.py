@@ -48,14 +48,14 @@ class ReadoutScores(Result):
     @property
     def sentence(self) -> str:
         """A line a readout and state: who pays, and what others are taken for."""
-        most = self.classes.sort_values("fpr", na_position="first").groupby(_KEYS).tail(1).set_index(_KEYS)
+        most = self.classes.sort_values("fpr", na_position="first").groupby(_KEYS).tail(1)
         lines = []
-        for row in self.worst.itertuples():
-            top = most.loc[(row.readout, row.state)]
-            called = f"most false calls {top['class']}, {top['fpr']:.1%} of all others"
-            if not top["fpr"] > 0:
-                called = "no false calls"
-            lines.append(f"{row.readout}, {row.state}: worst group {row.group}, {row.accuracy:.1%} right; {called}")
+        for row in self.worst[[*_KEYS, "group", "accuracy"]].merge(most, on=_KEYS).to_dict("records"):
+            worst = f"worst group {row['group']}, {row['accuracy']:.1%} right"
+            called = "no false calls"
+            if row["fpr"] > 0:
+                called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
+            lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}")
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:

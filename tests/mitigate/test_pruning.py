@@ -91,12 +91,12 @@ def test_transformers_give_heads_neurons_and_tokens() -> None:
 
 def test_a_search_prunes_the_planted_channel_and_no_more() -> None:
     calls: list[tuple[int, int]] = []
-    found = search_pruning(planted(), task(), PAIRS, progress=lambda done, most: calls.append((done, most)))
-    assert found.edit is not None
-    assert found.control is not None
-    assert (found.edit.layer, found.edit.channels, found.k) == (LAYER, (CHANNEL,), 1)
-    assert found.p_value < 0.01
-    curve = found.curve.set_index(["channels", "k"])["shifted"]
+    result = search_pruning(planted(), task(), PAIRS, progress=lambda done, most: calls.append((done, most)))
+    assert result.edit is not None
+    assert result.control is not None
+    assert (result.edit.layer, result.edit.channels, result.k) == (LAYER, (CHANNEL,), 1)
+    assert result.p_value < 0.01
+    curve = result.curve.set_index(["channels", "k"])["shifted"]
     assert curve["none", 0] < 0.7
     assert curve["responsive", 1] > 0.9
     assert curve["random", 1] < 0.7
@@ -104,18 +104,18 @@ def test_a_search_prunes_the_planted_channel_and_no_more() -> None:
 
 
 def test_where_the_artefact_does_nothing_nothing_is_pruned() -> None:
-    found = search_pruning(planted(wired=False), task(), PAIRS, layers=LAYER)
-    assert (found.k, found.edit, found.control) == (0, None, None)
-    given = task(12)
-    unchanged = replace(given, test={"original": given.test["original"], "shifted": given.test["original"]})
+    result = search_pruning(planted(wired=False), task(), PAIRS, layers=LAYER)
+    assert (result.k, result.edit, result.control) == (0, None, None)
+    planned = task(12)
+    unchanged = replace(planned, test=dict.fromkeys(("original", "shifted"), planned.test["original"]))
     assert search_pruning(planted(), unchanged, PAIRS, layers=LAYER).edit is None
 
 
 def test_a_number_that_is_asked_for_is_pruned_in_any_case() -> None:
-    found = search_pruning(planted(wired=False), task(), PAIRS, layers=LAYER, k=2)
-    assert found.edit is not None
-    assert (found.k, len(found.edit.channels)) == (2, 2)
-    assert found.p_value > 0.05
+    result = search_pruning(planted(wired=False), task(), PAIRS, layers=LAYER, k=2)
+    assert result.edit is not None
+    assert (result.k, len(result.edit.channels)) == (2, 2)
+    assert result.p_value > 0.05
 
 
 class Guesses(Task):
@@ -160,15 +160,14 @@ def test_averages_take_the_same_remedies_of_each_seed() -> None:
 def test_the_plateau_is_the_first_within_one_error_of_the_best(counts: list[int], data: st.DataObject) -> None:
     values = [count / 50 for count in counts]
     allowed = data.draw(st.lists(st.booleans(), min_size=len(values), max_size=len(values)).filter(any))
-    chosen = plateau(values, 50, allowed)
+    selected = plateau(values, 50, allowed)
     best = max(value for value, good in zip(values, allowed, strict=True) if good)
-    share = (50 * best + 1) / 52
+    rate = (50 * best + 1) / 52
     near = [
-        good and value >= best - math.sqrt(share * (1 - share) / 50)
-        for value, good in zip(values, allowed, strict=True)
+        good and value >= best - math.sqrt(rate * (1 - rate) / 50) for value, good in zip(values, allowed, strict=True)
     ]
-    assert near[chosen]
-    assert not any(near[:chosen])
+    assert near[selected]
+    assert not any(near[:selected])
 
 
 def test_the_plateau_by_hand() -> None:
@@ -186,7 +185,7 @@ def test_the_planted_direction_is_projected_out(method: str) -> None:
     encoder = planted()
     edit = concept_direction(encoder, LAYER, PAIRS, method=method)  # type: ignore[arg-type]
     values = [activations(encoder, images, {LAYER: None})[LAYER][:, :, 0] for images in (MARKED, PLAIN)]
-    along = [found @ edit.direction.double().numpy() for found in values]
+    along = [result @ edit.direction.double().numpy() for result in values]
     assert along[0].min() > along[1].max()
     assert edit.level == pytest.approx(along[1].mean(), abs=1e-5)
     if method == "pattern":

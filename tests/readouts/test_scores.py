@@ -34,9 +34,9 @@ def test_groups_against_scikit_learn(drawn: list[tuple[int, int, str]]) -> None:
 def test_balanced_accuracy_of_all_is_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 4, 200), rng.integers(0, 4, 200)
-    found = score_groups(labels, predicted)
-    assert found["balanced_accuracy"].tolist() == [pytest.approx(balanced_accuracy_score(labels, predicted))]
-    assert worst_group(found)["group"] == ALL
+    table = score_groups(labels, predicted)
+    assert table["balanced_accuracy"].tolist() == [pytest.approx(balanced_accuracy_score(labels, predicted))]
+    assert worst_group(table)["group"] == ALL
 
 
 def test_rates_of_a_class() -> None:
@@ -76,6 +76,6 @@ def test_classes_that_no_label_has_still_draw_false_calls() -> None:
 
 def test_each_readout_and_state_is_scored_alone() -> None:
     table = pd.DataFrame({"readout": list("ppqq"), "state": list("xyxx"), "value": [1, 2, 3, 5]})
-    found = each_state(table, lambda rows: pd.DataFrame({"sum": [rows["value"].sum()]}))
-    assert found.to_numpy().tolist() == [["p", "x", 1], ["p", "y", 2], ["q", "x", 8]]
-    assert found.columns.tolist() == ["readout", "state", "sum"]
+    table = each_state(table, lambda rows: pd.DataFrame({"sum": [rows["value"].sum()]}))
+    assert table.to_numpy().tolist() == [["p", "x", 1], ["p", "y", 2], ["q", "x", 8]]
+    assert table.columns.tolist() == ["readout", "state", "sum"]
