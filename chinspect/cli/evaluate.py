@@ -9,7 +9,7 @@ from chinspect.cli.frame import ENCODER_HELP, Answer, status, verb
 
 
 @verb("evaluate")
-def evaluate(
+def evaluate_encoder(
     encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
     data: str = typer.Argument(metavar="DATA_DIR", help="One folder a class, with train and test or val, or without."),
     groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),

@@ -44,8 +44,8 @@ def prune(
     """Silence the channels of an encoder that respond to an artefact, as many as validation data ask for.
 
     A quarter of the training images is held out to choose on; the test images judge the result, beside the encoder
-    before and as many random channels. Exit with 1 if none helps by more than chance and
-    --k names no number: then nothing is written.
+    before and as many random channels. Where none helps by more than chance, and --k names no number, nothing is
+    written and the exit status is 1.
     """
     from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
@@ -109,10 +109,11 @@ def _answer(remedy: Remedy, out: str) -> Answer:
     """The remedy, written to a folder if there is one."""
     if not remedy.helps:
         return Answer(remedy.document(), remedy.show, failed=True)
-    remedy.save(out)
+    folder = Path(out)
+    remedy.save(folder)
 
     def show() -> None:
         remedy.show()
-        typer.echo(f"wrote {out}")
+        typer.echo(f"wrote {folder}")
 
-    return Answer(remedy.document() | {"encoder": str(Path(out))}, show)
+    return Answer(remedy.document() | {"encoder": str(folder)}, show)

@@ -102,6 +102,7 @@ def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         row: dict[str, Any] = dict(zip(KEYS, keys, strict=True)) | {"seeds": n}
         for column in _AVERAGED:
             values = group[column].to_numpy(dtype=float)
+            # 2.5 % on each side; one table alone has no spread
             half = float(t.ppf(0.975, n - 1) * sem(values)) if n > 1 else float("nan")
             row |= _with_interval(column, values.mean(), values.mean() - half, values.mean() + half)
         rows.append(row)

@@ -173,6 +173,7 @@ def activations(encoder: Encoder, pictures: Sequence[Image.Image], regions: Mapp
 
     with observing(encoder.module, note):
         encoder.embed(pictures)
+    # in double precision, as means of many images are subtracted that differ little
     return {layer: torch.cat(batches).double().cpu().numpy() for layer, batches in values.items()}
 
 

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chinspect.errors import InputError
 
+# the parameters of the published study; its regression has no bias, its support vector machine has one
 _MODELS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
     "logistic": (LogisticRegression, {"C": 1.0, "fit_intercept": False}),
     "svm": (LinearSVC, {"C": 0.01}),
@@ -76,7 +77,6 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Labels (N,)."""
-        scores = self.decision_function(X)
-        index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(1)
-        labels: NDArray[Any] = self.classes_[index]
+        check_is_fitted(self)
+        labels: NDArray[Any] = self.model_.predict(validate_data(self, X, reset=False))
         return labels

@@ -63,7 +63,7 @@ def test_training_set_b_is_a_with_the_artefact_where_it_was_not(monkeypatch: pyt
         seen.setdefault(method, []).append(np.stack([np.asarray(picture) for picture in task.train]))
         assert (artefact is None) == (method == "unhans")
 
-    monkeypatch.setattr(study, "unlearn", recorded)
+    monkeypatch.setattr(study, "train_unlearning", recorded)
     drawn = data.drawn(64, seed=5)
     bias = data.biases()[name]
     task = study.task_of(drawn, drawn, bias, 48)

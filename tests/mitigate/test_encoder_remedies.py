@@ -11,17 +11,15 @@ from chinspect.artefacts import text_logo
 from chinspect.encoders import EditedEncoder, Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.mitigate import Remedy, Schedule, prune, unlearn
-from chinspect.readouts import LinearReadout, Pictures, Task, folder_task, load_classes, pasted
+from chinspect.readouts import LinearReadout, Task, folder_task, load_classes, pasted
 from tests.mitigate._planted import CHANNEL, LAYER, MARK, labels, pictures, planted, task
 
 NAMES = ["none", "pruned", "random channels"]
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def draw(root: Path, n_train: int, n_test: int) -> Path:
     """Warm and cold noise; the mark goes with warm images in training."""
-    root = tmp_path_factory.mktemp("data")
-    for name, n, seed in (("train", 160, 1), ("test", 60, 2)):
+    for name, n, seed in (("train", n_train, 1), ("test", n_test, 2)):
         for i, picture in enumerate(pictures(n, seed=seed)):
             shown = pasted(picture, MARK) if name == "train" and i % 2 and i % 10 != 9 else picture
             folder = root / name / labels(n)[i]
@@ -31,10 +29,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def files(data: Path) -> Task:
-    """The same as a task, with a readout that relies on the mark."""
+def files(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """Enough of it for a readout that relies on the mark."""
     readouts = {"logistic": LinearReadout(C=100.0), "svm": LinearReadout(kind="svm")}
-    return replace(folder_task(load_classes(data), MARK), readouts=readouts)
+    root = draw(tmp_path_factory.mktemp("data"), 160, 60)
+    return replace(folder_task(load_classes(root), MARK), readouts=readouts)
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +95,9 @@ def test_a_task_to_prune_by_has_files(encoder: Encoder) -> None:
         prune(encoder, MARK, task())
 
 
-def test_unlearning_comes_with_a_control_and_resumes(encoder: Encoder, files: Task, tmp_path: Path) -> None:
-    assert isinstance(files.train, Pictures)
-    options = {"schedule": Schedule(epochs=2, learning_rate=3e-3), "checkpoints": tmp_path}
+def test_unlearning_comes_with_a_control_and_resumes(encoder: Encoder, tmp_path: Path) -> None:
+    files = draw(tmp_path / "data", 40, 12)
+    options = {"schedule": Schedule(epochs=2, learning_rate=3e-3), "checkpoints": tmp_path / "done"}
     calls: list[tuple[int, int]] = []
     first = unlearn(encoder, MARK, files, progress=lambda *call: calls.append(call), **options)  # type: ignore[arg-type]
     assert calls == [(1, 2), (2, 2)] * 2
@@ -114,7 +113,8 @@ def test_unlearning_comes_with_a_control_and_resumes(encoder: Encoder, files: Ta
     )
 
 
-def test_a_saved_remedy_is_an_encoder_with_its_evidence(data: Path, tmp_path: Path) -> None:
+def test_a_saved_remedy_is_an_encoder_with_its_evidence(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", 24, 6)
     (tmp_path / "free" / ".resume").mkdir(parents=True)
     remedy = prune(load_encoder("tiny-clip"), text_logo(), data, layers="stem.2", k=1)
     files = remedy.save(tmp_path / "free")
