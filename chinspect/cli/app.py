@@ -31,8 +31,6 @@ app.command("explain-anomaly")(anomaly.explain_anomaly)
 app.command("spray")(spray.spray)
 app.command("stress")(stress.stress)
 app.command("parity")(stress.parity)
-app.command("evaluate")(evaluate.evaluate)
-app.add_typer(mitigate.mitigate, name="mitigate")
 
 
 def _version(asked: bool) -> None:
