@@ -29,8 +29,6 @@ app.command("fit")(anomaly.fit)
 app.command("score")(anomaly.score)
 app.command("explain-anomaly")(anomaly.explain_anomaly)
 app.command("spray")(spray.spray)
-app.command("stress")(stress.stress)
-app.command("parity")(stress.parity)
 
 
 def _version(asked: bool) -> None:

@@ -137,7 +137,7 @@ def test_gates(run, maps):  # noqa: F811
 
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_tested", confirmed)
+    monkeypatch.setattr("chinspect.proof.candidates._tested", confirmed)
     arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
     status, out, _ = run(*arguments, "--fail-on", "confirmed")
     assert status == 1

@@ -1,5 +1,4 @@
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.explain import explain_images
 from chinspect.proof import prove_candidates
-from chinspect.proof.candidates import _divided, _places
+from chinspect.proof.candidates import _divided, _members_and_rest
 from chinspect.spray import SpRAy, SprayRun
 from chinspect.spray._sheet import _tile, draw_sheet
 from chinspect.spray.run_inputs import load_labels, load_maps
@@ -181,7 +180,7 @@ class Reader:
 
 
 def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     relies, ignores = (prove_candidates(Reader(weight), planted) for weight in (1.0, 0.0))
     assert relies.findings[0].candidate.verdict == relies.verdict == "confirmed"
     assert ignores.findings[0].candidate.verdict == ignores.verdict == "not_causal"
@@ -195,7 +194,7 @@ def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_pat
 
 
 def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     tested = prove_candidates(encoder, planted)
     best = tested.findings[0]
     undecided = replace(best, candidate=replace(best.candidate, verdict="undecided"))
@@ -206,8 +205,8 @@ def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, mo
 
 
 def test_what_was_not_tested_is_said(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", 20)
-    monkeypatch.setattr(sys.modules["chinspect.proof.proving"], "MIN_IMAGES", 15)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", 20)
+    monkeypatch.setattr("chinspect.proof.proving.MIN_IMAGES", 15)
     best = replace(planted, findings=planted.findings[:1])
     finding = prove_candidates(Reader(1.0), best).findings[0]
     assert finding.proof is not None
@@ -224,11 +223,11 @@ def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_
     run = SprayRun(SpRAy(n_surrogates=9).fit(maps), maps, [f"map {i}" for i in range(90)])
     best = run.findings[0].candidate
     assert set(range(30)) | {60, 61} <= set(best.indices.tolist())
-    members, rest = _places(run, best)
+    members, rest = _members_and_rest(run, best)
     assert members.tolist() == list(range(30))
     assert rest.tolist() == [*range(30, 60), *range(62, 90)]
     fewer = replace(best, indices=np.arange(20))  # of a class, say
-    assert _places(run, fewer)[1].tolist() == rest.tolist()
+    assert _members_and_rest(run, fewer)[1].tolist() == rest.tolist()
     isolated, tested = _divided(members)
     assert (len(isolated), len(tested)) == (15, 15)
     assert not set(isolated) & set(tested)
