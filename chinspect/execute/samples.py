@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from chinspect.errors import InputError
-from chinspect.images import list_images
+from chinspect.images import list_images, open_image
 
 _TABLES = (".csv", ".parquet")
 
@@ -34,6 +35,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        """One image, see `chinspect.images.open_image`."""
+        return open_image(self.root / self.names[index])
 
     @property
     def paths(self) -> list[Path]:
@@ -56,15 +61,6 @@ class Samples:
     def description(self) -> dict[str, Any]:
         """Folder, names and contents, for the description of a job."""
         return {"folder": str(self.root.resolve()), "images": list(self.names), "contents": self.digest}
-
-    def n_shards(self, size: int) -> int:
-        """Number of shards of ``size`` images, the last of which may be smaller."""
-        return -(-len(self) // size)
-
-    def shard(self, number: int, size: int) -> Samples:
-        """The images of one shard."""
-        rows = slice(number * size, (number + 1) * size)
-        return Samples(self.root, self.names[rows], None if self.labels is None else self.labels[rows])
 
 
 def load_samples(source: str | Path) -> Samples:

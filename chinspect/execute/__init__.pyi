@@ -1,0 +1,9 @@
+from .job import Job as Job
+from .mapping import ImageFunction as ImageFunction
+from .mapping import ImageSource as ImageSource
+from .mapping import Results as Results
+from .mapping import map_images as map_images
+from .runner import run as run
+from .samples import Samples as Samples
+from .samples import load_samples as load_samples
+from .store import Store as Store
