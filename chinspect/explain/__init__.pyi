@@ -1,4 +1,4 @@
-from .images import ExplainedImages, explain_images
+from .images import ExplainedImages, check_question, explain_images, usual_question, view
 from .neighbours import Neighbours, binary_affinity, nearest
 from .pooling import area_sum
 
@@ -7,6 +7,9 @@ __all__ = [
     "Neighbours",
     "area_sum",
     "binary_affinity",
+    "check_question",
     "explain_images",
     "nearest",
+    "usual_question",
+    "view",
 ]

@@ -96,12 +96,7 @@ class RelevanceMap:
         Raises:
             InputError: the components do not partition the pixels and the first layer's rule needs that.
         """
-        parts = components.on(self.x.shape)
-        if self._program.reads_indicators and not isinstance(parts, Partition):
-            raise InputError(
-                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
-                "relevance among pixels: choose a composite such as epsilon_plus."
-            )
+        parts = self._laid(components)
         how = plan(self._program, parts, self._memory)
         backward = self.output.shape[1] * sum(step.push.macs for step in self._program.steps)
         with torch.no_grad():
@@ -120,13 +115,17 @@ class RelevanceMap:
             relevance like ``x``. It sums to that of the outputs as far as it is conserved; an output of zero has none
             to give.
         """
-        if relevance.shape != self.output.shape:
-            raise InputError(
-                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
-            )
-        seed = torch.where(self.output == 0, 0, relevance / self.output)
-        values, indicators = self._transposed(seed[None])
+        values, indicators = self._transposed(self._seed(relevance)[None])
         return (self.x * values + indicators)[0]
+
+    def pull_components(self, relevance: Tensor, components: Components) -> Tensor:
+        """LRP: relevance at the outputs (N, D), see `pull`, back to components: (N, P).
+
+        It is ``push(components) @ (relevance / output)`` in one backward pass. Raises `InputError` as `push` does.
+        """
+        parts = self._laid(components)
+        values, indicators = self._transposed(self._seed(relevance)[None])
+        return self._inner(parts, values, indicators)[..., 0]
 
     @cached_property
     def conservation(self) -> float:
@@ -134,6 +133,24 @@ class RelevanceMap:
         with torch.no_grad():
             total = self._program.whole(self.x[None], torch.ones_like(self.x)[None])[0]
         return self._ratio(total)
+
+    def _laid(self, components: Components) -> Parts:
+        """The components on these images, if the rules can divide relevance among them."""
+        parts = components.on(self.x.shape)
+        if self._program.reads_indicators and not isinstance(parts, Partition):
+            raise InputError(
+                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
+                "relevance among pixels: choose a composite such as epsilon_plus."
+            )
+        return parts
+
+    def _seed(self, relevance: Tensor) -> Tensor:
+        """What is pulled for relevance (N, D) at the outputs."""
+        if relevance.shape != self.output.shape:
+            raise InputError(
+                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
+            )
+        return torch.where(self.output == 0, 0, relevance / self.output)
 
     def _ratio(self, total: Tensor) -> float:
         return float((total.double() * self.output).sum() / self.output.double().square().sum())
@@ -171,12 +188,15 @@ class RelevanceMap:
         seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
         tables = []
         for some in seeds.split(self._seeds_at_once()):
-            values, indicators = self._transposed(some)
-            table = parts.inner(self.x, values)
-            if self._program.reads_indicators:
-                table = table + parts.inner(torch.ones_like(self.x), indicators)
-            tables.append(table)
+            tables.append(self._inner(parts, *self._transposed(some)))
         return torch.cat(tables, -1)
+
+    def _inner(self, parts: Parts, values: Tensor, indicators: Tensor) -> Tensor:
+        """Relevance (N, P, K) of the parts, from the transposed push of K seeds."""
+        table = parts.inner(self.x, values)
+        if self._program.reads_indicators:
+            table = table + parts.inner(torch.ones_like(self.x), indicators)
+        return table
 
 
 def _free_memory(device: torch.device) -> int:

@@ -19,29 +19,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh
 
-from chinspect.spray._ensemble import kmeans
+from chinspect.spray.proposals import kmeans
 from chinspect.spray.spectral import Spectrum
 
 SIZES = range(2, 31)
-_RIDGE = 1e-3
+_RIDGE = 1e-3  # of the mean scatter: bounds tau where a cluster collapses to a point
+_TINY = np.finfo(float).tiny
 
 
-def tau_anders2019(found: Spectrum, *, random_state: int = 0, sizes: Iterable[int] = SIZES) -> float:
+def tau_anders2019(embedded: Spectrum, *, random_state: int = 0, sizes: Iterable[int] = SIZES) -> float:
     """tau as published; infinite where a partition has no scatter in some direction."""
-    rows = found.vectors
+    rows = embedded.vectors
     return float(np.mean([_largest(*scatter(rows, labels)) for labels in _partitions(rows, sizes, random_state)]))
 
 
-def tau_stabilised(found: Spectrum, *, random_state: int = 0, sizes: Iterable[int] = SIZES) -> float:
+def tau_stabilised(embedded: Spectrum, *, random_state: int = 0, sizes: Iterable[int] = SIZES) -> float:
     """The median over K of log tau, with the changes that the module's description lists; nan for too few vectors."""
-    rows = found.vectors[:, min(found.components.max() + 1, found.vectors.shape[1]) :]
+    rows = embedded.vectors[:, embedded.components.max() + 1 :]
     if rows.shape[1] == 0:
         return float("nan")
     values = []
     for labels in _partitions(rows, sizes, random_state):
         between, within = scatter(rows, labels, weighted=True)
-        ridge = _RIDGE * max(np.trace(within), np.finfo(float).tiny) / len(within)
-        values.append(np.log(max(_largest(between, within + ridge * np.eye(len(within))), np.finfo(float).tiny)))
+        ridge = _RIDGE * max(np.trace(within), _TINY) / len(within)
+        values.append(np.log(max(_largest(between, within + ridge * np.eye(len(within))), _TINY)))
     return float(np.median(values))
 
 
@@ -52,7 +53,8 @@ def scatter(
     values, inverse = np.unique(labels, return_inverse=True)
     sizes = np.bincount(inverse)
     means = np.stack([rows[inverse == i].mean(0) for i in range(len(values))])
-    inside, outside = rows - means[inverse], means - rows.mean(0)
+    inside = rows - means[inverse]
+    outside = means - rows.mean(0)
     weights = sizes if weighted else np.ones(len(sizes))
     return (outside * weights[:, None]).T @ outside, inside.T @ inside
 
@@ -63,7 +65,6 @@ def _partitions(rows: NDArray[np.float64], sizes: Iterable[int], random_state: i
 
 def _largest(between: NDArray[np.float64], within: NDArray[np.float64]) -> float:
     try:
-        value = float(eigh(between, within, eigvals_only=True)[-1])
-    except LinAlgError:
+        return float(eigh(between, within, eigvals_only=True)[-1])
+    except LinAlgError:  # no scatter within clusters in some direction
         return float("inf")
-    return value

@@ -15,34 +15,37 @@ from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 
-from chinspect.spray.pooling import Maps
+from chinspect.spray.maps import Maps
 
-_AXES = 16
+_AXES = 16  # principal components: a covariance of more axes needs more maps than most clusters have
+_RIDGE = 1e-6  # of the mean variance, so that covariances of few maps are invertible
 
 
 def strategy_scores(maps: Maps, labels: NDArray[np.int64], others: Maps | None = None) -> pd.DataFrame:
     """One row for each map of ``others`` (m, h, w), or of ``maps`` (n, h, w) itself.
 
     Columns: ``cluster``, the nearest by Mahalanobis distance; ``distance``, that distance divided by its expectation,
-    about 1 for a usual member; ``log_likelihood`` under the mixture; ``outlier``, the share of ``maps`` that are at
-    least as likely, near 1 for a strategy that no other image uses.
+    about 1 for a usual member; ``log_likelihood`` under the mixture; ``outlier``, the fraction of ``maps`` that are
+    at least as likely, near 1 for a strategy that no other image uses.
     """
     rows = maps.reshape(len(maps), -1)
     axes = PCA(min(_AXES, len(rows) - 1, rows.shape[1]), random_state=0).fit(rows)
     known = axes.transform(rows)
-    given = known if others is None else axes.transform(others.reshape(len(others), -1))
+    asked = known if others is None else axes.transform(others.reshape(len(others), -1))
     names = np.unique(labels)
     models = [_gaussian(known[labels == name], known) for name in names]
     weights = np.log([np.mean(labels == name) for name in names])
-    reference = logsumexp([w + _log_density(known, m) for w, m in zip(weights, models, strict=True)], axis=0)
-    likelihood = logsumexp([w + _log_density(given, m) for w, m in zip(weights, models, strict=True)], axis=0)
-    distances = np.sqrt([_squared(given, model) / given.shape[1] for model in models])
+    reference, likelihood = (
+        logsumexp([weight + _log_density(rows, model) for weight, model in zip(weights, models, strict=True)], axis=0)
+        for rows in (known, asked)
+    )
+    distances = np.sqrt([_squared(asked, model) / asked.shape[1] for model in models])
     outlier = 1 - np.searchsorted(np.sort(reference), likelihood, side="left") / len(reference)
     nearest = distances.argmin(0)
     return pd.DataFrame(
         {
             "cluster": names[nearest],
-            "distance": distances[nearest, np.arange(len(given))],
+            "distance": distances[nearest, np.arange(len(asked))],
             "log_likelihood": likelihood,
             "outlier": outlier,
         }
@@ -56,7 +59,7 @@ def _gaussian(members: NDArray[np.float64], everyone: NDArray[np.float64]) -> _G
     """Mean and Cholesky factor of the shrunk covariance; that of all maps where a cluster has too few of its own."""
     enough = len(members) > 2
     covariance = ledoit_wolf(members if enough else everyone)[0]
-    floor = 1e-6 * np.trace(ledoit_wolf(everyone)[0]) / len(covariance)
+    floor = _RIDGE * np.trace(ledoit_wolf(everyone)[0]) / len(covariance)
     return members.mean(0), cho_factor(covariance + floor * np.eye(len(covariance)), lower=True)
 
 

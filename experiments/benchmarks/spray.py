@@ -28,7 +28,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from chinspect.spray import SpRAy
-from chinspect.spray._ensemble import embed, kmeans
+from chinspect.spray.proposals import embed, kmeans
 
 Maps = NDArray[np.float32]
 

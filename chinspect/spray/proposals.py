@@ -3,7 +3,7 @@
 No single clustering finds artefacts of every prevalence: a mark that few images carry is a small dense group (HDBSCAN),
 one that many carry is the eigengap's cluster or a component of its own, and in between k-means or Ward's tree with the
 right number of clusters cuts it out. So all of them propose. The second view of the maps is their square root with the
-sign kept: it compresses peaks, so that faint extended marks such as borders weigh as much as small intense ones.
+sign retained: it compresses peaks, so that faint extended marks such as borders weigh as much as small intense ones.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.cluster.vq import kmeans2
 from sklearn.cluster import HDBSCAN
 
-from chinspect.explain.neighbours import binary_affinity, nearest
-from chinspect.spray._shared import Members, Rows, Shared, refined
+from chinspect.explain import binary_affinity, nearest
+from chinspect.spray.overlap import Members, Rows, Template, jaccard_masks, refined
 from chinspect.spray.spectral import Spectrum, spectrum
 
 SIZES = (2, 4, 8, 16, 30)
 SMALLEST = 6
 PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
-_DENSITY_AXES = 16
+_DENSITY_AXES = 16  # densities mean less the more axes there are
 MERGE = 0.8
-"""Sets that share this much of their members (Jaccard) are one."""
+"""Sets are one whose members overlap by this much (Jaccard)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
     """A set of maps that may be a strategy, and the clusterings that proposed it."""
 
-    shared: Shared
+    template: Template
     sources: tuple[str, ...]
 
 
@@ -50,18 +50,24 @@ def root(rows: Rows) -> Rows:
     return view
 
 
-def clusterings(found: Spectrum, random_state: int) -> dict[str, NDArray[np.int64]]:
+def views(rows: Rows, k: int, q: int, random_state: int) -> dict[str, Spectrum]:
+    """The spectra of both views of rows (n, d)."""
+    return {name: embed(view, k, q, random_state) for name, view in (("maps", rows), ("roots", root(rows)))}
+
+
+def clusterings(embedded: Spectrum, random_state: int) -> dict[str, NDArray[np.int64]]:
     """Names and labels (n,) of the clusterings of an embedding that propose; -1 is noise."""
-    n = len(found.vectors)
-    named = {"components": found.components}
-    for size in sorted({found.eigengap, *SIZES}):
+    n = len(embedded.vectors)
+    named = {"components": embedded.components}
+    for size in sorted({embedded.eigengap, *SIZES}):
         if 2 <= size < n:
-            name = "eigengap" if size == found.eigengap else f"kmeans-{size}"
-            named[name] = kmeans(found.vectors[:, :size], size, random_state)
+            name = "eigengap" if size == embedded.eigengap else f"kmeans-{size}"
+            named[name] = kmeans(embedded.vectors[:, :size], size, random_state)
     if SMALLEST < n <= PAIRWISE_UP_TO:
-        tree = linkage(found.vectors, "ward")
+        tree = linkage(embedded.vectors, "ward")
         named |= {f"ward-{size}": fcluster(tree, size, "maxclust") for size in SIZES if size < n}
-        named["hdbscan"] = HDBSCAN(min_cluster_size=SMALLEST, copy=True).fit_predict(found.vectors[:, :_DENSITY_AXES])
+        density = HDBSCAN(min_cluster_size=SMALLEST, copy=True)
+        named["hdbscan"] = density.fit_predict(embedded.vectors[:, :_DENSITY_AXES])
     return named
 
 
@@ -77,32 +83,26 @@ def propose(rows: Rows, spectra: dict[str, Spectrum], *, random_state: int, smal
     """Refined sets of at least ``smallest`` and at most half of the maps, those of the same members merged."""
     total = rows.sum(0, dtype=np.float64)
     sets: dict[bytes, tuple[Members, list[str]]] = {}
-    for view, found in spectra.items():
-        for name, labels in clusterings(found, random_state).items():
+    for view, embedded in spectra.items():
+        for name, labels in clusterings(embedded, random_state).items():
             for members in _sets(labels, smallest):
                 sets.setdefault(members.tobytes(), (members, []))[1].append(f"{view}:{name}")
     proposals = [Proposal(refined(rows, members, total, smallest), tuple(names)) for members, names in sets.values()]
-    return merged([proposal for proposal in proposals if proposal.shared.distinctness > 0], len(rows))
+    return merged([proposal for proposal in proposals if proposal.template.distinctness > 0], len(rows))
 
 
 def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
-    """The most distinct of proposals that share at least 0.8 of their members (Jaccard), most distinct first."""
-    ranked = sorted(proposals, key=lambda proposal: -proposal.shared.distinctness)
-    if not ranked:
-        return []
-    masks = np.zeros((len(ranked), n), dtype=np.float32)
-    for row, proposal in zip(masks, ranked, strict=True):
-        row[proposal.shared.members] = 1
-    common, sizes = masks @ masks.T, masks.sum(1)
+    """The most distinct of proposals whose members overlap by at least 0.8 (Jaccard), most distinct first."""
+    ranked = sorted(proposals, key=lambda proposal: -proposal.template.distinctness)
+    masks = jaccard_masks([proposal.template.members for proposal in ranked], n)
+    common = masks @ masks.T
+    sizes = masks.sum(1)
     same = common >= MERGE * (sizes[:, None] + sizes - common)
-    kept: list[int] = []
     groups: dict[int, list[str]] = {}
     for i, proposal in enumerate(ranked):
-        home = next((j for j in kept if same[i, j]), i)
-        if home == i:
-            kept.append(i)
-        groups.setdefault(home, []).extend(proposal.sources)
-    return [Proposal(ranked[i].shared, tuple(dict.fromkeys(groups[i]))) for i in kept]
+        first = next((j for j in groups if same[i, j]), i)
+        groups.setdefault(first, []).extend(proposal.sources)
+    return [Proposal(ranked[i].template, tuple(dict.fromkeys(sources))) for i, sources in groups.items()]
 
 
 def _sets(labels: NDArray[np.int64], smallest: int) -> Iterator[Members]:
