@@ -1,9 +1,17 @@
-from .job import Job as Job
-from .mapping import ImageFunction as ImageFunction
-from .mapping import ImageSource as ImageSource
-from .mapping import Results as Results
-from .mapping import map_images as map_images
-from .runner import run as run
-from .samples import Samples as Samples
-from .samples import load_samples as load_samples
-from .store import Store as Store
+from .job import Job
+from .mapping import ImageFunction, ImageSource, Results, map_images
+from .runner import run
+from .samples import Samples, load_samples
+from .store import Store
+
+__all__ = [
+    "ImageFunction",
+    "ImageSource",
+    "Job",
+    "Results",
+    "Samples",
+    "Store",
+    "load_samples",
+    "map_images",
+    "run",
+]

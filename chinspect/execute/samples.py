@@ -6,7 +6,6 @@ noticed. Contents are worth their reading: it takes milliseconds an image, and e
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from chinspect.digests import digest, digest_of_file
 from chinspect.errors import InputError
 from chinspect.images import list_images, open_image
 
@@ -48,14 +48,13 @@ class Samples:
     @cached_property
     def digest(self) -> str:
         """sha256 over the names, labels and contents of all files, 64 hexadecimal digits."""
-        digest = hashlib.sha256(repr((self.names, self.labels)).encode("utf-8", "surrogateescape"))
+        contents = []
         for path in self.paths:
             try:
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                contents.append(bytes.fromhex(digest_of_file(path)))
             except OSError as error:
                 raise InputError(f"the image {str(path)!r} cannot be read ({error.strerror}).") from error
-        return digest.hexdigest()
+        return digest(repr((self.names, self.labels)), *contents)
 
     @property
     def description(self) -> dict[str, Any]:

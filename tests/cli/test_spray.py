@@ -25,7 +25,7 @@ def images(tmp_path_factory):
 def small(monkeypatch):
     """Few sheets, and tests on few images."""
     monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
 
 
 @pytest.fixture

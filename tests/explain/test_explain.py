@@ -10,10 +10,10 @@ from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.execute import load_samples, map_images
-from chinspect.relevance import relevance_map
-from chinspect.similarity import explain_similarity
 from chinspect.explain import area_sum, explain_images
 from chinspect.explain.methods import Output
+from chinspect.relevance import relevance_map
+from chinspect.similarity import explain_similarity
 from tests.spray._planted import plant
 
 MODEL = "tiny-barlowtwins"
@@ -40,7 +40,7 @@ NAMES = tuple(f"{i:03d}.png" for i in range(6))
 
 
 def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monkeypatch):
-    monkeypatch.setattr(explain, "_CELLS", 8)  # patches of 16 px
+    monkeypatch.setattr("chinspect.explain.images._CELLS", 8)  # patches of 16 px
     found = explain_images(encoder, folder, k=2)
     assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
     assert found.description["preprocessing"] == asdict(encoder.preprocessing)

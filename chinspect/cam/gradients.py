@@ -4,8 +4,8 @@ With A (K, h, w) the activations of a layer for one image and s the score that i
 
     L = relu( sum_k a_k A_k ),        a_k = 1 / (h w) sum_uv ds / dA_k[u, v].
 
-Negative evidence is cut off, and L does not sum to the score: unlike relevance it is no share of anything. Below the
-layer nothing is computed backward, so any part of a network may lie there.
+Negative evidence is cut off, and L does not sum to the score: unlike relevance it is not conserved. Below the layer
+nothing is computed backward, so operations of any kind may lie there.
 
 Source: Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based localization,
 equations 1 and 2 (arXiv:1610.02391).
@@ -38,7 +38,7 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
     Raises `InputError` for a layer that does not exist, does not run once, or returns no feature maps, and for targets
     that do not fit.
     """
-    found = _submodule(module, layer)
+    submodule = _submodule(module, layer)
     leaves: list[Tensor] = []
 
     def cut(_module: nn.Module, _inputs: object, output: object) -> Tensor:
@@ -46,24 +46,24 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(f"Grad-CAM needs a layer of feature maps (N, K, h, w), and {layer!r} returns {shape}.")
         leaves.append(output.detach().requires_grad_())
-        return leaves[-1].clone()  # what follows may work in place
+        return leaves[-1].clone()  # a copy, because the next layer may overwrite its input
 
-    with torch.enable_grad(), found.register_forward_hook(cut):
-        output = module(x)
-    if len(leaves) != 1:
-        raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
     with torch.enable_grad():
-        score = _score(output, target)
-    (activations,) = leaves
-    (gradient,) = torch.autograd.grad(score, activations)
-    return (gradient.mean((2, 3), keepdim=True) * activations.detach()).sum(1).relu()
+        with submodule.register_forward_hook(cut):
+            output = module(x)
+        if len(leaves) != 1:
+            raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
+        (gradient,) = torch.autograd.grad(_score(output, target), leaves)
+    return (gradient.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:
     named = dict(module.named_modules())
-    if name in named and name:
+    named.pop("")  # the module itself
+    if name in named:
         return named[name]
-    close = difflib.get_close_matches(name, [key for key in named if key], n=3, cutoff=0.4)
+    # cutoff: near enough for a misspelled index or a missing prefix of a long path
+    close = difflib.get_close_matches(name, named, n=3, cutoff=0.4)
     hint = f" (close: {', '.join(close)})" if close else ""
     raise InputError(f"there is no layer {name!r} in {type(module).__name__}{hint}: see named_modules().")
 
@@ -76,8 +76,8 @@ def _score(output: Tensor, target: Tensor | None) -> Tensor:
         return output.amax(1).sum()
     if target.is_floating_point() and target.shape == output.shape:
         return (output * target.to(output)).sum()
-    whole = not target.is_floating_point() and target.shape == output.shape[:1]
-    if not whole or bool((target < 0).any()) or bool((target >= output.shape[1]).any()):
+    indices = not target.is_floating_point() and target.shape == output.shape[:1]
+    if not indices or bool(((target < 0) | (target >= output.shape[1])).any()):
         raise InputError(
             f"a target is one index of {output.shape[1]} outputs for each of {len(output)} images, or weights "
             f"{tuple(output.shape)}, not {target.dtype} {tuple(target.shape)}."

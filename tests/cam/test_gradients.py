@@ -45,20 +45,20 @@ def test_by_hand(target, by_hand):
 
 def test_is_the_textbook_formula_in_a_real_network():
     module = load_encoder("tiny-supervised").module
-    layer = [name for name, part in module.named_modules() if isinstance(part, nn.Conv2d)][-2]
+    layer = [name for name, submodule in module.named_modules() if isinstance(submodule, nn.Conv2d)][-2]
     x = torch.rand(3, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    found = grad_cam(module, x, layer, torch.tensor([4, 0, 7]))
-    kept = []
-    handle = dict(module.named_modules())[layer].register_forward_hook(lambda _m, _i, out: kept.append(out))
+    heatmap = grad_cam(module, x, layer, torch.tensor([4, 0, 7]))
+    recorded = []
+    handle = dict(module.named_modules())[layer].register_forward_hook(lambda _m, _i, out: recorded.append(out))
     for i, target in enumerate((4, 0, 7)):  # one image at a time, gradients by autograd from the input
         score = module(x[i : i + 1].clone().requires_grad_())[0, target]
-        activations = kept.pop()
+        activations = recorded.pop()
         gradient = torch.autograd.grad(score, activations)[0][0]
         slow = sum(gradient[k].mean() * activations[0, k] for k in range(len(gradient))).clamp(min=0).detach()
-        torch.testing.assert_close(found[i], slow, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(heatmap[i], slow, rtol=1e-4, atol=1e-6)
     handle.remove()
-    assert found.shape[1] > 1
-    assert (found > 0).any()
+    assert heatmap.shape[1] > 1
+    assert (heatmap > 0).any()
 
 
 def test_leaves_the_module_as_it_was():
@@ -67,7 +67,7 @@ def test_leaves_the_module_as_it_was():
     grad_cam(module, X, "conv")
     with pytest.raises(InputError):
         grad_cam(module, X, "head")
-    assert not any(part._forward_hooks for part in module.modules())
+    assert not any(submodule._forward_hooks for submodule in module.modules())
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert all(value.grad is None for value in module.parameters())
 
