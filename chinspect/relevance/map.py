@@ -190,10 +190,8 @@ class RelevanceMap:
     def _pulled(self, decomposition: Decomposition) -> Tensor:
         """The push of all components, from the transposed map of each output: (N, P, D)."""
         seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
-        tables = []
-        for chunk in seeds.split(self._seeds_at_once()):
-            tables.append(self._inner(decomposition, *self._transposed(chunk)))
-        return torch.cat(tables, -1)
+        chunks = seeds.split(self._seeds_at_once())
+        return torch.cat([self._inner(decomposition, *self._transposed(chunk)) for chunk in chunks], -1)
 
     def _inner(self, decomposition: Decomposition, values: Tensor, indicators: Tensor) -> Tensor:
         """Relevance (N, P, K) of components, from the transposed push of K seeds."""

@@ -111,9 +111,7 @@ class SpRAy(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(
-        self, X: ArrayLike, y: ArrayLike | None = None, *, images: Pictures | None = None
-    ) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, images: Pictures | None = None) -> Self:
         """Analyses maps.
 
         Args:
@@ -183,9 +181,9 @@ class SpRAy(BaseEstimator):
         """Which of other maps (N, ...) hold a candidate's template: (N,), False for maps that cannot be compared.
 
         A data set of any size is analysed in this way: fit a random sample, and ask for the carriers of its candidates
-        block by block. An artefact that a fraction s of all images carries is in n maps about s n times; it is found from
-        ``min_detectable_size_`` on. For 10^7 maps of 400 cells, a fit of 10^5 and one product for each candidate with
-        the 8 GB that the maps take in half precision.
+        block by block. An artefact that a fraction s of all images carries is in n maps about s n times; it is found
+        from ``min_detectable_size_`` on. For 10^7 maps of 400 cells, a fit of 10^5 and one product for each candidate
+        with the 8 GB that the maps take in half precision.
         """
         check_is_fitted(self, "candidates_")
         others = prepare(X, pool=self.pool, normalise=self.normalise)
@@ -306,9 +304,7 @@ class SpRAy(BaseEstimator):
 
 def _moved(candidate: Candidate, index: NDArray[np.int64], label: Hashable = None) -> Candidate:
     """The candidate with indices among all maps, of those of its own, and the class whose maps were analysed."""
-    moved = replace(
-        candidate, indices=index[candidate.indices], medoids=tuple(index[list(candidate.medoids)].tolist())
-    )
+    moved = replace(candidate, indices=index[candidate.indices], medoids=tuple(index[list(candidate.medoids)].tolist()))
     return moved if label is None else replace(moved, group=label, label=label)
 
 
@@ -318,9 +314,10 @@ def _too_few(duplicates: NDArray[np.int64], usable: NDArray[np.int64], images: P
     pair = (copies[0], duplicates[copies[0]])
     named = [repr(str(images[i])) if images and isinstance(images[i], str | Path) else f"map {i}" for i in pair]
     alike = "have the same map" if images is None else "have the same map, or nearly the same picture and map"
+    left = len(usable) - len(copies)
     return (
-        f"only {len(usable) - len(copies)} of {len(duplicates)} maps are left: {len(copies)} repeat another, as {named[0]} repeats {named[1]} "
-        f"(they {alike}): give at least 3 that differ."
+        f"only {left} of {len(duplicates)} maps are left: {len(copies)} repeat another, as {named[0]} repeats "
+        f"{named[1]} (they {alike}): give at least 3 that differ."
     )
 
 

@@ -26,7 +26,9 @@ Rows = NDArray[np.float32]
 Members = NDArray[np.int64]
 _QUARTILE = 0.25
 _EDGE = 0.05  # of the members, and as many others, may lie on the wrong side of the gap
-_SAMPLE = 512  # members that a quartile is taken over, evenly spaced: sorting more of them takes long, and changes little
+_SAMPLE = (
+    512  # members that a quartile is taken over, evenly spaced: sorting more of them takes long, and changes little
+)
 _REFINEMENTS = 2  # sets hardly change after two
 
 

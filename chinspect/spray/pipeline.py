@@ -1,8 +1,8 @@
 """The whole analysis of a data set in one call: explain its images, cluster the maps, and keep the images at hand.
 
-    run = analyse(load_encoder("tiny-clip"), "photographs", path="run")
-    run.show()
-    run.save("run")
+run = analyse(load_encoder("tiny-clip"), "photographs", path="run")
+run.show()
+run.save("run")
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class SprayRun(Result):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know beside the sentence: images that count once or not, and tests that were not made."""
+        """What a reader has to know beside the sentence: images that do not count, and tests that were not made."""
         notes = [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
             if finding.note:

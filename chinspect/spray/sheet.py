@@ -79,9 +79,7 @@ def _bars(axes: Axes, values: NDArray[np.floating[Any]], left: float, side: floa
     width = side / len(values)
     zero = 0.75 * side
     centres = left + width * (np.arange(len(values)) + 0.5)
-    axes.bar(
-        centres, -values * zero, width=0.9 * width, bottom=zero, color=np.where(values >= 0, "#b2182b", "#2166ac")
-    )
+    axes.bar(centres, -values * zero, width=0.9 * width, bottom=zero, color=np.where(values >= 0, "#b2182b", "#2166ac"))
     axes.plot([left, left + side], [zero, zero], color=INK, linewidth=0.6)
 
 

@@ -121,4 +121,3 @@ def _largest(
         values, vectors = eigsh(rest, k=count, which="LA", v0=start - known @ (known.T @ start), tol=tolerance)
     order = np.argsort(-values, kind="stable")
     return values[order], vectors[:, order]
-

@@ -34,7 +34,7 @@ _STRETCHES = 32  # of a quantile function
 
 
 def measure(map_: Maps) -> Measure:
-    """Positions (c, 2) and masses (c,) that sum to 1, of the cells that hold 99 % of a map's positive relevance (h, w)."""
+    """Positions (c, 2) and masses (c,), of sum 1, of the cells with 99 % of the positive relevance of a map (h, w)."""
     mass = np.maximum(map_.ravel().astype(np.float64), 0)
     order = np.argsort(-mass, kind="stable")[:_CELLS]
     enough = int(np.searchsorted(np.cumsum(mass[order]), _MASS * mass.sum())) + 1

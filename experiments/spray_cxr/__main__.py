@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from chinspect.spray.run_words import place_of
 from PIL import Image
 from spray_tables import write_tables
 
@@ -30,7 +31,6 @@ from chinspect.files import output_folder
 from chinspect.images import list_images
 from chinspect.proof import prove_candidates
 from chinspect.spray import SpRAy, SprayRun
-from chinspect.spray.run_words import place_of
 from chinspect.world import xray
 
 

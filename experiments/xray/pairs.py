@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+from chinspect.spray.run_words import place_of
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
 from spray_cxr import analysed
@@ -21,7 +22,6 @@ from chinspect.encoders import Encoder
 from chinspect.files import output_folder
 from chinspect.similarity import SimilarityIndex, suspicious_pairs
 from chinspect.spray import SprayRun
-from chinspect.spray.run_words import place_of
 
 _CELLS, _FIGURES = 16, 3
 

@@ -9,8 +9,8 @@ from joblib import parallel_config
 from scipy.stats import gumbel_r, kstest
 
 from chinspect.spray import SpRAy
-from chinspect.spray._null import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
-from chinspect.spray.candidates import _effect
+from chinspect.spray.candidates import effect_interval
+from chinspect.spray.significance import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_interval_of_the_effect_holds_none_for_random_sets_and_the_true_one_
     for seed in range(40):
         maps = everything[np.random.default_rng(seed).choice(3_000, 80, replace=False)]
         for found, drawn in ((none, maps), (planted, marked(maps, few, place))):
-            found.append(_effect(drawn.reshape(80, -1), few, np.random.default_rng(seed)))
+            found.append(effect_interval(drawn.reshape(80, -1), few, np.random.default_rng(seed)))
     lows = np.array(none)[:, 1]
     assert np.mean(lows == 0) >= 0.85
     assert lows.max() < 0.1

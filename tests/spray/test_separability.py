@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from chinspect.spray._ensemble import kmeans
+from chinspect.spray.proposals import kmeans
 from chinspect.spray.separability import scatter, tau_anders2019, tau_stabilised
 from chinspect.spray.spectral import Spectrum
 
