@@ -26,12 +26,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from chinspect.errors import InputError
 from chinspect.explain import Neighbours, binary_affinity, nearest
+from chinspect.spray.arrays import Indices, Maps, Rows
 from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, plain_label, with_labels
 from chinspect.spray.duplicates import joined, near_duplicates, same_maps
-from chinspect.spray.maps import Maps, prepare
-from chinspect.spray.overlap import Rows, common_fractions, overlaps
-from chinspect.spray.proposals import SMALLEST, clusterings, embed, propose, root
-from chinspect.spray.separability import tau_anders2019, tau_stabilised
+from chinspect.spray.maps import prepare
+from chinspect.spray.overlap import common_fractions, overlaps
+from chinspect.spray.proposals import SMALLEST, Settings, clusterings, embed, propose, root
 from chinspect.spray.significance import LARGEST, min_detectable_size, null, p_values, stability
 from chinspect.spray.spectral import Spectrum, project, spectrum
 from chinspect.spray.strategy import strategy_scores
@@ -123,8 +123,7 @@ class SpRAy(BaseEstimator):
         Raises `InputError` for another shape, fewer than 3 usable maps, or a parameter out of range.
         """
         self._check()
-        for name in ("min_detectable_size_", "tau_"):  # of an earlier fit
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("min_detectable_size_", None)  # of an earlier fit
         self._prepare(X, images)
         labels = None if y is None else _labels(y, len(self.duplicates_))
         self._embed()
@@ -149,18 +148,9 @@ class SpRAy(BaseEstimator):
         check_is_fitted(self, "candidates_")
         if not self._maxima.size:
             return None
-        return min_detectable_size(self.maps_, self._maxima, to_rows=self._rows, **self._settings)
+        return min_detectable_size(self.maps_, self._maxima, self._rows, self._settings)
 
-    @cached_property
-    def tau_(self) -> dict[str, float]:
-        """``anders2019`` and ``stabilised``, see `chinspect.spray.separability`; computed when it is asked for."""
-        check_is_fitted(self, "embedding_")
-        return {
-            "anders2019": tau_anders2019(self._spectrum, random_state=self.random_state),
-            "stabilised": tau_stabilised(self._spectrum, random_state=self.random_state),
-        }
-
-    def project(self, method: Literal["tsne", "umap"] = "tsne") -> NDArray[np.float32]:
+    def project(self, method: Literal["tsne", "umap"] = "tsne") -> Rows:
         """The embedding in the plane (n, 2), by t-SNE or UMAP; `InputError` without umap-learn."""
         check_is_fitted(self, "embedding_")
         return project(self.embedding_, method, self.random_state)
@@ -250,8 +240,8 @@ class SpRAy(BaseEstimator):
         return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self.metric == "cosine" else rows
 
     @property
-    def _settings(self) -> dict[str, int]:
-        return {"k": self.n_neighbors, "q": self.n_eigenvectors, "random_state": self.random_state}
+    def _settings(self) -> Settings:
+        return Settings(self.n_neighbors, self.n_eigenvectors, self.random_state)
 
     def _all_candidates(self, labels: NDArray[Any] | None) -> list[Candidate]:
         """The candidates of all maps, compared with chance where distances allow it."""
@@ -259,15 +249,15 @@ class SpRAy(BaseEstimator):
         spectra: dict[str, Spectrum] = {"maps": self._spectrum}
         self._maxima = np.empty(0)
         if self.metric not in get_args(Transport):
-            spectra["roots"] = embed(root(rows), **self._settings)
+            spectra["roots"] = embed(root(rows), self._settings)
             surrogates = rows.reshape(self.maps_.shape)
-            self._maxima = null(surrogates, self.n_surrogates, n_jobs=self.n_jobs, **self._settings)
+            self._maxima = null(surrogates, self.n_surrogates, self._settings, self.n_jobs)
         smallest = max(SMALLEST, -(-SMALLEST * len(rows) // LARGEST))  # smaller ones are not in surrogates of this size
-        proposals = propose(rows, spectra, random_state=self.random_state, smallest=smallest)
+        proposals = propose(rows, spectra, self.random_state, smallest)
         p = p_values(np.array([proposal.template.distinctness for proposal in proposals]), self._maxima)
         stable = np.full(len(proposals), np.nan)
         if self._maxima.size:
-            stable = stability(proposals, rows, **self._settings)
+            stable = stability(proposals, rows, self._settings)
         members = [proposal.template.members for proposal in proposals]
         fractions = common_fractions(self.maps_.reshape(rows.shape), members)
         candidates = []
@@ -295,20 +285,20 @@ class SpRAy(BaseEstimator):
             for (label, index), spray in zip(large.items(), fitted, strict=True)
         ]
 
-    def _spread(self, labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    def _spread(self, labels: NDArray[np.integer]) -> Indices:
         """Labels of the maps analysed as labels (N,) of all maps; duplicates have that of their first."""
         full = np.full(len(self.duplicates_), -1, dtype=np.int64)
         full[self.kept_] = labels
         return full[self.duplicates_]
 
 
-def _moved(candidate: Candidate, index: NDArray[np.int64], label: Hashable = None) -> Candidate:
+def _moved(candidate: Candidate, index: Indices, label: Hashable = None) -> Candidate:
     """The candidate with indices among all maps, of those of its own, and the class whose maps were analysed."""
     moved = replace(candidate, indices=index[candidate.indices], medoids=tuple(index[list(candidate.medoids)].tolist()))
     return moved if label is None else replace(moved, group=label, label=label)
 
 
-def _too_few(duplicates: NDArray[np.int64], usable: NDArray[np.int64], images: Pictures | None) -> str:
+def _too_few(duplicates: Indices, usable: Indices, images: Pictures | None) -> str:
     """Why fewer than 3 maps are left, with a pair that was merged."""
     copies = usable[duplicates[usable] != usable]
     pair = (copies[0], duplicates[copies[0]])

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.spray.maps import Maps
-from chinspect.spray.overlap import Members, Rows
+from chinspect.spray.arrays import Floats, Indices, Maps, Rows
 from chinspect.spray.proposals import MERGE, Proposal
 from chinspect.spray.significance import ALPHA, adjusted
 
@@ -65,7 +64,7 @@ class Candidate:
             None and nan without labels.
     """
 
-    indices: NDArray[np.int64]
+    indices: Indices
     source: str
     mean_map: Maps
     template: Maps
@@ -172,7 +171,7 @@ def describe(
     )
 
 
-def focus(mean: NDArray[np.float64]) -> float:
+def focus(mean: Floats) -> float:
     """How concentrated a map is, from 0 (even) to nearly 1 (one cell): ``1 - (sum |r|)^2 / (cells * sum r^2)``."""
     energy = float((mean**2).sum())
     return 1 - float(np.abs(mean).sum()) ** 2 / (mean.size * energy) if energy > 0 else 0.0
@@ -219,7 +218,7 @@ def flag(groups: list[list[Candidate]]) -> list[Candidate]:
     return different
 
 
-def effect_interval(rows: Rows, members: Members, rng: np.random.Generator) -> tuple[float, float, float]:
+def effect_interval(rows: Rows, members: Indices, rng: np.random.Generator) -> tuple[float, float, float]:
     """The effect and its interval, see `Candidate`."""
     others = np.setdiff1d(np.arange(len(rows)), members)
     inside = rows[members].mean(0, dtype=np.float64)
@@ -231,22 +230,22 @@ def effect_interval(rows: Rows, members: Members, rng: np.random.Generator) -> t
     return effect, max(effect - margin, 0.0), effect + margin
 
 
-def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
+def _same(a: Indices, b: Indices) -> bool:
     common = len(np.intersect1d(a, b, assume_unique=True))
     return common >= MERGE * (len(a) + len(b) - common)
 
 
-def _errors(rows: Rows, members: Members, rng: np.random.Generator) -> NDArray[np.float64]:
+def _errors(rows: Rows, members: Indices, rng: np.random.Generator) -> Floats:
     """Bootstrap errors (200, d) of the mean of ``rows[members]``, from at most 2,000 of them."""
     sample = rows[members if len(members) <= _LARGEST else rng.choice(members, _LARGEST, replace=False)]
     n = len(sample)
     weights = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES) / n - 1 / n
     # n / (n - 1) makes the variance unbiased; n / len(members) scales it from the sample to all members.
-    errors: NDArray[np.float64] = weights @ sample * (n / np.sqrt((n - 1) * len(members)))
+    errors: Floats = weights @ sample * (n / np.sqrt((n - 1) * len(members)))
     return errors
 
 
-def _third(weight: NDArray[np.float64]) -> int:
+def _third(weight: Floats) -> int:
     """In which third of a side, 0 to 2, the mean position of weights (n,) along it lies."""
     mean = weight @ (np.arange(len(weight)) + 0.5) / weight.sum()
     return int(3 * mean / len(weight))

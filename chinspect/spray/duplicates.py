@@ -28,7 +28,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from chinspect.explain import area_sum
 from chinspect.images import open_image
-from chinspect.spray.maps import Maps
+from chinspect.spray.arrays import Indices, Maps
 
 _COARSE = 16
 _FINE = 64
@@ -56,7 +56,7 @@ def difference_hash(image: Image.Image, side: int = _COARSE) -> Bits:
     return (np.diff(cells, axis=1) > 0).ravel()
 
 
-def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | None = None) -> NDArray[np.int64]:
+def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | None = None) -> Indices:
     """For each picture the index of the first that it repeats, its own where there is none: (n,).
 
     ``maps`` (n, h, w) are theirs; without, pictures alone decide. See the module.
@@ -76,7 +76,7 @@ def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | Non
     return first
 
 
-def same_maps(maps: Maps) -> NDArray[np.int64]:
+def same_maps(maps: Maps) -> Indices:
     """For each map (n, h, w) the index of the first that is equal to six digits of its largest value: (n,)."""
     rows = maps.reshape(len(maps), -1)
     largest = np.abs(rows).max(1, keepdims=True)
@@ -85,17 +85,17 @@ def same_maps(maps: Maps) -> NDArray[np.int64]:
     return np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(rounded)])
 
 
-def joined(*firsts: NDArray[np.int64]) -> NDArray[np.int64]:
+def joined(*firsts: Indices) -> Indices:
     """For each picture the index of the first that it repeats by any of these answers (n,), directly or not: (n,)."""
     return _firsts([_pairs(first) for first in firsts], len(firsts[0]))
 
 
-def _pairs(first: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pairs(first: Indices) -> Indices:
     """Each index and that of the one that it repeats: (n, 2)."""
     return np.stack([np.arange(len(first)), first], axis=1)
 
 
-def _repeats(i: int, others: NDArray[np.int64], fine: NDArray[np.uint64], rows: Maps | None) -> NDArray[np.int64]:
+def _repeats(i: int, others: Indices, fine: NDArray[np.uint64], rows: Maps | None) -> Indices:
     """The pairs (p, 2) of i and the later ``others`` of its scene that are one picture.
 
     ``fine`` are packed fine hashes, ``rows`` maps of unit length.
@@ -114,7 +114,7 @@ def _directions(maps: Maps) -> Maps:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
-def _firsts(pairs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+def _firsts(pairs: Sequence[Indices], n: int) -> Indices:
     """For each of n the lowest index that any of the pairs (p, 2) join it to."""
     edges = np.concatenate(pairs)
     graph = coo_array((np.ones(len(edges)), edges.T), shape=(n, n))

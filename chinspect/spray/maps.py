@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
 from chinspect.explain import area_sum
+from chinspect.spray.arrays import Indices, Maps
 
-Maps = NDArray[np.float32]
 FOLDER = "folder"
 """As the source of labels: the folder that an image lies in."""
 _BLOCK = 1_024  # maps that are pooled at once: bounds the memory of copies in double precision
@@ -37,9 +37,9 @@ class PreparedMaps:
     """
 
     maps: Maps
-    kept: NDArray[np.int64]
-    zero: NDArray[np.int64]
-    invalid: NDArray[np.int64]
+    kept: Indices
+    zero: Indices
+    invalid: Indices
 
 
 def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMaps:

@@ -20,10 +20,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
-Members = NDArray[np.int64]
+from chinspect.spray.arrays import Floats, Indices, Rows
+
 _QUARTILE = 0.25
 _EDGE = 0.05  # of the members, and as many others, may lie on the wrong side of the gap
 _SAMPLE = (
@@ -45,7 +44,7 @@ class Template:
         threshold: the overlap in the middle of the gap, above which a map counts as a member.
     """
 
-    members: Members
+    members: Indices
     values: Rows
     mass: float
     overlap: Rows
@@ -58,7 +57,7 @@ class Template:
         return self.mass * max(self.gap, 0.0)
 
 
-def template_of(rows: Rows, members: Members, total: NDArray[np.float64]) -> Template:
+def template_of(rows: Rows, members: Indices, total: Floats) -> Template:
     """The template of ``members`` of ``rows`` (n, d); ``total`` (d,) is the sum of all rows."""
     values = _common(rows, members, total)
     mass = float(np.abs(values).sum())
@@ -69,7 +68,7 @@ def template_of(rows: Rows, members: Members, total: NDArray[np.float64]) -> Tem
     return Template(members, values, mass, overlap, weakest - rival, (weakest + rival) / 2)
 
 
-def common_fractions(rows: Rows, sets: list[Members]) -> list[float]:
+def common_fractions(rows: Rows, sets: list[Indices]) -> list[float]:
     """For each set what fraction of its relevance a member has in common with the others, in any unit of ``rows``.
 
     That is S of the rows (n, d) divided by their relevance. Cells that a quarter of the members lack in turn can add up
@@ -90,7 +89,7 @@ def overlaps(rows: Rows, template: Rows) -> Rows:
     return overlap
 
 
-def refined(rows: Rows, members: Members, total: NDArray[np.float64], smallest: int) -> Template:
+def refined(rows: Rows, members: Indices, total: Floats, smallest: int) -> Template:
     """The more distinct of ``members`` and of the set that its template divides from the rest."""
     best = template_of(rows, members, total)
     if best.mass == 0:
@@ -106,7 +105,7 @@ def refined(rows: Rows, members: Members, total: NDArray[np.float64], smallest: 
     return best
 
 
-def jaccard_masks(sets: list[Members], n: int) -> Rows:
+def jaccard_masks(sets: list[Indices], n: int) -> Rows:
     """Sets of n maps as rows (s, n) of 0 and 1, whose products count common members."""
     masks = np.zeros((len(sets), n), dtype=np.float32)
     for mask, members in zip(masks, sets, strict=True):
@@ -114,7 +113,7 @@ def jaccard_masks(sets: list[Members], n: int) -> Rows:
     return masks
 
 
-def _common(rows: Rows, members: Members, total: NDArray[np.float64]) -> Rows:
+def _common(rows: Rows, members: Indices, total: Floats) -> Rows:
     """The values (d,) of the template of a set."""
     step = -(-len(members) // _SAMPLE)
     inside = np.sort(rows[members[::step]], axis=0)
@@ -128,7 +127,7 @@ def _common(rows: Rows, members: Members, total: NDArray[np.float64]) -> Rows:
     return values
 
 
-def _edges(overlap: Rows, members: Members) -> tuple[float, float]:
+def _edges(overlap: Rows, members: Indices) -> tuple[float, float]:
     """The overlap of the weakest member and of the strongest other map, up to a twentieth of the members apart."""
     inside = overlap[members]
     outside = np.delete(overlap, members)
@@ -137,7 +136,7 @@ def _edges(overlap: Rows, members: Members) -> tuple[float, float]:
     return float(np.partition(inside, spare)[spare]), float(np.partition(outside, rival)[rival])
 
 
-def _divide(overlap: Rows, smallest: int) -> Members:
+def _divide(overlap: Rows, smallest: int) -> Indices:
     """The maps of largest overlap, as many as make the variance between them and the rest largest (Otsu 1979)."""
     order = np.argsort(-overlap, kind="stable")
     sums = np.cumsum(overlap[order], dtype=np.float64)

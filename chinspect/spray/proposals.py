@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.cluster.vq import kmeans2
 from sklearn.cluster import HDBSCAN
 
 from chinspect.explain import binary_affinity, nearest
-from chinspect.spray.overlap import Members, Rows, Template, jaccard_masks, refined
+from chinspect.spray.arrays import Floats, Indices, Rows
+from chinspect.spray.overlap import Template, jaccard_masks, refined
 from chinspect.spray.spectral import Spectrum, spectrum
 
 SIZES = (2, 4, 8, 16, 30)
@@ -38,10 +38,20 @@ class Proposal:
     sources: tuple[str, ...]
 
 
-def embed(rows: Rows, k: int, q: int, random_state: int) -> Spectrum:
+@dataclass(frozen=True)
+class Settings:
+    """How maps are embedded; see `chinspect.spray.SpRAy`."""
+
+    n_neighbors: int
+    n_eigenvectors: int
+    random_state: int = 0
+
+
+def embed(rows: Rows, settings: Settings) -> Spectrum:
     """The spectral embedding of rows (n, d) under Euclidean distance."""
-    k = min(k, len(rows) - 1)
-    return spectrum(binary_affinity(nearest(rows, k, random_state=random_state).indices), q)
+    k = min(settings.n_neighbors, len(rows) - 1)
+    near = nearest(rows, k, random_state=settings.random_state)
+    return spectrum(binary_affinity(near.indices), settings.n_eigenvectors)
 
 
 def root(rows: Rows) -> Rows:
@@ -50,12 +60,12 @@ def root(rows: Rows) -> Rows:
     return view
 
 
-def views(rows: Rows, k: int, q: int, random_state: int) -> dict[str, Spectrum]:
+def views(rows: Rows, settings: Settings) -> dict[str, Spectrum]:
     """The spectra of both views of rows (n, d)."""
-    return {name: embed(view, k, q, random_state) for name, view in (("maps", rows), ("roots", root(rows)))}
+    return {"maps": embed(rows, settings), "roots": embed(root(rows), settings)}
 
 
-def clusterings(embedded: Spectrum, random_state: int) -> dict[str, NDArray[np.int64]]:
+def clusterings(embedded: Spectrum, random_state: int) -> dict[str, Indices]:
     """Names and labels (n,) of the clusterings of an embedding that propose; -1 is noise."""
     n = len(embedded.vectors)
     named = {"components": embedded.components}
@@ -71,18 +81,18 @@ def clusterings(embedded: Spectrum, random_state: int) -> dict[str, NDArray[np.i
     return named
 
 
-def kmeans(rows: NDArray[np.float64], size: int, random_state: int) -> NDArray[np.int64]:
+def kmeans(rows: Floats, size: int, random_state: int) -> Indices:
     """Labels (n,) of k-means++ with ``size`` clusters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an empty cluster is no error here
-        labels: NDArray[np.int64] = kmeans2(rows, size, minit="++", seed=np.random.default_rng(random_state))[1]
+        labels: Indices = kmeans2(rows, size, minit="++", seed=np.random.default_rng(random_state))[1]
     return labels
 
 
-def propose(rows: Rows, spectra: dict[str, Spectrum], *, random_state: int, smallest: int = SMALLEST) -> list[Proposal]:
+def propose(rows: Rows, spectra: dict[str, Spectrum], random_state: int, smallest: int = SMALLEST) -> list[Proposal]:
     """Refined sets of at least ``smallest`` and at most half of the maps, those of the same members merged."""
     total = rows.sum(0, dtype=np.float64)
-    sets: dict[bytes, tuple[Members, list[str]]] = {}
+    sets: dict[bytes, tuple[Indices, list[str]]] = {}
     for view, embedded in spectra.items():
         for name, labels in clusterings(embedded, random_state).items():
             for members in _sets(labels, smallest):
@@ -105,7 +115,7 @@ def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
     return [Proposal(ranked[i].template, tuple(dict.fromkeys(sources))) for i, sources in groups.items()]
 
 
-def _sets(labels: NDArray[np.int64], smallest: int) -> Iterator[Members]:
+def _sets(labels: Indices, smallest: int) -> Iterator[Indices]:
     order = np.argsort(labels, kind="stable")
     values, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     for value, start, count in zip(values, starts, counts, strict=True):

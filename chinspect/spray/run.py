@@ -36,6 +36,7 @@ from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
+from chinspect.spray.arrays import Indices, Rows
 from chinspect.spray.candidates import COLUMNS, NOT_TESTED, Candidate
 from chinspect.spray.samples import sample_table
 
@@ -115,7 +116,7 @@ class SprayRun(Result):
     stem = "run"
 
     spray: SpRAy
-    maps: NDArray[np.float32]
+    maps: Rows
     names: Sequence[str]
     paths: Sequence[Path] | None = None
     labels: Sequence[Any] | None = None
@@ -311,7 +312,7 @@ class SprayRun(Result):
         return sample_table(self.spray, [finding.candidate for finding in self.findings], known | dict(self.scores))
 
     @property
-    def _copies(self) -> NDArray[np.int64]:
+    def _copies(self) -> Indices:
         """Indices of images that repeat another."""
         return np.flatnonzero(self.spray.duplicates_ != np.arange(len(self.maps)))
 

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chinspect.spray.analysis import SpRAy
+from chinspect.spray.arrays import Rows
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.spectral import project
 
@@ -51,7 +52,7 @@ def _numbers(numbered: Sequence[tuple[int, Candidate]], count: int) -> list[list
     return numbers
 
 
-def _spread(spray: SpRAy, rows: NDArray[Any]) -> NDArray[np.float32]:
+def _spread(spray: SpRAy, rows: NDArray[Any]) -> Rows:
     """Rows (n, d) of the maps analysed as rows (N, d) of all maps."""
     full = np.full((len(spray.duplicates_), rows.shape[1]), np.nan, dtype=np.float32)
     full[spray.kept_] = rows

@@ -22,16 +22,14 @@ hypothesis is that it is at most twice as distinct as chance makes one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
-from chinspect.spray.maps import Maps
-from chinspect.spray.overlap import Members, Rows, jaccard_masks
-from chinspect.spray.proposals import SMALLEST, Proposal, propose, views
+from chinspect.spray.arrays import Floats, Indices, Maps, Rows
+from chinspect.spray.overlap import jaccard_masks
+from chinspect.spray.proposals import SMALLEST, Proposal, Settings, propose, views
 
 ALPHA = 0.05
 LARGEST = 1_000  # maps of a surrogate
@@ -47,7 +45,7 @@ _INSET = 20  # and a twentieth of it away from its edges
 _FOUND = 0.9  # F1 of the set that is found with the maps that carry the mark
 
 
-def p_values(distinctness: NDArray[np.float64], maxima: NDArray[np.float64]) -> NDArray[np.float64]:
+def p_values(distinctness: Floats, maxima: Floats) -> Floats:
     """p-values (n,) of sets, from the largest distinctness in each surrogate (s,); nan where fewer than 2."""
     if len(maxima) < 2:
         return np.full(len(distinctness), np.nan)
@@ -64,7 +62,7 @@ def p_values(distinctness: NDArray[np.float64], maxima: NDArray[np.float64]) -> 
     return np.where(above >= _ENOUGH, rank, tail)
 
 
-def adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
+def adjusted(p: Floats) -> Floats:
     """p-values (n,) by Benjamini and Hochberg's step-up procedure: the false discovery rate at which each counts.
 
     NaN is not tested, stays NaN, and does not count as a test.
@@ -76,16 +74,16 @@ def adjusted(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def null(maps: Rows, count: int, *, k: int, q: int, random_state: int, n_jobs: int | None) -> NDArray[np.float64]:
+def null(maps: Rows, count: int, settings: Settings, n_jobs: int | None = None) -> Floats:
     """The largest distinctness in each of ``count`` surrogates of ``maps`` (n, h, w), whatever ``n_jobs``."""
-    one = partial(largest_by_chance, maps=maps, k=k, q=q, random_state=random_state)
-    return np.array(Parallel(n_jobs=n_jobs)(delayed(one)((random_state, number)) for number in range(count)))
+    seeds = ((settings.random_state, number) for number in range(count))
+    return np.array(Parallel(n_jobs=n_jobs)(delayed(largest_by_chance)(maps, seed, settings) for seed in seeds))
 
 
-def largest_by_chance(seed: Sequence[int], *, maps: Rows, k: int, q: int, random_state: int) -> float:
+def largest_by_chance(maps: Rows, seed: Sequence[int], settings: Settings) -> float:
     """The distinctness of the most distinct set in one surrogate of ``maps`` (n, h, w); 0 where it has none."""
     moved = _surrogate(maps, np.random.default_rng(seed))
-    proposals = _proposals(moved.reshape(len(moved), -1), k, q, random_state)
+    proposals = _proposals(moved.reshape(len(moved), -1), settings)
     return proposals[0].template.distinctness if proposals else 0.0
 
 
@@ -98,17 +96,17 @@ def shifted(maps: Rows, rng: np.random.Generator) -> Rows:
     return moved
 
 
-def stability(proposals: list[Proposal], rows: Rows, *, k: int, q: int, random_state: int) -> NDArray[np.float64]:
+def stability(proposals: list[Proposal], rows: Rows, settings: Settings) -> Floats:
     """For each set, the Jaccard similarity to the best set of a subsample of ``rows`` (n, d), averaged over 10: (s,).
 
     Subsamples hold 80 % of the rows, at most 1,000; members outside a subsample do not count.
     """
     masks = jaccard_masks([proposal.template.members for proposal in proposals], len(rows))
-    rng = np.random.default_rng(random_state)
+    rng = np.random.default_rng(settings.random_state)
     total = np.zeros(len(proposals))
     for _ in range(_RESAMPLES):
         sample = _drawn(len(rows), min(int(_RETAINED * len(rows)), LARGEST), rng)
-        again = [proposal.template.members for proposal in _proposals(rows[sample], k, q, random_state)]
+        again = [proposal.template.members for proposal in _proposals(rows[sample], settings)]
         if again:
             others = jaccard_masks(again, len(sample))
             common = masks[:, sample] @ others.T
@@ -117,9 +115,7 @@ def stability(proposals: list[Proposal], rows: Rows, *, k: int, q: int, random_s
     return total / _RESAMPLES
 
 
-def min_detectable_size(
-    maps: Maps, maxima: NDArray[np.float64], *, to_rows: Callable[[Maps], Rows], k: int, q: int, random_state: int
-) -> int | None:
+def min_detectable_size(maps: Maps, maxima: Floats, to_rows: Callable[[Maps], Rows], settings: Settings) -> int | None:
     """The smallest number of ``maps`` (n, h, w) that can carry a mark and be flagged with F1 of at least 0.9.
 
     ``to_rows`` makes of maps the rows (n, d) that are compared, those that ``maxima`` come from.
@@ -127,12 +123,12 @@ def min_detectable_size(
     Sizes rise by half from 6 to a fifth of the maps; None where none is found. For more maps than a surrogate has, the
     size is that of the same prevalence.
     """
-    rng = np.random.default_rng((random_state, 1))
+    rng = np.random.default_rng((settings.random_state, 1))
     moved = _surrogate(maps, rng)
     size = SMALLEST
     while size <= len(moved) // 5:
         members = _drawn(len(moved), size, rng)
-        proposals = _proposals(to_rows(_marked(moved, members)), k, q, random_state)
+        proposals = _proposals(to_rows(_marked(moved, members)), settings)
         p = p_values(np.array([proposal.template.distinctness for proposal in proposals]), maxima)
         found = [_f1(x.template.members, members) for x, value in zip(proposals, p, strict=True) if value <= ALPHA]
         if max(found, default=0) >= _FOUND:
@@ -141,8 +137,8 @@ def min_detectable_size(
     return None
 
 
-def _proposals(rows: Rows, k: int, q: int, random_state: int) -> list[Proposal]:
-    return propose(rows, views(rows, k, q, random_state), random_state=random_state)
+def _proposals(rows: Rows, settings: Settings) -> list[Proposal]:
+    return propose(rows, views(rows, settings), settings.random_state)
 
 
 def _surrogate(maps: Rows, rng: np.random.Generator) -> Rows:
@@ -150,11 +146,11 @@ def _surrogate(maps: Rows, rng: np.random.Generator) -> Rows:
     return shifted(maps if len(maps) <= LARGEST else maps[_drawn(len(maps), LARGEST, rng)], rng)
 
 
-def _drawn(n: int, count: int, rng: np.random.Generator) -> Members:
+def _drawn(n: int, count: int, rng: np.random.Generator) -> Indices:
     return np.sort(rng.choice(n, count, replace=False))
 
 
-def _marked(maps: Maps, members: Members) -> Rows:
+def _marked(maps: Maps, members: Indices) -> Rows:
     """Maps (n, h, w) of which ``members`` hold half of their relevance in one position near the lower left corner."""
     out = maps.copy()
     _, h, w = maps.shape
@@ -167,5 +163,5 @@ def _marked(maps: Maps, members: Members) -> Rows:
     return out
 
 
-def _f1(proposed: Members, true: Members) -> float:
+def _f1(proposed: Indices, true: Indices) -> float:
     return 2 * len(np.intersect1d(proposed, true)) / (len(proposed) + len(true))

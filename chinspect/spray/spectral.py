@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
@@ -25,6 +24,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.manifold import TSNE
 
 from chinspect.errors import InputError
+from chinspect.spray.arrays import Floats, Indices, Rows
 
 _DENSE_BELOW = 128  # rows; Lanczos' method is no faster there
 _TOLERANCE = 1e-4  # of eigenvalues: far below the gaps that decide the number of clusters
@@ -41,10 +41,10 @@ class Spectrum:
         components: (n,), the connected component of each row, numbered from 0.
     """
 
-    eigenvalues: NDArray[np.float64]
-    vectors: NDArray[np.float64]
-    residuals: NDArray[np.float64]
-    components: NDArray[np.int64]
+    eigenvalues: Floats
+    vectors: Floats
+    residuals: Floats
+    components: Indices
 
     @property
     def eigengap(self) -> int:
@@ -73,7 +73,7 @@ def spectrum(affinity: csr_array, q: int, *, tolerance: float = _TOLERANCE) -> S
     return Spectrum(np.clip(1 - values, 0, 2), vectors, residuals, components)
 
 
-def project(embedding: NDArray[np.float64], method: Literal["tsne", "umap"], random_state: int) -> NDArray[np.float32]:
+def project(embedding: Floats, method: Literal["tsne", "umap"], random_state: int) -> Rows:
     """Rows (n, q) in the plane (n, 2), by t-SNE or UMAP with their usual parameters.
 
     Raises `InputError` for another method, and without umap-learn.
@@ -95,7 +95,7 @@ def project(embedding: NDArray[np.float64], method: Literal["tsne", "umap"], ran
         return np.asarray(reducer.fit_transform(embedding), dtype=np.float32)
 
 
-def _known(degrees: NDArray[np.float64], components: NDArray[np.int64], q: int) -> csr_array:
+def _known(degrees: Floats, components: Indices, q: int) -> csr_array:
     """The eigenvectors (n, c) of 0 of the ``q`` largest components."""
     sizes = np.bincount(components)
     column = np.empty(len(sizes), dtype=np.int64)
@@ -105,9 +105,7 @@ def _known(degrees: NDArray[np.float64], components: NDArray[np.int64], q: int) 
     return csr_array((values, (np.arange(len(degrees)), column[components])), shape=shape)[:, :q]
 
 
-def _largest(
-    smoother: csr_array, known: csr_array, count: int, tolerance: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _largest(smoother: csr_array, known: csr_array, count: int, tolerance: float) -> tuple[Floats, Floats]:
     """The ``count`` largest eigenpairs but those ``known``, descending."""
     n = len(smoother.indptr) - 1
     if n <= _DENSE_BELOW:

@@ -16,16 +16,15 @@ from typing import Any, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from chinspect.errors import InputError
 from chinspect.explain import Neighbours
-from chinspect.spray.maps import Maps
+from chinspect.spray.arrays import Floats, Maps
 
 Transport = Literal["wasserstein", "gromov_wasserstein"]
-Measure = tuple[NDArray[np.float64], NDArray[np.float64]]
+Measure = tuple[Floats, Floats]
 LARGEST_SIDE = 14
 _CELLS = 100  # of a measure: the cost of exact transport is cubic in them
 _MASS = 0.99  # of a map, that its measure holds
@@ -82,14 +81,14 @@ def _row(measures: list[Measure], metric: Transport) -> list[float]:
     return [distance(measures[0], other, metric) for other in measures[1:]]
 
 
-def _bounds(measures: list[Measure], metric: Transport) -> NDArray[np.float64]:
+def _bounds(measures: list[Measure], metric: Transport) -> Floats:
     """Vectors (n, d) whose Euclidean distances bound those of the measures from below."""
     if metric == "wasserstein":
         return np.stack([weights @ positions for positions, weights in measures])
     return np.stack([_eccentricities(positions, weights) for positions, weights in measures])
 
 
-def _eccentricities(positions: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _eccentricities(positions: Floats, weights: Floats) -> Floats:
     """How far points are from all others, ``sqrt(sum_j w_j d_ij^2)``, as the quantile function's means (32,) over
     equal stretches, divided by sqrt(32): the Euclidean distance of two is at most that of the quantile functions.
     """

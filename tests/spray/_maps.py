@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from chinspect.spray.maps import Maps
+from chinspect.spray.arrays import Maps
 
 
 def blobs(n: int, seed: int, side: int = 16, each: int = 3) -> Maps:
