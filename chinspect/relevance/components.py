@@ -92,7 +92,8 @@ def patches(size: int) -> Components:
                 f"a patch of {size} pixels does not fit the {height}x{width} image that the model sees: "
                 f"choose a patch size of at most {min(height, width)}."
             )
-        rows, columns = -(-height // size), -(-width // size)
+        rows = -(-height // size)
+        columns = -(-width // size)
         cells = torch.arange(rows)[:, None] * columns + torch.arange(columns)
         labels = cells.repeat_interleave(size, 0)[:height].repeat_interleave(size, 1)[:, :width]
         return Partition(labels, (rows, columns), size)

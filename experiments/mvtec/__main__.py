@@ -37,7 +37,7 @@ from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur, Filtered
 from chinspect.stress import Mitigation, stress
-from chinspect.world.industrial import Variant, industrial
+from chinspect.world import Variant, industrial
 from experiments.mvtec.figure import draw_figure
 from experiments.study import Run, option, read_options, save_figure
 

@@ -17,7 +17,7 @@ from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import list_images
 from chinspect.readouts import Pictures, pasted
-from chinspect.world.prevalence import check_prevalence
+from chinspect.world import Prevalence
 
 TRUCKS = {
     "n03770679": "minivan",
@@ -113,7 +113,7 @@ class Planting:
     elsewhere: float = ELSEWHERE
 
     def __post_init__(self) -> None:
-        check_prevalence({self.class_name: self.prevalence}, self.elsewhere)
+        Prevalence({self.class_name: self.prevalence}, self.elsewhere)  # which refuses what is none
 
     def rows(self, labels: Sequence[str]) -> NDArray[np.bool_]:
         """Which images carry it: of each class the fraction, rounded to images, whatever other classes there are."""

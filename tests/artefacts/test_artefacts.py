@@ -11,8 +11,7 @@ from PIL import Image
 from chinspect.artefacts import ARTEFACTS, Artefact, text_logo
 from chinspect.artefacts.ready import CANVAS, annotation, border, colour_patch, rounded_corners
 from chinspect.errors import InputError
-from chinspect.world import Logo, scenes
-from chinspect.world.logos import paint_logo
+from chinspect.world import Logo, paint_logo, scenes
 
 SIZES = [(224, 224), (96, 96), (130, 300), (501, 333), (40, 24)]
 

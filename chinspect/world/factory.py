@@ -2,11 +2,11 @@
 
 All variants share the light, the sensor and the defects. They differ in where the fine structure comes from:
 
-* ``image-grain``: grain and sensor noise, new in each image of an aligned part. Whatever averages pixels removes it:
+* ``image-grain``: grain and sensor noise, new in each image of an aligned flange. Whatever averages pixels removes it:
   after a switch to an antialiased resizer all distances shrink, scores fall and defects are missed. This is the
   direction in Kauffmann et al. 2025.
-* ``scene-texture``: the very same fine structure in each image of the aligned part. It cancels in distances until
-  another resizer samples it differently: scores rise, and normal parts raise alarms.
+* ``scene-texture``: the very same fine structure in each image of the aligned flange. It cancels in distances until
+  another resizer samples it differently: scores rise, and normal ones raise alarms.
 * ``unaligned``: a sheet that passes the camera, a new place in each image. Distances of pixels tell next to nothing.
 """
 
@@ -19,14 +19,16 @@ from typing import Literal, get_args
 
 import cv2
 import numpy as np
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder
-from chinspect.world.defects import DEFECTS, place
-from chinspect.world.parts import RADIUS, Picture, exposure, flange, grain, margin, sheet
+from chinspect.world.scene import check_range
+from chinspect.world.surfaces import DEFECTS, RADIUS, Picture, defect_at, exposure, flange, grain, sheet
 
 Variant = Literal["image-grain", "scene-texture", "unaligned"]
+Split = Literal["train", "good", "defect"]
 Pixels = NDArray[np.uint8]
 
 GRAIN = 3.0
@@ -37,8 +39,7 @@ LIGHT = 0.008
 """Standard deviation of the exposure and of its slopes across the image, relative."""
 GOOD = "good"
 _QUALITY = 97  # of JPEG: keeps the grain, and is ten times faster than PNG
-_SIZES = 64, 4096
-_SPLITS = {"train": 0, "good": 1, "defect": 2}
+_SIZES = (64, 4096)  # of an image in pixels: below defects vanish, above a split takes minutes
 
 
 def industrial(root: str | Path, *, variant: Variant, n_train: int, n_test: int, seed: int, size: int = 1000) -> Path:
@@ -66,47 +67,49 @@ def industrial(root: str | Path, *, variant: Variant, n_train: int, n_test: int,
 
 
 def inspection(
-    variant: Variant, split: Literal["train", "good", "defect"], index: int, *, seed: int, size: int = 1000
+    variant: Variant, split: Split, index: int, *, seed: int, size: int = 1000
 ) -> tuple[Pixels, NDArray[np.bool_], str]:
     """One image (size, size, 3), the mask of its defect (size, size), and the type of the defect, `good` if none.
 
     The defect has random numbers of its own: without it every pixel would stay.
     """
-    scene, fine, sensor, fault = (np.random.default_rng([seed, _SPLITS[split], index, part]) for part in range(4))
-    surface, factor = _surface(variant, scene, seed, size), exposure(scene, size, LIGHT)
-    structure = grain(np.random.default_rng([seed, 91]) if variant == "scene-texture" else fine, size, GRAIN)
+    number = get_args(Split).index(split)
+    scene, fine, sensor, fault = (default_rng([seed, number, index, stream]) for stream in range(4))
+    surface = _surface(variant, scene, seed, size)
+    factor = exposure(scene, size, LIGHT)
+    structure = grain(default_rng([seed, 91]) if variant == "scene-texture" else fine, size, GRAIN)
     structure += SENSOR * sensor.standard_normal((size, size), dtype=np.float32)
-    mask, kind = np.zeros((size, size), dtype=bool), GOOD
+    mask = np.zeros((size, size), dtype=bool)
+    kind = GOOD
     if split == "defect":
-        kind = [*DEFECTS][index % len(DEFECTS)]
-        change, mask = place(DEFECTS[kind](fault, size), size, *_somewhere(fault, size))
+        kind = list(DEFECTS)[index % len(DEFECTS)]
+        change, mask = defect_at(DEFECTS[kind](fault, size), size, *_somewhere(fault, size))
         structure += change
     planes = [cv2.add(cv2.multiply(plane, factor), structure, dtype=cv2.CV_8U) for plane in surface]
     return np.asarray(cv2.merge(planes)), mask, kind
 
 
-def _surface(variant: str, rng: np.random.Generator, seed: int, size: int) -> Picture:
-    """The part, a pixel or two beside its place, or any piece of the sheet."""
-    whole, reach = (sheet(size, seed), size) if variant == "unaligned" else (flange(size), 2 * margin(size))
-    left, top = rng.integers(0, reach + 1, 2)
-    return whole[:, top : top + size, left : left + size]
+def _surface(variant: str, rng: Generator, seed: int, size: int) -> Picture:
+    """The flange, a pixel or two beside its place, or any piece of the sheet."""
+    picture = sheet(size, seed) if variant == "unaligned" else flange(size)
+    left, top = rng.integers(0, picture.shape[1] - size + 1, 2)
+    return picture[:, top : top + size, left : left + size]
 
 
-def _somewhere(rng: np.random.Generator, size: int) -> tuple[float, float]:
-    """A place on the part, evenly over its area."""
-    radius, angle = 0.85 * RADIUS * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+def _somewhere(rng: Generator, size: int) -> tuple[float, float]:
+    """A point on the flange, evenly over its area."""
+    radius = 0.85 * RADIUS * np.sqrt(rng.random())  # the root, since rings grow with their radius
+    angle = rng.uniform(0, 2 * np.pi)
     return size * (0.5 + radius * np.cos(angle)), size * (0.5 + radius * np.sin(angle))
 
 
 def _write(folder: Path, variant: Variant, n_train: int, n_test: int, seed: int, size: int) -> None:
     n_good = n_test // 4
-    splits: tuple[tuple[Literal["train", "good", "defect"], int], ...]
-    splits = (("train", n_train), ("good", n_good), ("defect", n_test - n_good))
-    for split, count in splits:
+    counts: dict[Split, int] = {"train": n_train, "good": n_good, "defect": n_test - n_good}
+    for split, count in counts.items():
         for index in range(count):
             pixels, mask, kind = inspection(variant, split, index, seed=seed, size=size)
-            part = "train" if split == "train" else "test"
-            _save(folder / part / kind / f"{index:03d}.jpg", pixels[..., ::-1])
+            _save(folder / ("train" if split == "train" else "test") / kind / f"{index:03d}.jpg", pixels[..., ::-1])
             if kind != GOOD:
                 _save(folder / "ground_truth" / kind / f"{index:03d}_mask.png", 255 * mask.astype(np.uint8))
 
@@ -127,5 +130,4 @@ def _check(variant: str, n_train: int, n_test: int, seed: int, size: int) -> Non
         raise InputError(
             f"At least 1 training and 4 test images and a seed from 0 are needed, not {n_train}, {n_test} and {seed}."
         )
-    if not _SIZES[0] <= size <= _SIZES[1]:
-        raise InputError(f"The size of an image must lie between {_SIZES[0]} and {_SIZES[1]} pixels, not {size}.")
+    check_range("size of an image", size, *_SIZES, " pixels")

@@ -6,13 +6,12 @@ the sick by the hospital: the situation of the COVID-19 data in Kauffmann et al.
 """
 
 import numpy as np
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from chinspect.errors import InputError
 from chinspect.images import MARGIN, rendered_text
-from chinspect.world.photos import check_request
-from chinspect.world.scene import Mask, Scene
+from chinspect.world.scene import Mask, Scene, check_range, check_request
 
 HOSPITALS = ("north", "south")
 CONDITIONS = ("healthy", "pneumonia")
@@ -30,33 +29,33 @@ def xray(n: int, *, seed: int, size: int = 128, prevalence: float = 0.5, agreeme
     Raises InputError for probabilities outside 0..1, a negative count or seed, or a size outside 32..2048.
     """
     check_request(n, seed, size)
-    for name, value in (("prevalence", prevalence), ("agreement", agreement)):
-        if not 0 <= value <= 1:
-            raise InputError(f"The {name} must lie between 0 and 1, not {value}.")
+    check_range("prevalence", prevalence)
+    check_range("agreement", agreement)
     return [_chest(i, seed, size, prevalence, agreement) for i in range(n)]
 
 
 def _chest(i: int, seed: int, size: int, prevalence: float, agreement: float) -> Scene:
-    rng, body, disease = (np.random.default_rng([seed, i, stream]) for stream in range(3))
-    sick = bool(rng.random() < prevalence)
-    north = sick == bool(rng.random() < agreement)
+    rng, body, disease = (default_rng([seed, i, stream]) for stream in range(3))
+    sick = int(rng.random() < prevalence)
+    north = sick == (rng.random() < agreement)
     picture, air = _anatomy(body, size)
     opacity = _opacity(disease, air) if sick else np.zeros_like(picture)
     picture, annotation, text = _burn_in((picture + 55 * opacity).clip(0, 255), north)
     image = np.repeat(picture.round().astype(np.uint8)[..., None], 3, axis=2)
     nothing = np.zeros_like(annotation)
-    hospital = HOSPITALS[0 if north else 1]
-    caption = f"a chest X-ray, {CONDITIONS[sick]}, with the text {text}"
-    pathology = opacity > 0.1
-    return Scene(
-        image, int(sick), CONDITIONS[sick], caption, hospital, air > 0.5, nothing, nothing, annotation, pathology, text
-    )
+    condition = CONDITIONS[sick]
+    caption = f"a chest X-ray, {condition}, with the text {text}"
+    pathology = opacity > 0.1  # of the cloud, which fades without an end
+    lungs = air > 0.5
+    source = HOSPITALS[not north]
+    return Scene(image, sick, condition, caption, source, lungs, nothing, nothing, annotation, pathology, text)
 
 
-def _anatomy(rng: np.random.Generator, size: int) -> tuple[Grey, Grey]:
+def _anatomy(rng: Generator, size: int) -> tuple[Grey, Grey]:
     """Trunk, lungs, ribs, spine and heart; also how much of each pixel is lung, 0..1."""
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    x, y = axis[None, :] - rng.uniform(-0.06, 0.06), axis[:, None] - rng.uniform(-0.06, 0.06)
+    x = axis[None, :] - rng.uniform(-0.06, 0.06)
+    y = axis[:, None] - rng.uniform(-0.06, 0.06)
     breath = rng.uniform(0.92, 1.08)
     picture = 25 + 135 * _bump(x / 0.95, (y - 0.15) / 1.25, 6)
     wings = [_bump((x - side * 0.4) / (0.3 * breath), (y + 0.02) / (0.66 * breath), 4) for side in (-1, 1)]
@@ -69,7 +68,7 @@ def _anatomy(rng: np.random.Generator, size: int) -> tuple[Grey, Grey]:
     return (picture * rng.uniform(0.85, 1.1)).astype(np.float32), air
 
 
-def _opacity(rng: np.random.Generator, air: Grey) -> Grey:
+def _opacity(rng: Generator, air: Grey) -> Grey:
     """A faint cloud around a random point of the lungs, up to 1."""
     rows, columns = np.nonzero(air > 0.5)
     pick = rng.integers(len(rows))
@@ -101,5 +100,4 @@ def _burn_in(picture: Grey, north: bool) -> tuple[Grey, Mask, str]:
 
 def _bump(x: Grey, y: Grey, steepness: int) -> Grey:
     """1 in the centre, 1 / e on the unit circle, flat-topped for a large steepness."""
-    bump: Grey = np.exp(-((x**2 + y**2) ** steepness))
-    return bump
+    return np.exp(-((x**2 + y**2) ** steepness))
