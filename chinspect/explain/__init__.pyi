@@ -1,15 +1,15 @@
-from .images import ExplainedImages, check_question, explain_images, usual_question, view
+from .images import Explain, ExplainedImages, explain_images, question_for, seen_by
 from .neighbours import Neighbours, binary_affinity, nearest
 from .pooling import area_sum
 
 __all__ = [
+    "Explain",
     "ExplainedImages",
     "Neighbours",
     "area_sum",
     "binary_affinity",
-    "check_question",
     "explain_images",
     "nearest",
-    "usual_question",
-    "view",
+    "question_for",
+    "seen_by",
 ]

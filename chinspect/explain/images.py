@@ -64,21 +64,23 @@ class _Question:
         kinds: of models that it can be asked of.
         cells: rows and columns that maps are pooled to at most; None leaves them.
         bands: number of frequency bands; 0 for pixels.
+        of_neighbours: whether an encoder is asked for the similarity to neighbours, and not for its outputs.
     """
 
     method: str
     kinds: tuple[Kind, ...]
     cells: int | None
     bands: int = 0
+    of_neighbours: bool = False
 
 
 # Similarities are as coarse as the patches that pairs are explained by. 56 cells are fine enough to draw a map over a
 # picture and to isolate what it shows. Grad-CAM is no sum over areas, and stays at the resolution of its layer.
 _QUESTIONS: Mapping[str, _Question] = {
-    "neighbours": _Question("Neighbours", ("encoder",), 16),
+    "neighbours": _Question("Neighbours", ("encoder",), 16, of_neighbours=True),
     "output": _Question("Output", ("encoder", "classifier"), 56),
     "anomaly": _Question("Anomaly", ("detector",), 56),
-    "frequency": _Question("Bands", ("encoder", "detector"), None, BANDS),
+    "frequency": _Question("Bands", ("encoder", "detector"), None, BANDS, of_neighbours=True),
     "gradcam": _Question("GradCAM", ("encoder",), None),
 }
 _USUAL: Mapping[Kind, Explain] = {"encoder": "neighbours", "classifier": "output", "detector": "anomaly"}
@@ -123,7 +125,7 @@ def explain_images(
     subject: Subject,
     images: str | Path | Samples,
     *,
-    explain: Explain = "neighbours",
+    explain: Explain | None = None,
     path: str | Path | None = None,
     targets: Targets = None,
     layer: str | None = None,
@@ -136,7 +138,8 @@ def explain_images(
     Args:
         subject: an encoder, whose outputs may be logits, a classifier whose logits are a module, or a fitted detector.
         images: folder, read recursively, or a list or table of paths (see `load_samples`), or the samples themselves.
-        explain: the question, see the module.
+        explain: the question, see the module; by default ``neighbours`` of an encoder, ``anomaly`` of a detector,
+            ``output`` of a classifier.
         path: folder of the stores of responses and maps, made if need be; None stores nothing.
         targets: ``output`` and ``gradcam``: one output for each image listed (such as its true class), or ``predicted``
             for the largest output; None for all outputs as they are.
@@ -149,7 +152,7 @@ def explain_images(
         InputError: there are no images, or too few can be read; the question does not fit the model; a parameter is out
             of range; or ``path`` holds something else.
     """
-    check_question(subject, explain)
+    explain = question_for(subject, explain)
     if k < 1:
         raise InputError(f"an image is compared with at least 1 neighbour, not with {k!r}.")
     if explain == "gradcam" and layer is None:
@@ -170,39 +173,39 @@ def explain_images(
         readable = np.flatnonzero(first.arrays("readable"))
         if len(readable) == 0:
             raise InputError(f"none of the {len(samples)} images of {str(samples.root)!r} can be read.")
-        responses = first.arrays("responses")[readable]
-        selected = targets if targets is None or isinstance(targets, str) else [targets[i] for i in readable]
-        weights = np.zeros((len(samples), responses.shape[1]), np.float32)
-        weights[readable] = _weights(subject.kind, explain, responses, selected, k)
-        compute = partial(_maps, weights=weights, question=_QUESTIONS[explain], layer=layer)
+        responses = first.arrays("responses")
+        if "neighbours" in made:
+            weights = np.zeros_like(responses)
+            weights[readable] = neighbour_targets(responses[readable], k)
+        else:
+            weights = _weights(subject.kind, responses, targets)
+        compute = partial(
+            _maps, weights=weights, question=_QUESTIONS[explain], layer=layer if explain == "gradcam" else None
+        )
         maps = run("maps", compute, {"kind": "explanations of images", **made}, progress).arrays("maps")[readable]
     paths = samples.paths
     return ExplainedImages(
         maps=maps,
-        values=(weights[readable] * responses).sum(1).astype(np.float32),
+        values=(weights * responses)[readable].sum(1).astype(np.float32),
         names=tuple(samples.names[i] for i in readable),
         paths=tuple(paths[i] for i in readable),
         unreadable=tuple(np.delete(np.array(samples.names, dtype=object), readable)),
-        visible=view(subject),
+        visible=partial(seen_by, subject),
         description={"images": str(samples.root), **made},
     )
 
 
-def usual_question(subject: Subject) -> Explain:
-    """What is asked of a model where nothing is said."""
+def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
+    """The question, or the usual one for this kind of model; `InputError` unless it can be asked of the model."""
     check_subject(subject)
-    return _USUAL[subject.kind]
-
-
-def check_question(subject: Subject, explain: str) -> None:
-    """`InputError` unless this question can be asked of the model."""
-    if explain not in _QUESTIONS:
-        raise InputError(f"the explanation {explain!r} is not known: use one of {', '.join(_QUESTIONS)}.")
-    check_subject(subject)
-    kinds = _QUESTIONS[explain].kinds
+    question = explain or _USUAL[subject.kind]
+    if question not in _QUESTIONS:
+        raise InputError(f"the explanation {question!r} is not known: use one of {', '.join(_QUESTIONS)}.")
+    kinds = _QUESTIONS[question].kinds
     if subject.kind not in kinds:
         nouns = " or ".join(_NOUNS[kind] for kind in kinds)
-        raise InputError(f"{explain!r} explains {nouns}, and this is a {type(subject).__name__}: choose another one.")
+        raise InputError(f"{question!r} explains {nouns}, and this is a {type(subject).__name__}: choose another one.")
+    return question
 
 
 def neighbour_targets(embeddings: Array, k: int) -> NDArray[np.float32]:
@@ -217,12 +220,8 @@ def neighbour_targets(embeddings: Array, k: int) -> NDArray[np.float32]:
     return weights
 
 
-def view(subject: Subject) -> Callable[[Image.Image], Image.Image]:
-    """From a picture to what the model sees of it."""
-    return partial(_seen, subject)
-
-
-def _seen(subject: Subject, picture: Image.Image) -> Image.Image:
+def seen_by(subject: Subject, picture: Image.Image) -> Image.Image:
+    """What the model sees of a picture."""
     return Image.fromarray(subject.see([np.asarray(picture)])[0])
 
 
@@ -251,19 +250,15 @@ def _description(subject: Subject, explain: str, targets: Targets, layer: str | 
         made["layer"] = layer
     elif subject.kind != "detector":
         made["composite"] = BAND_RULES if question.bands else PIXEL_RULES
-    if explain in ("output", "gradcam"):
-        made["targets"] = targets
-    elif subject.kind == "encoder":
-        made["neighbours"] = k
+    if subject.kind != "detector":
+        made |= {"neighbours": k} if question.of_neighbours else {"targets": targets}
     return made
 
 
-def _weights(kind: Kind, explain: str, responses: Array, targets: Targets, k: int) -> Array:
-    """What of the responses (n, d) is explained: weights (n, d)."""
+def _weights(kind: Kind, responses: Array, targets: Targets) -> Array:
+    """What of the responses (N, d) is explained: weights (N, d)."""
     if kind == "detector":
         return np.ones_like(responses)
-    if explain in ("neighbours", "frequency"):
-        return neighbour_targets(responses, k)
     if targets is None:
         return responses
     selected = responses.argmax(1) if isinstance(targets, str) else np.array(targets)
@@ -303,7 +298,7 @@ def _maps(
 ) -> Array:
     """Maps (n, h, w) of some images, ``indices`` among all, whose weights are (N, d)."""
     own = weights[indices.start : indices.stop]
-    if layer is not None and question.method == "GradCAM":
+    if layer is not None:
         encoder: Any = subject  # no relevance, and so no part of what every model can do
         return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
     maps = _explained(subject, seen, own, question.bands)

@@ -189,14 +189,13 @@ class SpRAy(BaseEstimator):
     def _check(self) -> None:
         if self.metric not in get_args(Metric):
             raise InputError(f"the metric {self.metric!r} is not known: use one of {', '.join(get_args(Metric))}.")
-        counts = {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0, "random_state": 0}
-        for name, least in counts.items():
+        for name, least in {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0, "random_state": 0}.items():
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < least:
+            if not _is_whole(value) or value < least:
                 raise InputError(f"{name} is a whole number of at least {least}, not {value!r}.")
-        if self.n_jobs is not None and (not isinstance(self.n_jobs, int | np.integer) or self.n_jobs == 0):
+        if self.n_jobs is not None and (not _is_whole(self.n_jobs) or self.n_jobs == 0):
             raise InputError(f"n_jobs is a number of processes, -1 for all, or None, not {self.n_jobs!r}.")
-        if self.pool is not None and (not isinstance(self.pool, int | np.integer) or self.pool < 2):
+        if self.pool is not None and (not _is_whole(self.pool) or self.pool < 2):
             raise InputError(f"pool is a number of cells of at least 2, or None, not {self.pool!r}.")
 
     def _prepare(self, X: ArrayLike, images: Pictures | None) -> None:
@@ -290,6 +289,10 @@ class SpRAy(BaseEstimator):
         full = np.full(len(self.duplicates_), -1, dtype=np.int64)
         full[self.kept_] = labels
         return full[self.duplicates_]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer)
 
 
 def _moved(candidate: Candidate, index: Indices, label: Hashable = None) -> Candidate:

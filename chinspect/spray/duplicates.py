@@ -25,6 +25,7 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from chinspect.explain import area_sum
 from chinspect.images import open_image
@@ -66,7 +67,7 @@ def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | Non
     coarse, fine = (np.stack(column) for column in zip(*hashes, strict=True))
     cells = coarse.astype(np.float32)
     words = fine.view(np.uint64)  # which are counted eight bytes at once
-    rows = None if maps is None else _directions(maps)
+    rows = None if maps is None else normalize(maps.reshape(len(maps), -1))
     search = NearestNeighbors(radius=np.sqrt(BITS_APART + 0.5), algorithm="brute").fit(cells)
     first = np.arange(len(hashes))
     for start in range(0, len(hashes), _BLOCK):  # where parts are aligned, nearly all pairs are of one scene
@@ -107,11 +108,6 @@ def _repeats(i: int, others: Indices, fine: NDArray[np.uint64], rows: Maps | Non
     if rows is not None:
         others = others[rows[others] @ rows[i] >= ALIKE]
     return np.stack([np.full(len(others), i), others], axis=1)
-
-
-def _directions(maps: Maps) -> Maps:
-    rows = maps.reshape(len(maps), -1)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def _firsts(pairs: Sequence[Indices], n: int) -> Indices:

@@ -20,6 +20,8 @@ from chinspect.execute import Samples, load_samples
 from chinspect.explain import area_sum
 from chinspect.spray.arrays import Indices, Maps
 
+Labels = str | Path | Sequence[Any] | None
+"""One label an image listed, or where they are from, see `load_labels`."""
 FOLDER = "folder"
 """As the source of labels: the folder that an image lies in."""
 _BLOCK = 1_024  # maps that are pooled at once: bounds the memory of copies in double precision
@@ -52,13 +54,7 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
 
     Raises `InputError` for another shape, channels that come last, or fewer than 3 maps that can be compared.
     """
-    try:
-        values = np.asarray(maps)
-    except ValueError as error:
-        raise InputError(f"maps are an array (N, H, W) or (N, C, H, W), all of one size ({error}).") from error
-    if not _are_maps(values):
-        raise InputError(f"maps are numbers (N, H, W) or (N, C, H, W), not {values.dtype} {values.shape}.")
-    _check_channels(values.shape)
+    values = _checked(maps)
     pooled = np.concatenate([_pooled(values[i : i + _BLOCK], pool) for i in range(0, len(values), _BLOCK)])
     mass = np.abs(pooled).sum((1, 2), dtype=np.float64)
     finite = np.isfinite(mass)
@@ -73,33 +69,34 @@ def prepare(maps: ArrayLike, *, pool: int | None, normalise: bool) -> PreparedMa
     return PreparedMaps(rows.astype(np.float32), usable, np.flatnonzero(finite & (mass == 0)), np.flatnonzero(~finite))
 
 
-def load_maps(path: str | Path) -> Maps:
-    """Maps of an .npy file: (N, H, W), or (N, C, H, W), whose channels are summed.
+def load_maps(source: str | Path | ArrayLike) -> Maps:
+    """Maps (N, H, W) of an array or an .npy file of them, or of (N, C, H, W), whose channels are summed.
 
-    Raises `InputError` for a file that cannot be read or holds something else.
+    Raises `InputError` for a file that cannot be read, and for something else than maps.
     """
-    maps = _load(path, "maps")
-    if not _are_maps(maps):
-        raise InputError(
-            f"{str(path)!r} holds {maps.dtype} {maps.shape}, and maps are numbers (N, H, W) or (N, C, H, W)."
-        )
-    _check_channels(maps.shape)
-    return _pooled(maps, None)
+    return _pooled(_checked(source), None)
 
 
-def load_labels(source: str, names: Sequence[str], paths: Sequence[Path] | None) -> list[str]:
-    """One label an image.
+def load_labels(source: Labels, names: Sequence[str], paths: Sequence[Path] | None) -> list[Any] | None:
+    """One label an image, None for None.
 
     Args:
         source: ``folder``, for the name of the folder that an image, or a link to one, lies in; a table with columns
-            ``path`` and ``label`` (.csv, .parquet), whose paths name the images; or an .npy file with one label a map,
-            in order.
+            ``path`` and ``label`` (.csv, .parquet), whose paths name the images; an .npy file with one label a map, in
+            order; or the labels themselves.
         names: (N,) of the images.
         paths: (N,), where they lie; None where there are maps only.
 
     Raises `InputError` where an image has no label, or the file holds something else.
     """
-    if Path(source).suffix.lower() == ".npy":
+    if source is None:
+        return None
+    if not isinstance(source, str | Path):
+        if len(source) != len(names):
+            raise InputError(f"labels are one for each of {len(names)} images, and there are {len(source)}.")
+        return list(source)
+    source = str(source)
+    if source.lower().endswith(".npy"):
         labels = _load(source, "labels")
         if labels.shape != (len(names),) or labels.dtype.kind not in "iubUS":
             raise InputError(
@@ -134,14 +131,26 @@ def _load(path: str | Path, what: str) -> NDArray[Any]:
         ) from error
 
 
-def _are_maps(values: NDArray[Any]) -> bool:
-    return values.ndim in (3, 4) and 0 not in values.shape and values.dtype.kind in "fiu"
+def _checked(source: str | Path | ArrayLike) -> NDArray[Any]:
+    """Maps (N, H, W) or (N, C, H, W) of an array or a file. Raises `InputError` for something else.
 
-
-def _check_channels(shape: tuple[int, ...]) -> None:
-    """Raises `InputError` for what looks like maps (N, H, W, C): their rows would be summed for channels."""
+    What looks like maps (N, H, W, C) is refused, too: their rows would be summed for channels.
+    """
+    holder = "these are"
+    if isinstance(source, str | Path):
+        values = _load(source, "maps")
+        holder = f"{str(source)!r} holds"
+    else:
+        try:
+            values = np.asarray(source)
+        except ValueError as error:
+            raise InputError(f"maps are an array (N, H, W) or (N, C, H, W), all of one size ({error}).") from error
+    shape = values.shape
+    if len(shape) not in (3, 4) or 0 in shape or values.dtype.kind not in "fiu":
+        raise InputError(f"{holder} {values.dtype} {shape}, and maps are numbers (N, H, W) or (N, C, H, W).")
     if len(shape) == 4 and shape[3] <= 4 < min(shape[1:3]):
         raise InputError(f"maps of shape {shape} have their channels last: put them second, (N, C, H, W), or sum them.")
+    return values
 
 
 def _pooled(maps: NDArray[Any], pool: int | None) -> Maps:

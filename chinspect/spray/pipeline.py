@@ -7,35 +7,32 @@ run.save("run")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
-from chinspect.explain import check_question, explain_images, usual_question, view
+from chinspect.explain import Explain, explain_images, question_for, seen_by
 from chinspect.spray.analysis import SpRAy
-from chinspect.spray.maps import load_labels, load_maps
+from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
 from chinspect.subjects import Subject
 
 Source = str | Path | Samples
 """A folder, read recursively, a list or table of paths (see `load_samples`), or the samples themselves."""
-Labels = str | Path | Sequence[Any] | None
-"""One label an image listed, or where they are from (see `chinspect.spray.maps.load_labels`)."""
 
 
 def analyse(
     subject: Subject,
     images: Source,
     *,
-    explain: Any = None,
+    explain: Explain | None = None,
     labels: Labels = None,
     n_surrogates: int = 99,
     path: str | Path | None = None,
@@ -61,11 +58,10 @@ def analyse(
     Raises `InputError` where the question, the images, the labels or the folder do not fit, before anything is
     explained, and for fewer than 3 maps that differ.
     """
-    question = explain or usual_question(subject)
-    check_question(subject, question)
-    store = None
+    question = question_for(subject, explain)
     samples = _loaded(images)
-    classes = _labels(labels, samples.names, samples.paths)
+    classes = load_labels(labels, samples.names, samples.paths)
+    store = None
     if path is not None:
         check_output(Path(path))
         # Another data set in the same folder has another store.
@@ -107,15 +103,13 @@ def analyse_maps(
 
     Raises `InputError` where maps, images and labels do not fit, and for fewer than 3 maps that differ.
     """
-    origin = str(maps) if isinstance(maps, str | Path) else None
-    values = load_maps(origin) if origin is not None else np.asarray(maps, dtype=np.float32)
-    values = values.sum(1) if values.ndim == 4 else values
+    values = load_maps(maps)
     samples = None if images is None else _loaded(images)
     if samples is not None and len(samples) != len(values):
         raise InputError(f"there are {len(values)} maps and {len(samples)} images: give one image for each map.")
     names = [f"map {i}" for i in range(len(values))] if samples is None else samples.names
     paths = None if samples is None else samples.paths
-    classes = _labels(labels, names, paths)
+    classes = load_labels(labels, names, paths)
     return SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(values, classes, images=paths),
         values,
@@ -123,23 +117,17 @@ def analyse_maps(
         paths=paths,
         labels=classes,
         picture=None if samples is None else partial(_picture, samples, subject),
-        made={"method": "given", "maps": origin, "images": None if samples is None else str(samples.root)},
+        made={
+            "method": "given",
+            "maps": str(maps) if isinstance(maps, str | Path) else None,
+            "images": None if samples is None else str(samples.root),
+        },
     )
 
 
 def _picture(samples: Samples, subject: Subject | None, index: int) -> Image.Image:
-    return samples[index] if subject is None else view(subject)(samples[index])
+    return samples[index] if subject is None else seen_by(subject, samples[index])
 
 
 def _loaded(images: Source) -> Samples:
     return images if isinstance(images, Samples) else load_samples(images)
-
-
-def _labels(labels: Labels, names: Sequence[str], paths: Sequence[Path] | None) -> list[Any] | None:
-    if labels is None:
-        return None
-    if isinstance(labels, str | Path):
-        return load_labels(str(labels), names, paths)
-    if len(labels) != len(names):
-        raise InputError(f"labels are one for each of {len(names)} images, and there are {len(labels)}.")
-    return list(labels)

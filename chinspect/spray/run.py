@@ -229,23 +229,19 @@ class SprayRun(Result):
 
     def overview(self) -> dict[str, pd.DataFrame]:
         """The first candidates, as they are printed."""
-        rows = []
-        for number, finding in enumerate(self.findings[:LISTED], 1):
-            candidate = finding.candidate
-            rows.append(
-                {
-                    "candidate": number,
-                    "images": candidate.size,
-                    "shared": f"{candidate.shared:.0%}",
-                    "where": candidate.position,
-                    "class": candidate.label if candidate.group is None else f"within {candidate.group}",
-                    "corrected p": f"{candidate.q_value:.2g}" if candidate.compared else NOT_TESTED,
-                    "verdict": candidate.outcome,
-                }
-            )
+        listed = [finding.candidate for finding in self.findings[:LISTED]]
+        columns = {
+            "candidate": range(1, len(listed) + 1),
+            "images": [c.size for c in listed],
+            "shared": [f"{c.shared:.0%}" for c in listed],
+            "where": [c.position for c in listed],
+            "class": [c.label if c.group is None else f"within {c.group}" for c in listed],
+            "corrected p": [f"{c.q_value:.2g}" if c.compared else NOT_TESTED for c in listed],
+            "verdict": [c.outcome for c in listed],
+        }
         count = len(self.findings)
         title = f"{LISTED} of {count} shown; all in candidates.csv" if count > LISTED else ""
-        return {title: pd.DataFrame(rows)}
+        return {title: pd.DataFrame(columns)}
 
     def save(self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
         """Writes the folder, see the module; returns its files, those that a reader starts with first.

@@ -119,14 +119,11 @@ def _rows(run: SprayRun, candidate: Candidate, rng: np.random.Generator) -> list
     drawn = rng.permutation(np.setdiff1d(candidate.indices, typical))
     others = rng.permutation(np.setdiff1d(run.spray.kept_, candidate.indices))
     sets = {"members": np.concatenate([typical, drawn]), "other images": others}
-    if run.picture is None:
-        return [(f"{name}, with their maps", indices[:_COUNT], True) for name, indices in sets.items()]
-    members, compared = (indices[:_COUNT] for indices in sets.values())
     return [
-        ("members", members, False),
-        ("members, with their maps", members, True),
-        ("other images, to compare", compared, False),
-        ("other images, with their maps", compared, True),
+        (f"{name}, with their maps" if mapped else name, indices[:_COUNT], mapped)
+        for name, indices in sets.items()
+        for mapped in (False, True)
+        if mapped or run.picture is not None
     ]
 
 

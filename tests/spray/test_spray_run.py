@@ -263,7 +263,7 @@ def test_a_sheet_shows_members_and_others_with_and_without_their_maps(planted):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles[:2] == ["mean map of the members", "what they have in common and others have not"]
     assert titles[2:4] == ["members", "members, with their maps"]
-    assert titles[4:] == ["other images, to compare", "other images, with their maps"]
+    assert titles[4:] == ["other images", "other images, with their maps"]
     assert [len(axes.images) for axes in figure.axes[2:]] == [8] * 4
     texts = [text.get_text() for text in figure.texts]
     assert texts[:2] == ["Candidate 1", planted.findings[0].candidate.headline]
