@@ -25,8 +25,8 @@ from chinspect.images.resizers import check_resizer
 from chinspect.subjects import Kind, Pixels
 
 if TYPE_CHECKING:
-    from chinspect.anomaly._bands import BandEdges
     from chinspect.anomaly.explanation import AnomalyExplanation
+    from chinspect.relevance import BandEdges
 
 Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
 _BATCH = 64

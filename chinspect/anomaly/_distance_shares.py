@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chinspect.anomaly._bands import BandEdges
-from chinspect.anomaly._dct import inner_by_band, lower_bands
 from chinspect.anomaly._distances import CANCELLING, Bank
 from chinspect.anomaly._layer import LinearLayer
+from chinspect.relevance import BandEdges, inner_by_band, lower_bands
 
 _ROWS = 2  # of the bank at a time where pairs are taken one by one: they stay in the cache
 _DISTANT = 64.0  # beyond, the bands of a difference are the difference of the bands

@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chinspect.anomaly._backbone import LayerFeatures
-from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly.explanation import AnomalyExplanation
-from chinspect.relevance import Graph, relevance_map, trace
-from chinspect.relevance.components import Bands, Partition
+from chinspect.relevance import BandEdges, Graph, relevance_map, split_bands, trace
 
 if TYPE_CHECKING:
     from chinspect.anomaly.patchcore import PatchCore
@@ -121,12 +119,10 @@ class PatchSharer:
         with torch.no_grad():
             maps = self.features(z)
         relevance, reference = _at_features(self.aggregate, maps, patch, prototype, score)
-        whole = torch.zeros(z.shape[-2:], dtype=torch.long, device=z.device)
-        parts = Bands(self.edges.band(z.shape), Partition(whole))
-        banded = parts.split(z).movedim(0, 1).flatten(1, 2)
-        graph = banded_graph(self.features, parts.bands, banded)
+        banded = split_bands(z, self.edges).movedim(0, 1).flatten(1, 2)
+        graph = banded_graph(self.features, self.edges.count, banded)
         pulled = relevance_map(graph, banded, COMPOSITE).pull(relevance)
-        return PatchShares(pulled[0].unflatten(0, (parts.bands, -1)).sum(1), reference)
+        return PatchShares(pulled[0].unflatten(0, (self.edges.count, -1)).sum(1), reference)
 
 
 def banded_graph(features: LayerFeatures, bands: int, banded: Tensor) -> Graph:

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._detector import Detector
 from chinspect.anomaly.explanation import AnomalyExplanation
 from chinspect.errors import InputError
+from chinspect.relevance import BandEdges
 
 _BATCH = 32
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._detector import Detector
 from chinspect.anomaly._distance_shares import Metric, Shares, share
 from chinspect.anomaly._distances import Bank, as_levels, from_levels, powered_distances
@@ -25,6 +24,7 @@ from chinspect.anomaly._pictures import pictures
 from chinspect.anomaly.explanation import AnomalyExplanation
 from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.errors import InputError
+from chinspect.relevance import BandEdges
 
 ANCHORS = 1000
 """Training images on which gamma and the threshold are found, drawn by ``random_state`` where there are more."""

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from chinspect.anomaly._bands import BandEdges, named_bands
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
+from chinspect.relevance import BandEdges, named_bands
 
 Array = NDArray[np.floating[Any]]
 FIGURE_ROWS = 16

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
 from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
-from chinspect.anomaly._bands import BandEdges
 from chinspect.anomaly._coreset import greedy_coreset, integer_grid
 from chinspect.anomaly._detector import Detector, Images, check_training_folder
 from chinspect.anomaly._neighbours import NearestNeighbours
@@ -35,6 +34,7 @@ from chinspect.anomaly.explanation import AnomalyExplanation
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
+from chinspect.relevance import BandEdges
 
 FOLDS = 5
 _BATCH = 16

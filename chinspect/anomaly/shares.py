@@ -24,10 +24,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from chinspect.anomaly._bands import PAPER_EDGES, BandEdges, named_bands
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.errors import InputError
+<<<<<<< HEAD
 from chinspect.intervals import mean_interval
+=======
+from chinspect.relevance import PAPER_EDGES, BandEdges, named_bands
+>>>>>>> wt-relevance
 
 Values = NDArray[np.float64]
 _BATCH = 32

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from chinspect.errors import InputError
-from chinspect.relevance.components import dct_matrix
+from chinspect.relevance import dct_matrix
 
 
 class Blur(nn.Module):

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chinspect.errors import InputError
-from chinspect.relevance import Composite, patches, trace
-from chinspect.relevance.components import Partition
+from chinspect.relevance import Composite, Partition, patches, trace
 from chinspect.similarity.bilrp import resolve_composite
 from chinspect.similarity.explanation import SimilarityExplanation
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.mitigate.blur import Blur
-from chinspect.relevance.components import dct_matrix
+from chinspect.relevance import dct_matrix
 
 BANK, SIZE, EDGES = 209, 224, (2, 19)
 

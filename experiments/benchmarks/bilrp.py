@@ -29,8 +29,7 @@ from zennit.torchvision import ResNetCanonizer
 
 from chinspect.encoders import Encoder, read_card
 from chinspect.images import Preprocessing
-from chinspect.relevance import patches, relevance_map, trace
-from chinspect.relevance.components import Partition
+from chinspect.relevance import Partition, patches, relevance_map, trace
 from chinspect.similarity import SimilarityIndex
 
 NEURONS = 8

@@ -10,12 +10,9 @@ import torch
 from scipy.fft import dctn, idctn
 
 from chinspect.anomaly import AnomalyExplanation, D2Neighbors, _distances, explain_anomaly
-from chinspect.anomaly._bands import BandEdges, named_bands, zigzag
-from chinspect.anomaly._dct import inner_by_band, lower_bands
 from chinspect.errors import InputError
 from chinspect.mitigate.blur import Blur
-from chinspect.relevance import frequency_bands
-from chinspect.relevance.components import Bands
+from chinspect.relevance import BandEdges, frequency_bands, inner_by_band, lower_bands, named_bands, zigzag
 
 SIZE = 24
 EDGES = (2, 19)
@@ -153,9 +150,8 @@ def test_scores_of_zero_have_no_shares() -> None:
 
 def test_bands_equal_those_of_the_relevance_engine() -> None:
     x, y = images(2).double(), images(2, 1).double()
-    parts = frequency_bands(EDGES).on((SIZE, SIZE))
-    assert isinstance(parts, Bands)
-    split = parts.split(x)
+    bands = frequency_bands(EDGES).on((2, 3, SIZE, SIZE))
+    split = bands.values(x, torch.arange(bands.count))
     torch.testing.assert_close(lower_bands(x, BandEdges(EDGES)), split[:-1])
     torch.testing.assert_close(inner_by_band(x, y, BandEdges(EDGES)), (split * y).sum((2, 3, 4)).T)
     assert lower_bands(x, BandEdges(())).shape == (0, *x.shape)

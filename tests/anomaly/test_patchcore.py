@@ -23,7 +23,7 @@ from chinspect.encoders import Encoder, load_encoder, read_card
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
 from chinspect.images import Preprocessing
-from chinspect.relevance import frequency_bands, relevance_map
+from chinspect.relevance import BandEdges, frequency_bands, relevance_map, split_bands
 
 TINY = "tiny-simclr"
 SIZE = 32
@@ -209,7 +209,7 @@ def test_explanation_against_dense_matrices():
     pixels = dense_z_plus(module.layer2[0], x.float().double(), r2).reshape(3, 16, 16)
     np.testing.assert_allclose(found.pixels[0], pixels.sum(0), rtol=1e-5, atol=1e-9)
     # rules that read values share the relevance of a pixel among its bands as its value
-    bands = frequency_bands((2, 9)).on((16, 16)).split(x.float().double())[:, 0]
+    bands = split_bands(x.float().double(), BandEdges((2, 9)))[:, 0]
     expected = (pixels * (bands / x.float().double()[0]).numpy()).sum(1)
     np.testing.assert_allclose(found.pixel_bands[0], expected, rtol=1e-5, atol=1e-9)
 

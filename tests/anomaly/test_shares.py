@@ -9,7 +9,7 @@ from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore, score_sh
 from chinspect.anomaly.shares import covered
 from chinspect.errors import InputError
 from chinspect.intervals import mean_interval
-from chinspect.relevance.components import dct_matrix
+from chinspect.relevance import dct_matrix
 
 SIZE = 32
 

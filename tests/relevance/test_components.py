@@ -15,16 +15,18 @@ from torch import Tensor, nn
 
 from chinspect.errors import InputError
 from chinspect.relevance import (
+    BandEdges,
     Components,
+    band_edges,
     channels,
     composite,
+    dct_matrix,
     frequency_bands,
     patch_bands,
     patches,
     relevance_map,
     segments,
 )
-from chinspect.relevance.components import band_edges, dct_matrix
 
 ONE_SENTENCE = re.compile(r"[^.]*(?:\.[^ ][^.]*)*\.")
 
@@ -123,7 +125,7 @@ def test_bands_are_orthogonal_and_hold_their_orders_only() -> None:
 
 def test_the_three_bands_of_kauffmann_et_al() -> None:
     """Orders 0-1, 2-18 and from 19 on: 3, 187 and the other coefficients."""
-    band = frequency_bands((2, 19)).on((3, 224, 224)).band
+    band = BandEdges((2, 19)).band((3, 224, 224))
     assert torch.bincount(band.flatten()).tolist() == [3, 187, 224 * 224 - 190]
 
 

@@ -15,6 +15,7 @@ from chinspect.relevance import (
     Components,
     Composite,
     Graph,
+    Parts,
     RelevanceMap,
     Row,
     channels,
@@ -27,7 +28,6 @@ from chinspect.relevance import (
     trace,
 )
 from chinspect.relevance._push import Plan, plan, push
-from chinspect.relevance.components import Parts
 from chinspect.relevance.rules import Epsilon, Flat, ZBox, ZPlus
 
 pytestmark = pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning")

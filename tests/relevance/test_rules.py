@@ -8,8 +8,7 @@ import torch
 from _textbook import Dense, dense_convolution, dense_linear, normal, shares
 from torch import Tensor, nn
 
-from chinspect.relevance import Composite, Graph, Row, patches, relevance_map, trace
-from chinspect.relevance.components import Components, Partition
+from chinspect.relevance import Components, Composite, Graph, Partition, Row, patches, relevance_map, trace
 from chinspect.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, Pass, Rule, WSquare, ZBox, Zero, ZPlus
 
 SHAPE = (2, 5, 4)
