@@ -19,10 +19,8 @@ from pathlib import Path
 from torch import Tensor
 
 from chinspect.anomaly._backbone import LayerFeatures
-from chinspect.encoders import Encoder
-from chinspect.encoders.architectures import build
+from chinspect.encoders import Encoder, card_of, encoder_of
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
-from chinspect.encoders.libraries import library_card
 from chinspect.errors import InputError
 
 BANK = "model.memory_bank"
@@ -31,8 +29,7 @@ BACKBONE = "model.feature_extractor.feature_extractor."
 
 def read_anomalib(path: Path, architecture: str, layers: Sequence[str]) -> tuple[Encoder, Tensor]:
     """The backbone, of torchvision's ``architecture``, and the memory bank (m, D)."""
-    card = library_card(f"torchvision:{architecture}")
-    assert card is not None
+    card = card_of(f"torchvision:{architecture}")
     state = read_checkpoint(path)
     weights = {key.removeprefix(BACKBONE): value for key, value in state.items() if key.startswith(BACKBONE)}
     if BANK not in state or not weights:
@@ -41,6 +38,6 @@ def read_anomalib(path: Path, architecture: str, layers: Sequence[str]) -> tuple
     bank = state[BANK]
     if bank.ndim != 2 or len(bank) == 0 or not bool(bank.isfinite().all()):
         raise InputError(f"the memory bank in {str(path)!r} is no table of numbers (m, D) but {tuple(bank.shape)}.")
-    module = build(card.architecture, card.preprocessing.size).module.eval().requires_grad_(False)
-    load_weights(LayerFeatures(module, layers).extractor, weights, (), str(path))
-    return Encoder(path.name, module, card.preprocessing, card), bank
+    encoder = encoder_of(card, None, name=path.name)
+    load_weights(LayerFeatures(encoder.module, layers).extractor, weights, (), str(path))
+    return encoder, bank

@@ -13,10 +13,7 @@ from torch.fx.node import map_arg
 from torchvision.models import Wide_ResNet50_2_Weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.architectures import build
-from chinspect.encoders.checkpoints import load_weights, read_checkpoint
-from chinspect.encoders.libraries import library_card
+from chinspect.encoders import Encoder, card_of, encoder_of, load_encoder
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.encoders.weights import fetch, locate
 from chinspect.errors import InputError
@@ -152,8 +149,7 @@ def _encoder(backbone: str | Encoder) -> Encoder:
 def _wide_resnet() -> Encoder:
     """torchvision's first weights, those of the paper; the ones that it loads by default came later."""
     weights = Wide_ResNet50_2_Weights.IMAGENET1K_V1
-    default = library_card(f"torchvision:{WIDE_RESNET}")
-    assert default is not None
+    default = card_of(f"torchvision:{WIDE_RESNET}")
     digits = weights.url.rsplit("-", 1)[1].removesuffix(".pth")
     card = replace(default, url=weights.url, tag=weights.name, sha256=digits)
     try:
@@ -166,7 +162,4 @@ def _wide_resnet() -> Encoder:
             f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use an encoder "
             "that needs no download: --backbone tiny-supervised, in Python backbone='tiny-supervised'."
         ) from error
-    architecture = build(card.architecture, card.preprocessing.size)
-    load_weights(architecture.module, read_checkpoint(path), architecture.heads, str(path))
-    module = architecture.module.eval().requires_grad_(False)
-    return Encoder(card.name, module, card.preprocessing, card)
+    return encoder_of(card, path)

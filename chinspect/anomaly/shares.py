@@ -26,11 +26,8 @@ from torch import Tensor
 
 from chinspect.anomaly._detector import Detector, Images
 from chinspect.errors import InputError
-<<<<<<< HEAD
 from chinspect.intervals import mean_interval
-=======
 from chinspect.relevance import PAPER_EDGES, BandEdges, named_bands
->>>>>>> wt-relevance
 
 Values = NDArray[np.float64]
 _BATCH = 32

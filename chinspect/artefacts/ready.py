@@ -12,7 +12,7 @@ import numpy as np
 
 from chinspect.artefacts.artefact import Artefact, Layer, resample
 from chinspect.errors import InputError
-from chinspect.world.logos import MARGIN, rendered_text
+from chinspect.images import MARGIN, rendered_text
 
 Colour = tuple[float, float, float]
 CANVAS = 224

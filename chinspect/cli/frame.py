@@ -15,7 +15,6 @@ It gets the options --json and --debug here, and prints nothing itself.
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +80,9 @@ def verb(name: str, *, of: typer.Typer = app) -> Callable[[Callable[..., Answer]
         def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
             answer = function(**arguments)
             if as_json:
-                typer.echo(json.dumps(answer.document, indent=2, allow_nan=False))
+                from chinspect.report.documents import json_text
+
+                typer.echo(json_text(answer.document))
             else:
                 answer.show()
             if answer.failed:

@@ -6,22 +6,6 @@
 ('broken_large', 'broken_small', 'contamination')
 """
 
-from chinspect.datasets.folder import load_folder
-from chinspect.datasets.mvtec import GOOD, MVTecCategory, categories, load_mvtec
-from chinspect.datasets.xray import XrayImages
-from chinspect.datasets.xray_load import GITHUB, NIH, VIEWS, load_github, load_nih, load_xray_folders
+import lazy_loader
 
-__all__ = [
-    "GITHUB",
-    "GOOD",
-    "NIH",
-    "VIEWS",
-    "MVTecCategory",
-    "XrayImages",
-    "categories",
-    "load_folder",
-    "load_github",
-    "load_mvtec",
-    "load_nih",
-    "load_xray_folders",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

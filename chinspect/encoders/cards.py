@@ -16,7 +16,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Card:
-    """What is known about a model. Tables of the file beyond these fields are kept in `extra`."""
+    """What is known about a model. Tables of the file beyond these fields are in `extra`."""
 
     name: str
     title: str
@@ -73,13 +73,13 @@ def read_card_file(path: Path) -> Card:
 
 
 def _card(table: dict[str, Any]) -> Card:
-    known = {entry.name for entry in fields(Card)} - {"preprocessing", "extra"}
-    values = {key: table[key] for key in table if key in known}
+    extra = dict(table)
+    preprocessing = dict(extra.pop("preprocessing"))
+    for key in ("mean", "std"):
+        preprocessing[key] = tuple(preprocessing[key])
+    known = {entry.name for entry in fields(Card)} & extra.keys() - {"extra"}
+    values = {key: extra.pop(key) for key in known}
     for key, value in values.items():
         if not isinstance(value, int if key == "dimension" else str):
             raise TypeError(f"{key} = {value!r}")
-    extra = {key: table[key] for key in table if key not in known | {"preprocessing"}}
-    preprocessing = dict(table["preprocessing"])
-    for key in ("mean", "std"):
-        preprocessing[key] = tuple(preprocessing[key])
     return Card(**values, preprocessing=Preprocessing(**preprocessing), extra=extra)

@@ -1,11 +1,10 @@
-"""Checkpoints, own and foreign: read without unpickling objects, renamed by a layout, loaded whole or not at all."""
+"""Checkpoints, own and foreign: read without unpickling objects, renamed by a layout, loaded entirely or not at all."""
 
 from __future__ import annotations
 
 import pickle
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, one_line
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
 """Suffixes by which a checkpoint's path is recognised."""
@@ -23,39 +22,26 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
 StateDict = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a project names an image tower inside its checkpoints."""
-
-    project: str
-    prefix: str
-    """Stands before the tower's own names."""
-    heads: tuple[str, ...] = ()
-    """First parts of the names that are left out on purpose: what the tower does not need."""
-
-
-LAYOUTS = (
-    Layout("VISSL", "_feature_blocks."),
-    Layout("Barlow Twins (full checkpoint)", "backbone.", heads=("projector.", "bn.")),
-    Layout(
-        "CLIP (OpenAI, open_clip, PubMedCLIP)",
-        "visual.",
-        heads=(
-            "transformer.",
-            "token_embedding.",
-            "positional_embedding",
-            "ln_final.",
-            "text_projection",
-            "text.",
-            "text_decoder.",
-            "logit_scale",
-            "logit_bias",
-            "input_resolution",
-            "context_length",
-            "vocab_size",
-        ),
+# How projects name an image tower in their checkpoints: the prefix of its own names, and those of what is left out on
+# purpose, because the tower does not need it.
+_LAYOUTS: Mapping[str, tuple[str, ...]] = {
+    "_feature_blocks.": (),  # VISSL
+    "backbone.": ("projector.", "bn."),  # Barlow Twins, the full checkpoint
+    "visual.": (  # CLIP: OpenAI, open_clip, PubMedCLIP
+        "transformer.",
+        "token_embedding.",
+        "positional_embedding",
+        "ln_final.",
+        "text_projection",
+        "text.",
+        "text_decoder.",
+        "logit_scale",
+        "logit_bias",
+        "input_resolution",
+        "context_length",
+        "vocab_size",
     ),
-)
+}
 
 _NESTING = (
     ("classy_state_dict", "base_model", "model", "trunk"),  # VISSL; its heads are a second entry beside the trunk
@@ -71,7 +57,7 @@ _SCALARS: list[Any] = [
     *{type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)},
 ]
 _LEGACY_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
-_LISTED = 8
+_LISTED = 8  # names of each kind in a message, which is to stay a sentence
 
 
 def read_checkpoint(path: Path) -> StateDict:
@@ -100,21 +86,21 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable
     Raises `InputError`, and loads nothing, if a name is missing or unexpected or a shape differs; it lists them.
     """
     expected = module.state_dict()
-    found = _rename(state, tuple(heads))
+    renamed = _rename(state, tuple(heads))
     counters = {key for key in expected if key.endswith("num_batches_tracked")}
     problems = {
-        "missing": [key for key in expected if key not in found and key not in counters],
-        "unexpected": [key for key in found if key not in expected],
+        "missing": [key for key in expected if key not in renamed and key not in counters],
+        "unexpected": [key for key in renamed if key not in expected],
         "of another shape": [
-            f"{key} {tuple(found[key].shape)} for {tuple(value.shape)}"
+            f"{key} {tuple(renamed[key].shape)} for {tuple(value.shape)}"
             for key, value in expected.items()
-            if key in found and found[key].shape != value.shape
+            if key in renamed and renamed[key].shape != value.shape
         ],
     }
     if any(problems.values()):
         lists = "; ".join(f"{kind}: {_shorten(keys)}" for kind, keys in problems.items() if keys)
         raise InputError(f"The weights {source!r} do not fit the architecture, nothing is loaded; {lists}.")
-    module.load_state_dict(expected | found)
+    module.load_state_dict(expected | renamed)
 
 
 def _read(path: Path) -> Any:
@@ -129,8 +115,7 @@ def _read(path: Path) -> Any:
             "pickled objects, which are not loaded; save its state_dict as safetensors."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, AttributeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({reason}).") from error
+        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({one_line(error)}).") from error
 
 
 def _unwrap(content: Any) -> dict[str, Any]:
@@ -144,10 +129,9 @@ def _unwrap(content: Any) -> dict[str, Any]:
 
 
 def _rename(state: Mapping[str, Tensor], heads: tuple[str, ...]) -> StateDict:
-    for layout in LAYOUTS:
-        if any(key.startswith(layout.prefix) for key in state):
-            inside = {key: value for key, value in state.items() if not key.startswith(layout.heads)}
-            state = {key.removeprefix(layout.prefix): value for key, value in inside.items()}
+    for prefix, others in _LAYOUTS.items():
+        if any(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items() if not key.startswith(others)}
             break
     renamed = {_LEGACY_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
     return {key: value for key, value in renamed.items() if not key.startswith(heads)}

@@ -1,6 +1,6 @@
 """Edits of an encoder: channels that are silenced, directions that are projected out, weights that are trained anew.
 
-Each can be undone: the encoder that was given keeps its modules and its weights. A layer with the output ``a`` is made
+Each can be undone: the encoder that is edited keeps its modules and its weights. A layer with the output ``a`` is made
 to return
 
     Prune:    a_c = 0                          for the channels c, in some rows of the map or in all,
@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.encoder import Encoder
 from chinspect.encoders.layers import attention_projection, channel_axis, output_shape
-from chinspect.errors import InputError
+from chinspect.errors import InputError, one_line
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ LayerEdit = Prune | Project
 Edit = LayerEdit | Retrain
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class EditedEncoder(Encoder):
     """An encoder that differs from its base by edits; the two share their parameters unless these are trained anew."""
 
@@ -83,18 +83,20 @@ class EditedEncoder(Encoder):
 
 
 def edited(encoder: Encoder, *edits: Edit) -> EditedEncoder:
-    """A new encoder with the edits; the given one stays as it is.
+    """A new encoder with the edits; the one that is passed stays as it is.
 
     Edits of an edited encoder join those that it has; of several `Retrain` the last one holds.
 
     Raises `InputError` for a layer that is not there or does not run exactly once, for channels, rows or a direction
     that do not fit its output, and for weights that are not those of the encoder by name and shape.
     """
-    base, before = (encoder.base, encoder.edits) if isinstance(encoder, EditedEncoder) else (encoder, ())
-    both = (*before, *edits)
-    module = _copy(base.module, [edit for edit in both if isinstance(edit, Retrain)])
-    _apply(replace(base, module=module), tuple(edit for edit in both if not isinstance(edit, Retrain)))
-    return EditedEncoder(f"{base.name}, edited", module, base.preprocessing, base.card, base, both)
+    base = encoder
+    if isinstance(encoder, EditedEncoder):
+        base = encoder.base
+        edits = (*encoder.edits, *edits)
+    module = _copy(base.module, [edit for edit in edits if isinstance(edit, Retrain)])
+    _apply(replace(base, module=module), [edit for edit in edits if not isinstance(edit, Retrain)])
+    return EditedEncoder(f"{base.name}, edited", module, base.preprocessing, base.card, base=base, edits=edits)
 
 
 @contextmanager
@@ -105,11 +107,11 @@ def temporarily(encoder: Encoder, *edits: LayerEdit) -> Iterator[Encoder]:
     """
     if isinstance(encoder, EditedEncoder) or any(isinstance(edit, Retrain) for edit in edits):
         raise InputError("Only edits of layers are made in place, and of an encoder without edits: use edited().")
-    done = _apply(encoder, edits)
+    replaced = _apply(encoder, edits)
     try:
         yield encoder
     finally:
-        for parent, name, original in reversed(done):
+        for parent, name, original in reversed(replaced):  # of a layer with two edits the first original comes last
             setattr(parent, name, original)
 
 
@@ -130,7 +132,8 @@ class Edited(nn.Module):
 
     def __init__(self, layer: nn.Module, change: nn.Module) -> None:
         super().__init__()
-        self.layer, self.change = layer, change
+        self.layer = layer
+        self.change = change
         self.training = layer.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -163,87 +166,86 @@ class _Remove(nn.Module):
         self.register_buffer("level", torch.tensor(level))
 
     def forward(self, x: Tensor) -> Tensor:
-        share = (x * self.direction).sum(self.axis, keepdim=True) - self.level
-        return x - share * self.direction
+        excess = (x * self.direction).sum(self.axis, keepdim=True) - self.level
+        return x - excess * self.direction
 
 
-_Done = list[tuple[nn.Module, str, nn.Module]]
+_Replaced = list[tuple[nn.Module, str, nn.Module]]
+"""Parents, the names of their modules that were replaced, and the original modules."""
 
 
 def _copy(module: nn.Module, retrained: Sequence[Retrain]) -> nn.Module:
     """The module with the same parameters, or with those that were trained anew."""
     if not retrained:
-        shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-        return copy.deepcopy(module, shared)
+        same = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+        return copy.deepcopy(module, same)
     changed = copy.deepcopy(module)
     try:
         changed.load_state_dict(retrained[-1].weights)
     except RuntimeError as error:
-        raise InputError(f"The weights are not those of the encoder ({' '.join(str(error).split())[:200]}).") from error
+        raise InputError(f"The weights are not those of the encoder ({one_line(error)}).") from error
     return changed
 
 
-def _apply(encoder: Encoder, edits: tuple[LayerEdit, ...]) -> _Done:
-    """Replaces modules in place; returns the parents, names and original modules. All edits fit, or none is made."""
-    root = encoder.module
+def _apply(encoder: Encoder, edits: Sequence[LayerEdit]) -> _Replaced:
+    """Replaces modules in place. All edits fit, or none is made."""
+    # Parents are looked up before anything is replaced: an edit inside an edited layer still finds its own.
     planned = [_planned(encoder, edit) for edit in edits]
-    places = [(root.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2], made) for path, made in planned]
-    done: _Done = []
-    for parent, name, made in places:
+    replaced: _Replaced = []
+    for parent, name, change in planned:
         original = getattr(parent, name)
-        done.append((parent, name, original))
-        changed = _masked(original, made) if isinstance(made, Tensor) else Edited(original, made)
+        replaced.append((parent, name, original))
+        changed = _masked(original, change) if isinstance(change, Tensor) else Edited(original, change)
         setattr(parent, name, changed.to(encoder.device).requires_grad_(False))
-    return done
+    return replaced
 
 
-def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[str, nn.Module | Tensor]:
-    """The path of the module to replace, and what its output passes, or a mask of its inputs (heads)."""
+def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[nn.Module, str, nn.Module | Tensor]:
+    """Parent and name of the module to replace, and what its output passes, or a mask of its inputs (heads)."""
     shape = output_shape(encoder, edit.layer)
     module = encoder.module.get_submodule(edit.layer)
     heads = attention_projection(module)
     if heads is not None and isinstance(edit, Prune):
         name, count = heads
         width = cast(nn.Linear, module.get_submodule(name)).in_features
-        _check(edit, (1, count))
+        _check_channels(edit, count)
         keep = torch.ones(count, width // count)
         keep[list(edit.channels)] = 0
-        return f"{edit.layer}.{name}", keep.flatten()
+        return module, name, keep.flatten()
+    path, _, name = edit.layer.rpartition(".")
+    parent = encoder.module.get_submodule(path)
     axis = channel_axis(shape)
     if isinstance(edit, Prune):
-        return edit.layer, _Keep(_keep(edit, shape, axis))
+        return parent, name, _Keep(_mask(edit, shape, axis))
     if len(edit.direction) != shape[axis]:
         raise InputError(f"The layer {edit.layer!r} has {shape[axis]} channels, not {len(edit.direction)}.")
-    return edit.layer, _Remove(edit.direction, edit.level, axis, len(shape))
+    return parent, name, _Remove(edit.direction, edit.level, axis, len(shape))
 
 
-def _keep(edit: Prune, shape: tuple[int, ...], axis: int) -> Tensor:
-    _check(edit, (shape[0], shape[axis]))
+def _mask(edit: Prune, shape: tuple[int, ...], axis: int) -> Tensor:
+    """Zeros for the channels in their rows and ones elsewhere, of the shape of the output for one image."""
+    _check_channels(edit, shape[axis])
     keep = torch.ones(shape[1:])
-    first, stop = edit.rows or (0, 0)
-    if edit.rows is not None and (len(shape) != 4 or not 0 <= first < stop <= (shape[2] if axis == 1 else shape[1])):
+    channels_first = keep.movedim(axis - 1, 0)  # a view: (C, H, W), (C, T) or (C,)
+    if edit.rows is None:
+        channels_first[list(edit.channels)] = 0
+        return keep
+    first, stop = edit.rows
+    if len(shape) != 4 or not 0 <= first < stop <= channels_first.shape[1]:
         raise InputError(f"The output {shape} of the layer {edit.layer!r} has no rows {first} to {stop}.")
-    region = slice(None) if edit.rows is None else slice(first, stop)
-    for channel in edit.channels:
-        if axis == 1 and len(shape) == 4:
-            keep[channel, region] = 0
-        elif len(shape) == 4:
-            keep[region, :, channel] = 0
-        else:
-            keep[..., channel] = 0
+    channels_first[list(edit.channels), first:stop] = 0
     return keep
 
 
-def _check(edit: Prune, shape: tuple[int, int]) -> None:
-    outside = [channel for channel in edit.channels if not 0 <= channel < shape[1]]
+def _check_channels(edit: Prune, count: int) -> None:
+    outside = [channel for channel in edit.channels if not 0 <= channel < count]
     if outside:
-        raise InputError(f"The layer {edit.layer!r} has the channels 0 to {shape[1] - 1}, and no {outside[0]}.")
+        raise InputError(f"The layer {edit.layer!r} has the channels 0 to {count - 1}, and no {outside[0]}.")
 
 
 def _masked(projection: nn.Module, keep: Tensor) -> nn.Module:
     """A copy of a linear layer that reads nothing from some of its inputs; the bias is shared."""
     weight: Any = projection.weight
-    shared = {id(tensor): tensor for tensor in projection.parameters()}
-    masked = copy.deepcopy(projection, shared)
+    masked = copy.deepcopy(projection, {id(tensor): tensor for tensor in projection.parameters()})
     masked.weight = nn.Parameter(weight * keep.to(weight), requires_grad=False)
     return masked

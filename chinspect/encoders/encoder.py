@@ -1,7 +1,14 @@
-"""What an encoder is."""
+"""What an encoder is: a network from images to embeddings, and how an image becomes its input.
+
+Any module is one in a line:
+
+encoder = Encoder.wrap(torchvision.models.resnet18(), size=64, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -14,7 +21,7 @@ from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders.cards import Card
-from chinspect.errors import InputError
+from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
 
 Pixels = NDArray[np.uint8]
@@ -32,9 +39,50 @@ class Encoder:
     module: nn.Module
     """(N, 3, size, size) -> (N, D), in evaluation mode; its parameters ask for no gradient."""
     preprocessing: Preprocessing
-    card: Card
+    card: Card | None = None
+    """What is known about it, of encoders that `load_encoder` gives."""
 
     kind = "encoder"  # of models under test; no annotation, so that it is no field
+
+    @staticmethod
+    def wrap(
+        module: nn.Module,
+        *,
+        size: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        resize: str = "shortest",
+        interpolation: str = "bicubic",
+        resize_size: int | None = None,
+        name: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> Encoder:
+        """An encoder of any module that maps a batch (N, 3, size, size) to vectors (N, D): embeddings, or logits.
+
+        The module itself is never changed. If it is in evaluation mode, asks for no gradient and lies where it should,
+        it is the encoder's module as it is; otherwise a copy is, so that later training does not reach the encoder.
+
+        Args:
+            module: what images go through.
+            size: side of its square input, in pixels.
+            mean: of each channel, of pixels in [0, 1], which are normalised by it.
+            std: standard deviation of each channel, likewise.
+            resize: ``shortest`` keeps the aspect of an image and crops its centre, ``squash`` does not.
+            interpolation: of the resize, ``bilinear`` or ``bicubic``.
+            resize_size: length that the resize aims at, before the crop; the size itself by default.
+            name: stands in messages and reports; the name of the module's class by default.
+            device: where the encoder shall compute; by default where the module lies.
+
+        Raises `InputError` for what is no module, cannot be copied, or does not give one finite vector an image, and
+        for a preprocessing that is not known.
+        """
+        if not isinstance(module, nn.Module):
+            raise InputError(f"An encoder wraps a torch.nn.Module, not {type(module).__name__}.")
+        name = name or type(module).__name__
+        preprocessing = Preprocessing(size, resize, interpolation, _triple(mean), _triple(std), resize_size)
+        encoder = Encoder(name, _frozen(module, name, device), preprocessing)
+        embedding_length(encoder)
+        return encoder
 
     @property
     def device(self) -> torch.device:
@@ -51,9 +99,12 @@ class Encoder:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of a sha256 over architecture, preprocessing, and every name, type, shape and value.
 
-        Computed from the module as it is now, so that a changed module has another one.
+        Computed from the module as it is now, so that a changed module has another one. The architecture is what the
+        card calls it, and without a card what the module's ``repr`` tells.
         """
-        parts: list[str | Pixels] = [repr((self.card.architecture, astuple(self.preprocessing)))]
+        architecture = repr(self.module) if self.card is None else self.card.architecture
+        architecture = re.sub(r" at 0x[0-9a-f]+", "", architecture)  # a function's address is another one in each run
+        parts: list[str | Pixels] = [repr((architecture, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
             parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
         return digest(*parts)[:16]
@@ -93,6 +144,55 @@ class Encoder:
         uncropped = replace(self.preprocessing, resize="squash", resize_size=None)
         embeddings: NDArray[np.float64] = replace(self, preprocessing=uncropped).embed(images).double().cpu().numpy()
         return embeddings
+
+
+def embedding_length(encoder: Encoder) -> int:
+    """Length D of an embedding, by a pass of two images that are zero after normalisation.
+
+    Raises `InputError` for what cannot be run, and for what gives no finite vector an image.
+    """
+    size = encoder.preprocessing.size
+    # Two images: of one alone it would not be seen that a module mixes the images of a batch into one vector.
+    images = torch.zeros(2, 3, size, size, device=encoder.device)
+    try:
+        with torch.no_grad():
+            output = encoder.module(images)
+    except Exception as error:  # the module may be the user's own, which raises what it wants
+        raise InputError(f"{encoder.name!r} cannot embed images {tuple(images.shape)} ({one_line(error)}).") from error
+    if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[0] != 2 or output.shape[1] == 0:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise InputError(f"{encoder.name!r} is no encoder: it maps 2 images to {shape}, not to one vector each.")
+    if not bool(output.isfinite().all()):
+        raise InputError(f"{encoder.name!r} maps images of zeros to numbers that are not finite: check its weights.")
+    return int(output.shape[1])
+
+
+def _frozen(module: nn.Module, name: str, device: str | torch.device | None) -> nn.Module:
+    """The module in evaluation mode, without gradients and on the device: itself if it is all that, or a copy."""
+    tensors = [*module.parameters(), *module.buffers()]
+    active = any(inner.training for inner in module.modules()) or any(tensor.requires_grad for tensor in tensors)
+    target = None if device is None else find_device(device)
+    if not active and (target is None or all(tensor.device == target for tensor in tensors)):
+        return module
+    try:
+        copied = copy.deepcopy(module)
+    except Exception as error:  # what a module of the user holds beside its tensors is not known
+        advice = "call .eval() and .requires_grad_(False) on it first, and move it to its device"
+        raise InputError(f"{name!r} cannot be copied ({one_line(error)}): {advice}.") from error
+    return copied.to(device=target).eval().requires_grad_(False)
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """A device by its name, as tensors on it name it. Raises `InputError` if it is not there."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"The device {str(device)!r} is not available here; use 'cpu'.") from error
+
+
+def _triple(values: Sequence[float]) -> tuple[float, float, float]:
+    """Three numbers, one a channel; `Preprocessing` refuses another number of them."""
+    return tuple(float(value) for value in values)  # type: ignore[return-value]
 
 
 def _picture(image: AnyImage) -> Image.Image:

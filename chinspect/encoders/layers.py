@@ -14,7 +14,8 @@ from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
 
 Observer = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
-Shapes = dict[str, list[tuple[int, ...] | None]]
+Shape = tuple[int, ...]
+Shapes = dict[str, list[Shape]]
 _PROJECTIONS = ("proj", "out_proj")
 _LISTED = 12
 
@@ -38,12 +39,13 @@ def observing(module: nn.Module, observer: Observer) -> Iterator[None]:
 
 
 def output_shapes(encoder: Encoder) -> Shapes:
-    """By path the shape of each output in one pass, None for what is no tensor; several where a layer runs again."""
+    """By path the shape of each output in one pass, () for what is no tensor; several where a layer runs again."""
     shapes: Shapes = {}
 
     def note(path: str, _module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
-        output = output[0] if isinstance(output, tuple) and output else output  # of nn.MultiheadAttention
-        shapes.setdefault(path, []).append(tuple(output.shape) if isinstance(output, Tensor) else None)
+        if isinstance(output, tuple) and output:  # nn.MultiheadAttention gives its weights beside its tokens
+            output = output[0]
+        shapes.setdefault(path, []).append(tuple(output.shape) if isinstance(output, Tensor) else ())
 
     size = encoder.preprocessing.size
     with observing(encoder.module, note), torch.no_grad():
@@ -51,7 +53,7 @@ def output_shapes(encoder: Encoder) -> Shapes:
     return shapes
 
 
-def output_shape(encoder: Encoder, layer: str) -> tuple[int, ...]:
+def output_shape(encoder: Encoder, layer: str) -> Shape:
     """The shape of the output of a layer for one image; `InputError` unless it is one map, of channels, and runs once.
 
     Args:
@@ -61,11 +63,11 @@ def output_shape(encoder: Encoder, layer: str) -> tuple[int, ...]:
         known = ", ".join(candidate_layers(encoder)[:_LISTED])
         raise InputError(f"{encoder.name!r} has no layer {layer!r}; some of its layers are {known}.")
     shapes = output_shapes(encoder)
-    found = shapes.get(layer, [])
-    if len(found) != 1:
-        raise InputError(f"The layer {layer!r} runs {len(found)} times in a pass, not once: choose the one around it.")
-    shape = found[0]
-    if shape is None or not 2 <= len(shape) <= 4:
+    runs = shapes.get(layer, [])
+    if len(runs) != 1:
+        raise InputError(f"The layer {layer!r} runs {len(runs)} times in a pass, not once: choose the one around it.")
+    shape = runs[0]
+    if not 2 <= len(shape) <= 4:
         raise InputError(f"The layer {layer!r} puts out no map (N, C, H, W), tokens (N, T, C) or vectors (N, C).")
     if _ambiguous(shape, shapes):
         raise InputError(
@@ -75,20 +77,20 @@ def output_shape(encoder: Encoder, layer: str) -> tuple[int, ...]:
     return shape
 
 
-def channel_axis(shape: tuple[int, ...]) -> int:
+def channel_axis(shape: Shape) -> int:
     """Which axis of an output holds the channels: 1 of a map (N, C, H, W), else the last."""
     return 1 if len(shape) == 4 and not _channels_last(shape) else len(shape) - 1
 
 
-def _channels_last(shape: tuple[int, ...] | None) -> bool:
+def _channels_last(shape: Shape) -> bool:
     """Whether this is a map (N, H, W, C) beyond doubt."""
-    return shape is not None and len(shape) == 4 and shape[1] == shape[2] != shape[3]
+    return len(shape) == 4 and shape[1] == shape[2] != shape[3]
 
 
-def _ambiguous(shape: tuple[int, ...], shapes: Shapes) -> bool:
+def _ambiguous(shape: Shape, shapes: Shapes) -> bool:
     """Whether a map has three equal sides in a network where some maps have their channels last."""
     cube = len(shape) == 4 and shape[1] == shape[2] == shape[3]
-    return cube and any(_channels_last(other) for found in shapes.values() for other in found)
+    return cube and any(_channels_last(other) for runs in shapes.values() for other in runs)
 
 
 def attention_projection(module: nn.Module) -> tuple[str, int] | None:
@@ -108,26 +110,26 @@ def candidate_layers(encoder: Encoder) -> list[str]:
     heads), and the blocks that a network repeats (for the channels of their sum, or the tokens).
     """
     shapes = output_shapes(encoder)
-    names = {path: module for path, module in encoder.module.named_modules() if _single(shapes.get(path), shapes)}
-    attention = tuple(f"{path}." for path, module in names.items() if attention_projection(module))
-    outside = {path: module for path, module in names.items() if not path.startswith(attention)}
+    modules = {path: module for path, module in encoder.module.named_modules() if _has_channels(path, shapes)}
+    attention = tuple(f"{path}." for path, module in modules.items() if attention_projection(module))
+    outside = {path: module for path, module in modules.items() if not path.startswith(attention)}
     return [path for path in outside if _is_candidate(path, outside)]
 
 
-def _single(found: list[tuple[int, ...] | None] | None, shapes: Shapes) -> bool:
+def _has_channels(path: str, shapes: Shapes) -> bool:
     """Whether a layer ran once, and put out one map or tokens of the one image, with channels that are known."""
-    shape = found[0] if found is not None and len(found) == 1 else None
-    return shape is not None and 3 <= len(shape) <= 4 and shape[0] == 1 and not _ambiguous(shape, shapes)
+    runs = shapes.get(path, [])
+    return len(runs) == 1 and len(runs[0]) in (3, 4) and runs[0][0] == 1 and not _ambiguous(runs[0], shapes)
 
 
-def _is_candidate(path: str, names: dict[str, nn.Module]) -> bool:
-    module = names[path]
+def _is_candidate(path: str, modules: dict[str, nn.Module]) -> bool:
+    module = modules[path]
     if attention_projection(module) is not None or _is_activation(module):
         return True
     if not re.search(r"\d$", path) or type(module) is nn.Sequential:  # repeated blocks are numbered
         return False
     inner = [name for name, _ in module.named_children()]
-    return bool(inner) and not _is_activation(names.get(f"{path}.{inner[-1]}"))  # which would be the block's output
+    return bool(inner) and not _is_activation(modules.get(f"{path}.{inner[-1]}"))  # which would be the block's output
 
 
 def _is_activation(module: nn.Module | None) -> bool:

@@ -1,130 +1,316 @@
-"""Cards for any model of timm, torchvision and open_clip, made from what these libraries say about it."""
+"""Where encoders come from: one class a library that knows the card of each of its models, its module, and its weights.
+
+An architecture is named `timm:NAME`, `torchvision:NAME` or `open_clip:NAME`; two are built here, `tiny-resnet` and
+`clip-rn50-gap`. A further library is a subclass of `Library` and a line in `LIBRARIES`.
+
+encoder = encoder_of(card, fetch(card))  # its weights from the file that the card names
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
-from chinspect.encoders.cards import Card
-from chinspect.errors import InputError
+import torch
+from torch import Tensor, nn
+
+from chinspect.encoders.cards import Card, read_card
+from chinspect.encoders.checkpoints import load_weights, read_checkpoint
+from chinspect.encoders.encoder import Encoder, embedding_length, find_device
+from chinspect.encoders.tiny import TinyResNet
+from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
 
+Weights = Path | Mapping[str, Tensor] | None
+"""A file, tensors by name, or None for random ones."""
 
-def library_card(name: str) -> Card | None:
-    """The card of `timm:NAME`, `torchvision:NAME` or `open_clip:NAME/TAG`; None if the name has no such prefix.
-
-    Raises `InputError` if the library has no such model, or prepares its images in a way that is not known here.
-    """
-    library, _, inner = name.partition(":")
-    return _LIBRARIES[library](inner) if inner and library in _LIBRARIES else None
+_card = partial(Card, license="not recorded; see the library's model card", dimension=0, paper="", note="")
 
 
-def _card(name: str, **values: Any) -> Card:
-    library, _, inner = name.partition(":")
-    defaults: dict[str, Any] = {
-        "title": f"{inner} of {library}",
-        "architecture": name,
-        "source": library,
-        "license": "not recorded; see the library's model card",
-        "dimension": 0,
-        "paper": "",
-        "note": "",
-    }
-    return Card(name=name, **(defaults | values))
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """A module whose output is the embedding, and what its checkpoints hold beyond it."""
+
+    module: nn.Module
+    """(N, 3, size, size) -> (N, D)."""
+    heads: tuple[str, ...] = ()
+    """Prefixes of the names in a checkpoint that belong to what was cut off behind the embedding."""
 
 
-def _timm(name: str) -> Card:
-    import timm
+class Library(ABC):
+    """Models by name. A library is imported when it is first asked."""
 
-    try:
+    @abstractmethod
+    def card(self, name: str) -> Card:
+        """What is known about a model, its weights and its preprocessing.
+
+        Raises `InputError` if there is no such model, or if its images are prepared in a way that is not known here.
+        """
+
+    @abstractmethod
+    def build(self, name: str, size: int) -> Architecture:
+        """An architecture with random weights for inputs of `size` pixels, ending at the embedding."""
+
+    def load(self, card: Card, weights: Weights, source: str) -> nn.Module:
+        """The architecture of a card with weights; `source` is what messages call tensors that do not fit."""
+        architecture = build(card.architecture, card.preprocessing.size)
+        if isinstance(weights, Path):
+            source = str(weights)
+            weights = read_checkpoint(weights)
+        if weights is not None:
+            load_weights(architecture.module, weights, architecture.heads, source)
+        return architecture.module
+
+
+class Zoo(Library):
+    """The models that have a folder here, and the two architectures that no library has."""
+
+    def card(self, name: str) -> Card:
+        """The card of the model's folder."""
+        return read_card(name)
+
+    def build(self, name: str, size: int) -> Architecture:  # noqa: ARG002
+        """The embedding of both is a global average pool, so that images of any size pass."""
+        if name == "tiny-resnet":
+            return Architecture(TinyResNet())
+        if name == "clip-rn50-gap":  # what Kauffmann et al. 2025 explain: layer4, without the attention pool behind it
+            tower: Any = build("open_clip:RN50", 224).module
+            tower.attnpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            return Architecture(tower, heads=("attnpool.",))
+        known = ", ".join(["tiny-resnet", "clip-rn50-gap", *LIBRARIES])
+        raise InputError(f"There is no architecture {name!r}; use one of {known}.")
+
+
+class Timm(Library):
+    """timm: `NAME` or `NAME.TAG`."""
+
+    def card(self, name: str) -> Card:
+        """The card of the model with the weights of its tag, the default ones without a tag."""
+        import timm
+
+        try:
+            config = timm.get_pretrained_cfg(name)
+        except RuntimeError as error:
+            raise InputError(f"timm has no model {name!r} ({error}).") from error
+        if config is None:
+            raise InputError(f"timm has no model {name!r}; see timm.list_models().")
+        data = timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
+        _, height, width = data["input_size"]
+        if height != width:
+            raise InputError(f"timm's {name!r} takes images of {height} x {width} pixels; only squares are supported.")
+        hub = config.hf_hub_id
+        return _card(
+            name=f"timm:{name}",
+            title=f"{name} of timm",
+            architecture=f"timm:{name}",
+            source="timm",
+            file=f"{hub}/{config.hf_hub_filename or 'model.safetensors'}" if hub else "",
+            tag=config.tag or "",
+            license=config.license or _card.keywords["license"],
+            paper=config.paper_name or "",
+            embedding="pooled features before the classifier",
+            preprocessing=Preprocessing(
+                height,
+                "shortest" if data["crop_mode"] == "center" else data["crop_mode"],
+                data["interpolation"],
+                tuple(data["mean"]),
+                tuple(data["std"]),
+                math.floor(height / data["crop_pct"]),  # as timm rounds it
+            ),
+        )
+
+    def build(self, name: str, size: int) -> Architecture:
+        """The model without its classifier."""
+        model = self._create(name, size, pretrained=False)
+        classifier = model.pretrained_cfg.get("classifier") or ()
+        model.reset_classifier(0)
+        heads = (classifier,) if isinstance(classifier, str) else classifier
+        return Architecture(model, heads=tuple(f"{head}." for head in heads))
+
+    def load(self, card: Card, weights: Weights, source: str) -> nn.Module:
+        """Let timm load its own file: it converts old names and resamples position embeddings.
+
+        The classifier is cut off after loading, as timm loads all names strictly only into the model as published.
+        """
+        if card.source != "timm" or not isinstance(weights, Path):
+            return super().load(card, weights, source)
+        name = card.architecture.removeprefix("timm:")
+        overlay = {"file": str(weights)}
+        try:
+            with torch.random.fork_rng(devices=[]):
+                model = self._create(name, card.preprocessing.size, pretrained=True, pretrained_cfg_overlay=overlay)
+        except (RuntimeError, KeyError) as error:
+            raise InputError(f"timm cannot load {str(weights)!r} into {name!r} ({one_line(error)}).") from error
+        model.reset_classifier(0)
+        return cast(nn.Module, model)
+
+    def _create(self, name: str, size: int, **options: Any) -> Any:
+        import timm
+
         config = timm.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        raise InputError(f"timm has no model {name!r} ({error}).") from error
-    if config is None:
-        raise InputError(f"timm has no model {name!r}; see timm.list_models().")
-    data = timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
-    resize = {"center": "shortest", "squash": "squash"}.get(data["crop_mode"], data["crop_mode"])
-    _, height, width = data["input_size"]
-    if height != width:
-        raise InputError(f"timm's {name!r} takes images of {height} x {width} pixels, and only squares are supported.")
-    hub = config.hf_hub_id
-    return _card(
-        f"timm:{name}",
-        file=f"{hub}/{config.hf_hub_filename or 'model.safetensors'}" if hub else "",
-        tag=config.tag or "",
-        license=config.license or "not recorded; see the library's model card",
-        paper=config.paper_name or "",
-        embedding="pooled features before the classifier",
-        preprocessing=Preprocessing(
-            height,
-            resize,
-            data["interpolation"],
-            tuple(data["mean"]),
-            tuple(data["std"]),
-            math.floor(height / data["crop_pct"]),
-        ),
-    )
+        if config is not None and config.input_size[-1] != size:
+            options["img_size"] = size  # an option of transformers only: convolutions take any size
+        return timm.create_model(name, **options)
 
 
-def _torchvision(name: str) -> Card:
-    import torchvision
+class Torchvision(Library):
+    """torchvision's classifiers: `NAME`, with its default weights."""
 
-    if name not in torchvision.models.list_models(module=torchvision.models):
-        raise InputError(f"torchvision has no classifier {name!r}; see torchvision.models.list_models().")
-    weights = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
-    transforms = weights.transforms()
-    digits = re.search(r"-([0-9a-f]{8,})\.pth$", weights.url)
-    return _card(
-        f"torchvision:{name}",
-        url=weights.url,
-        tag=weights.name,
-        sha256=digits[1] if digits else "",
-        embedding="input of the last linear layer",
-        preprocessing=Preprocessing(
-            transforms.crop_size[0],
-            "shortest",
-            transforms.interpolation.value,
-            tuple(transforms.mean),
-            tuple(transforms.std),
-            transforms.resize_size[0],
-        ),
-    )
+    # What torchvision switches on when it loads the published weights of these two.
+    options: Mapping[str, Mapping[str, Any]] = {
+        "googlenet": {"transform_input": True, "init_weights": False},
+        "inception_v3": {"transform_input": True, "init_weights": False},
+    }
 
+    def card(self, name: str) -> Card:
+        """The card of the classifier."""
+        weights = self._models(name).get_model_weights(name).DEFAULT
+        transforms = weights.transforms()
+        return _card(
+            name=f"torchvision:{name}",
+            title=f"{name} of torchvision",
+            architecture=f"torchvision:{name}",
+            source="torchvision",
+            url=weights.url,
+            tag=weights.name,
+            sha256="".join(re.findall(r"-([0-9a-f]{8,})\.pth$", weights.url)),  # its first digits are in its name
+            embedding="input of the last linear layer",
+            preprocessing=Preprocessing(
+                transforms.crop_size[0],
+                "shortest",
+                transforms.interpolation.value,
+                tuple(transforms.mean),
+                tuple(transforms.std),
+                transforms.resize_size[0],
+            ),
+        )
 
-def _open_clip(name: str) -> Card:
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
+    def build(self, name: str, size: int) -> Architecture:
+        """The classifier without its last linear layer; `InputError` if it ends in something else."""
+        models = self._models(name)
+        options = {"image_size": size} if name.startswith("vit_") else self.options.get(name, {})
+        model = models.get_model(name, weights=None, **options)
+        linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+        if not linear or model.get_submodule(linear[-1]).out_features != 1000:  # the classes of ImageNet
+            raise InputError(f"torchvision's {name!r} does not end in a linear layer, so its embedding is not known.")
+        model.set_submodule(linear[-1], nn.Identity())
+        return Architecture(model, heads=(f"{linear[-1]}.",))
 
-    model, _, tag = name.partition("/")
-    config = open_clip.get_model_config(model)
-    if config is None:
-        raise InputError(f"open_clip has no model {model!r}; see open_clip.list_models().")
-    weights = get_pretrained_cfg(model, tag) if tag else {}
-    if tag and not weights:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-        raise InputError(f"open_clip has no weights {tag!r} for {model!r}; its tags are: {tags}.")
-    if weights.get("quick_gelu") and open_clip.get_model_config(f"{model}-quickgelu"):
-        model = f"{model}-quickgelu"  # the activation that these weights were trained with
-    hub, url = weights.get("hf_hub", ""), weights.get("url", "")
-    digits = re.search(r"/models/([0-9a-f]{64})/", url)
-    return _card(
-        f"open_clip:{name}",
-        architecture=f"open_clip:{model}",
-        file=f"{hub}open_clip_model.safetensors" if hub.endswith("/") else hub,
-        url=url,
-        tag=tag,
-        sha256=digits[1] if digits and not hub else "",
-        embedding="output of the image tower, not normalised",
-        preprocessing=Preprocessing(
-            config["vision_cfg"]["image_size"],
-            weights.get("resize_mode") or "shortest",
-            weights.get("interpolation") or "bicubic",
-            tuple(weights.get("mean") or open_clip.OPENAI_DATASET_MEAN),
-            tuple(weights.get("std") or open_clip.OPENAI_DATASET_STD),
-        ),
-    )
+    def _models(self, name: str) -> Any:
+        from torchvision import models
+
+        if name not in models.list_models(module=models):
+            raise InputError(f"torchvision has no classifier {name!r}; see torchvision.models.list_models().")
+        return models
 
 
-_LIBRARIES: dict[str, Callable[[str], Card]] = {"timm": _timm, "torchvision": _torchvision, "open_clip": _open_clip}
+class OpenClip(Library):
+    """The image towers of open_clip: `NAME`, and `NAME/TAG` with weights."""
+
+    def card(self, name: str) -> Card:
+        """The card of the image tower, with the activation that its weights were trained with."""
+        import open_clip
+        from open_clip.pretrained import get_pretrained_cfg
+
+        model, _, tag = name.partition("/")
+        config = self._config(model)
+        weights = get_pretrained_cfg(model, tag) if tag else {}
+        if tag and not weights:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
+            raise InputError(f"open_clip has no weights {tag!r} for {model!r}; its tags are: {tags}.")
+        if weights.get("quick_gelu") and open_clip.get_model_config(f"{model}-quickgelu"):
+            model = f"{model}-quickgelu"
+        hub = weights.get("hf_hub", "")
+        url = weights.get("url", "")
+        return _card(
+            name=f"open_clip:{name}",
+            title=f"{name} of open_clip",
+            architecture=f"open_clip:{model}",
+            source="open_clip",
+            file=f"{hub}open_clip_model.safetensors" if hub.endswith("/") else hub,
+            url=url,
+            tag=tag,
+            sha256="" if hub else "".join(re.findall(r"/models/([0-9a-f]{64})/", url)),
+            embedding="output of the image tower, not normalised",
+            preprocessing=Preprocessing(
+                config["vision_cfg"]["image_size"],
+                weights.get("resize_mode") or "shortest",
+                weights.get("interpolation") or "bicubic",
+                tuple(weights.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+                tuple(weights.get("std") or open_clip.OPENAI_DATASET_STD),
+            ),
+        )
+
+    def build(self, name: str, size: int) -> Architecture:
+        """The image tower of a CLIP whose text tower, which is not used, is as small as it gets."""
+        from open_clip.model import CLIP
+
+        config = self._config(name)
+        vision = config["vision_cfg"] | {"image_size": size, "timm_model_pretrained": False, "output_tokens": False}
+        text = {"context_length": 1, "vocab_size": 1, "width": 64, "heads": 1, "layers": 1}
+        return Architecture(CLIP(config["embed_dim"], vision, text, config.get("quick_gelu", False)).visual)
+
+    def _config(self, name: str) -> dict[str, Any]:
+        import open_clip
+
+        config = open_clip.get_model_config(name)
+        if config is None:
+            raise InputError(f"open_clip has no model {name!r}; see open_clip.list_models().")
+        return config
+
+
+LIBRARIES: Mapping[str, Library] = {"open_clip": OpenClip(), "torchvision": Torchvision(), "timm": Timm()}
+"""By the prefix of the names of their models."""
+
+ZOO = Zoo()
+
+
+def resolve(name: str) -> tuple[Library, str]:
+    """The library that a name with a prefix belongs to, and the name there; without a prefix it is the zoo's."""
+    prefix, _, inner = name.partition(":")
+    return (LIBRARIES[prefix], inner) if inner and prefix in LIBRARIES else (ZOO, name)
+
+
+def card_of(name: str) -> Card:
+    """The card of a model of the zoo, of `timm:NAME`, `torchvision:NAME` or `open_clip:NAME/TAG`.
+
+    Raises `InputError` if there is no such model, or if its images are prepared in a way that is not known here.
+    """
+    library, inner = resolve(name)
+    return library.card(inner)
+
+
+def build(name: str, size: int) -> Architecture:
+    """Build an architecture for inputs of `size` pixels. The random state of torch is left as it was.
+
+    Raises `InputError` if there is no such architecture, or if it is no image classifier or encoder.
+    """
+    library, inner = resolve(name)
+    with torch.random.fork_rng(devices=[]):
+        return library.build(inner, size)
+
+
+def encoder_of(
+    card: Card, weights: Weights, *, name: str = "", source: str = "", device: str | torch.device = "cpu"
+) -> Encoder:
+    """The encoder of a card, in evaluation mode and without gradients; its card says how long an embedding is.
+
+    Args:
+        card: its architecture is built for the size of its preprocessing.
+        weights: the file of the card, or tensors by name; None leaves random weights.
+        name: of the encoder; that of the card by default.
+        source: what messages call tensors that do not fit; of a file it is the path.
+        device: where the encoder lies.
+
+    Raises `InputError` for an unknown architecture, for weights that do not fit entirely, and for what is no encoder.
+    """
+    library, _ = resolve(card.architecture)
+    module = library.load(card, weights, source).to(find_device(device)).eval().requires_grad_(False)
+    encoder = Encoder(name or card.name, module, card.preprocessing, card)
+    return encoder if card.dimension else replace(encoder, card=replace(card, dimension=embedding_length(encoder)))

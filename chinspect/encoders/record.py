@@ -22,18 +22,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from chinspect.encoders.architectures import build
 from chinspect.encoders.cards import Card, read_card_file, zoo_names
-from chinspect.encoders.checkpoints import load_weights
 from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from chinspect.encoders.encoder import Encoder
+from chinspect.encoders.libraries import encoder_of
 from chinspect.errors import InputError
 
-CARD, RECORD, TENSORS = "card.toml", "mitigation.json", "mitigation.safetensors"
+CARD = "card.toml"
+RECORD = "mitigation.json"
+TENSORS = "mitigation.safetensors"
 SCHEMA = 1
 WEIGHTS = "base."
 """Stands before the names of the base's weights among the tensors."""
-_MAX_JSON = 10_000_000
+_MAX_JSON = 10_000_000  # bytes: a record has kilobytes, and a file that only claims to be one shall not fill the memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +52,14 @@ class Record:
 
     def enclosed_base(self) -> Encoder:
         """The base whose weights lie in the folder."""
-        size = self.card.preprocessing.size
-        architecture = build(self.card.architecture, size)
-        load_weights(architecture.module, _below(WEIGHTS, self.tensors), architecture.heads, str(self.path / TENSORS))
-        module = architecture.module.eval().requires_grad_(False)
-        return Encoder(self.card.name, module, self.card.preprocessing, self.card)
+        return encoder_of(self.card, _below(WEIGHTS, self.tensors), source=str(self.path / TENSORS))
 
     def restore(self, base: Encoder) -> EditedEncoder:
         """The mitigated encoder; `InputError` unless the base and the result are those that were saved."""
         _compare(self.path, base.fingerprint, self.base_fingerprint, "starts from other weights than those of its base")
         result = edited(base, *self.edits)
         _compare(self.path, result.fingerprint, self.fingerprint, "was changed after it was saved")
+        assert base.card is not None  # load_encoder gives one to every encoder
         card = replace(base.card, name=self.card.name, title=self.card.title, note=self.card.note)
         return replace(result, name=str(self.path), card=card)
 
@@ -73,25 +71,27 @@ def read_record(path: Path) -> Record:
         if not (path / name).is_file():
             problem = f"cannot be read, because its {name} is missing: copy the whole folder"
             raise InputError(f"The mitigated encoder {str(path)!r} {problem}.")
+    name = CARD
     try:
         card = read_card_file(path / CARD)
-    except (OSError, AttributeError) as error:
-        raise InputError(f"The card {str(path / CARD)!r} cannot be read ({error}).") from error
-    try:
+        name = TENSORS
         tensors = load_file(path / TENSORS)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{str(path / TENSORS)!r} cannot be read ({error}).") from error
+    except (OSError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{str(path / name)!r} cannot be read ({error}).") from error
     try:
         base = document["base"]
-        name, base_fingerprint, fingerprint = base["name"], base["fingerprint"], document["fingerprint"]
         edits = tuple(_edit(entry, number, tensors) for number, entry in enumerate(document["edits"]))
-        if not (name is None or isinstance(name, str)) or not edits:
+        record = Record(
+            path, card, base["name"], str(base["fingerprint"]), str(document["fingerprint"]), edits, tensors
+        )
+        if not (record.base is None or isinstance(record.base, str)) or not edits:
             raise ValueError("its base must be a name or null, and its edits a list of at least one")
     except (LookupError, TypeError, ValueError) as error:  # InputError is among them
         raise InputError(f"{str(path / RECORD)!r} is no record of a mitigation ({error}).") from error
-    if name is not None and name not in zoo_names() and Path(name).exists():
-        raise InputError(f"{str(path / RECORD)!r} starts from the path {name!r}: only models with a name are a base.")
-    return Record(path, card, name, str(base_fingerprint), str(fingerprint), edits, tensors)
+    base = record.base
+    if base is not None and base not in zoo_names() and Path(base).exists():
+        raise InputError(f"{str(path / RECORD)!r} starts from the path {base!r}: only models with a name are a base.")
+    return record
 
 
 def describe(edits: tuple[Edit, ...]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
@@ -99,16 +99,17 @@ def describe(edits: tuple[Edit, ...]) -> tuple[list[dict[str, Any]], dict[str, T
     entries: list[dict[str, Any]] = []
     tensors: dict[str, Tensor] = {}
     for number, edit in enumerate(edits):
-        if isinstance(edit, Prune):
-            rows = None if edit.rows is None else list(edit.rows)
-            entries.append({"kind": "prune", "layer": edit.layer, "rows": rows})
-            tensors[f"edit.{number}.channels"] = torch.tensor(edit.channels, dtype=torch.int64)
-        elif isinstance(edit, Retrain):
-            entries.append({"kind": "retrain"})
-            tensors |= {f"edit.{number}.weights.{key}": value for key, value in edit.weights.items()}
-        else:
-            entries.append({"kind": "project", "layer": edit.layer, "level": edit.level})
-            tensors[f"edit.{number}.direction"] = edit.direction.clone()
+        prefix = f"edit.{number}."
+        match edit:
+            case Prune(layer, channels, rows):
+                entries.append({"kind": "prune", "layer": layer, "rows": None if rows is None else list(rows)})
+                tensors[f"{prefix}channels"] = torch.tensor(channels, dtype=torch.int64)
+            case Project(layer, direction, level):
+                entries.append({"kind": "project", "layer": layer, "level": level})
+                tensors[f"{prefix}direction"] = direction.clone()
+            case Retrain(weights):
+                entries.append({"kind": "retrain"})
+                tensors |= {f"{prefix}weights.{key}": value for key, value in weights.items()}
     return entries, tensors
 
 
@@ -149,8 +150,8 @@ def _json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _compare(path: Path, found: str, expected: str, problem: str) -> None:
-    if found != expected:
+def _compare(path: Path, actual: str, expected: str, problem: str) -> None:
+    if actual != expected:
         raise InputError(
-            f"The encoder {str(path)!r} {problem} (fingerprint {found}, not {expected[:16]!r}): mitigate it again."
+            f"The encoder {str(path)!r} {problem} (fingerprint {actual}, not {expected[:16]!r}): mitigate it again."
         )

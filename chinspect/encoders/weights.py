@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sys
@@ -10,27 +9,15 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from chinspect.digests import digest_of_file
 from chinspect.encoders.cards import Card, models_folder
-from chinspect.errors import InputError
+from chinspect.errors import InputError, one_line
 
-_SECONDS_TO_ANSWER = 10.0
-_UNSAFE_NAMES = {"open_clip_model.safetensors": "open_clip_pytorch_model.bin", "model.safetensors": "pytorch_model.bin"}
-
-
-class Weights(Protocol):
-    """A file of weights, on this machine or not yet."""
-
-    @property
-    def origin(self) -> str:
-        """Where the file comes from, for messages."""
-
-    def cached(self) -> Path | None:
-        """The file, if it is on this machine. Touches no network."""
-
-    def download(self) -> Path:
-        """Bring the file to this machine. Raises `OSError` or `RuntimeError`."""
+_SECONDS_TO_ANSWER = 10.0  # a slow proxy answers in two or three
+# The same tensors as pickles, in repositories that are older than safetensors.
+_PICKLED = {"open_clip_model.safetensors": "open_clip_pytorch_model.bin", "model.safetensors": "pytorch_model.bin"}
 
 
 @dataclass(frozen=True)
@@ -38,51 +25,40 @@ class LocalFile:
     """A file of the package or of the user."""
 
     path: Path
-
-    @property
-    def origin(self) -> str:
-        """The path."""
-        return str(self.path)
+    origin: str
+    """Where the file comes from, for messages."""
 
     def cached(self) -> Path | None:
-        """The file, if it is there."""
+        """The file, if it is on this machine. Touches no network."""
         return self.path if self.path.is_file() else None
 
     def download(self) -> Path:
-        """There is nowhere to get it from."""
+        """Bring the file to this machine, which a local one already should be on.
+
+        Raises `OSError` or `RuntimeError` if that fails.
+        """
         raise FileNotFoundError("the file does not exist")
 
 
 @dataclass(frozen=True)
-class UrlFile:
-    """A file behind an address, kept in torch.hub's folder."""
+class UrlFile(LocalFile):
+    """A file behind an address, which torch.hub's folder keeps."""
 
-    url: str
-    path: Path
     sha256: str
-
-    @property
-    def origin(self) -> str:
-        """The address."""
-        return self.url
-
-    def cached(self) -> Path | None:
-        """The file, if it was downloaded before."""
-        return self.path if self.path.is_file() else None
 
     def download(self) -> Path:
         """Download with torch.hub: to a temporary name, checked, then moved into place."""
         from torch.hub import download_url_to_file
 
-        _check_reachable(self.url)
+        _check_reachable(self.origin)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        download_url_to_file(self.url, str(self.path), self.sha256 or None, progress=sys.stderr.isatty())
+        download_url_to_file(self.origin, str(self.path), self.sha256 or None, progress=sys.stderr.isatty())
         return self.path
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file on the Hugging Face hub, kept in the hub's own cache; safetensors first, pickled tensors otherwise."""
+    """A file on the Hugging Face hub, which the hub's own cache keeps; safetensors first, pickled tensors otherwise."""
 
     repository: str
     name: str
@@ -94,14 +70,14 @@ class HubFile:
 
     @property
     def _names(self) -> list[str]:
-        return [self.name, *([_UNSAFE_NAMES[self.name]] if self.name in _UNSAFE_NAMES else [])]
+        return [name for name in (self.name, _PICKLED.get(self.name)) if name]
 
     def cached(self) -> Path | None:
         """The file, if it is in the hub's cache."""
         from huggingface_hub import try_to_load_from_cache
 
-        found = (try_to_load_from_cache(self.repository, name) for name in self._names)
-        return next((Path(path) for path in found if isinstance(path, str)), None)
+        paths = (try_to_load_from_cache(self.repository, name) for name in self._names)
+        return next((Path(path) for path in paths if isinstance(path, str)), None)
 
     def download(self) -> Path:
         """Download with huggingface_hub."""
@@ -113,25 +89,27 @@ class HubFile:
         for name in self._names:
             try:
                 return Path(hf_hub_download(self.repository, name))
-            except EntryNotFoundError as error:
-                if isinstance(error, LocalEntryNotFoundError):
-                    raise
+            except LocalEntryNotFoundError:  # an EntryNotFoundError that says the hub cannot be reached
+                raise
+            except EntryNotFoundError:
+                continue
             except transport_error as error:
                 raise OSError(str(error)) from error
         raise FileNotFoundError(f"the repository holds none of {', '.join(self._names)}")
 
 
-def locate(card: Card) -> Weights:
+def locate(card: Card) -> LocalFile | HubFile:
     """Where the weights of a card lie. Raises `InputError` if the card names none."""
     if card.source in ("bundled", "file"):
-        return LocalFile(models_folder() / card.name / card.file if card.source == "bundled" else Path(card.file))
+        path = models_folder() / card.name / card.file if card.source == "bundled" else Path(card.file)
+        return LocalFile(path, str(path))
     if card.file:
         owner, repository, name = card.file.split("/", 2)
         return HubFile(f"{owner}/{repository}", name)
     if card.url:
         # torchvision's names carry a hash; others ("resnet50.pth") do not, and get a folder of their own
-        own = () if card.source == "torchvision" else ("chinspect", re.sub(r"\W+", "-", card.name))
-        return UrlFile(card.url, Path(_torch_hub(), "checkpoints", *own, Path(card.url).name), card.sha256)
+        own = "" if card.source == "torchvision" else Path("chinspect", re.sub(r"\W+", "-", card.name))
+        return UrlFile(Path(_torch_hub(), "checkpoints", own, Path(card.url).name), card.url, card.sha256)
     raise InputError(f"{card.name!r} names no pretrained weights (open_clip needs a tag: open_clip:NAME/TAG).")
 
 
@@ -148,8 +126,8 @@ def fetch(card: Card) -> Path:
     return path
 
 
-def _not_here(card: Card, weights: Weights, error: Exception) -> str:
-    reason = (str(getattr(error, "reason", error)).strip().splitlines() or [type(error).__name__])[0]
+def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str:
+    reason = one_line(getattr(error, "reason", error))  # URLError says why the network did not answer
     if card.source in ("bundled", "file"):
         return f"The weights {weights.origin!r} of {card.name!r} cannot be read: {reason}."
     name = Path(card.file or card.url).name
@@ -163,13 +141,10 @@ def _check_hash(path: Path, sha256: str) -> None:
     """Compare with the hash that is known; the hub's cache names its files by theirs."""
     stored = path.resolve().name
     expected = sha256 or (stored if re.fullmatch("[0-9a-f]{64}", stored) else "")
-    if not expected:
-        return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not found.startswith(expected):
+    actual = digest_of_file(path) if expected else ""
+    if not actual.startswith(expected):
         raise InputError(
-            f"The weights {str(path)!r} have the sha256 {found[:12]}..., not {expected[:12]}...: "
+            f"The weights {str(path)!r} have the sha256 {actual[:12]}..., not {expected[:12]}...: "
             "the file is damaged or another one; delete it and fetch it again."
         )
 

@@ -6,7 +6,6 @@ types along: 1, 1.0 and true are three descriptions.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chinspect import __version__
+from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.files import creating
 
@@ -33,7 +33,7 @@ def new_manifest(description: Mapping[str, Any], n_shards: int) -> Manifest:
     versions = {"chinspect": __version__, **{name: version(name) for name in _LIBRARIES}}
     content = {"description": dict(description), "n_shards": n_shards, "versions": versions}
     try:
-        return {"schema": SCHEMA, "digest": _digest(content), **json.loads(json.dumps(content))}
+        return {"schema": SCHEMA, "digest": digest_of_json(content), **json.loads(json.dumps(content))}
     except (TypeError, ValueError) as error:
         raise InputError(f"a store's description must be plain JSON values ({error}).") from error
 
@@ -56,7 +56,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise InputError(f"{str(folder)!r} holds no store: it has no readable {FILE}.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise InputError(f"{str(folder)!r} holds no store, or one of another version's layout: choose another folder.")
-    if manifest.get("digest") != _digest({key: manifest.get(key) for key in ("description", "n_shards", "versions")}):
+    if manifest.get("digest") != digest_of_json(
+        {key: manifest.get(key) for key in ("description", "n_shards", "versions")}
+    ):
         raise InputError(f"the {FILE} of {str(folder)!r} was changed or is damaged: remove the folder and run again.")
     return manifest
 
@@ -69,10 +71,6 @@ def compare(folder: Path, known: Manifest, given: Manifest) -> None:
             f"{str(folder)!r} holds results of another {name.removeprefix('description.')} ({reprlib.repr(old)}, not "
             f"{reprlib.repr(new)}): choose another output folder, or remove this one."
         )
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(content).encode("ascii")).hexdigest()
 
 
 def _canonical(value: Any) -> str:

@@ -6,7 +6,6 @@ and values. One each, and not one for all, so that a small array is checked with
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from chinspect.digests import digest
 from chinspect.errors import InputError
 from chinspect.files import creating
 
@@ -54,12 +54,12 @@ class Shard:
             raise InputError(f"{str(self.path)!r} has no {name!r}: it has {', '.join(sorted(self.checksums))}.")
 
 
-def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: int) -> None:
-    """Writes one shard, whole or not at all; one that is there stays."""
+def write_shard(path: Path, arrays: Mapping[str, Array], manifest: str, number: int) -> None:
+    """Writes one shard of the store whose manifest has this digest, entirely or not at all; an existing one stays."""
     # safetensors writes the memory as it lies, so that it has to lie in rows
     plain = {name: _in_rows(np.asarray(array)) for name, array in arrays.items()}
     checksums = {name: _checksum(name, array) for name, array in plain.items()}
-    header = json.dumps({"manifest": digest, "shard": number, "sha256": checksums})
+    header = json.dumps({"manifest": manifest, "shard": number, "sha256": checksums})
     try:
         with creating(path) as temporary:
             # not save_file, whose own temporary would stay behind if this process was killed;
@@ -72,14 +72,14 @@ def write_shard(path: Path, arrays: Mapping[str, Array], digest: str, number: in
 
 
 @contextmanager
-def open_shard(path: Path, digest: str, number: int) -> Iterator[Shard]:
+def open_shard(path: Path, manifest: str, number: int) -> Iterator[Shard]:
     """A shard to read from; `InputError` if it is missing, damaged, or of another store or place."""
     if not path.exists():
         raise InputError(f"the shard {str(path)!r} is missing: run again.")
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
-            if (header["manifest"], header["shard"]) != (digest, number):
+            if (header["manifest"], header["shard"]) != (manifest, number):
                 raise InputError(f"the shard {str(path)!r} is of another store or place: remove it and run again.")
             checksums = header["sha256"]
             if checksums.keys() != set(file.keys()):
@@ -101,6 +101,4 @@ def _in_rows(array: Array) -> Array:
 
 
 def _checksum(name: str, array: Array) -> str:
-    digest = hashlib.sha256(json.dumps([name, array.dtype.str, array.shape]).encode("ascii"))
-    digest.update(_in_rows(np.asarray(array)).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+    return digest(json.dumps([name, array.dtype.str, array.shape]), _in_rows(np.asarray(array)))

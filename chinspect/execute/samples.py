@@ -6,7 +6,6 @@ noticed. Contents are worth their reading: it takes milliseconds an image, and e
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
+from chinspect.digests import digest, digest_of_file
 from chinspect.errors import InputError
-from chinspect.images import list_images
+from chinspect.images import list_images, open_image
 
 _TABLES = (".csv", ".parquet")
 
@@ -35,6 +36,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.names)
 
+    def __getitem__(self, index: int) -> Image.Image:
+        """One image, see `chinspect.images.open_image`."""
+        return open_image(self.root / self.names[index])
+
     @property
     def paths(self) -> list[Path]:
         """Where the images lie."""
@@ -43,28 +48,18 @@ class Samples:
     @cached_property
     def digest(self) -> str:
         """sha256 over the names, labels and contents of all files, 64 hexadecimal digits."""
-        digest = hashlib.sha256(repr((self.names, self.labels)).encode("utf-8", "surrogateescape"))
+        contents = []
         for path in self.paths:
             try:
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                contents.append(bytes.fromhex(digest_of_file(path)))
             except OSError as error:
                 raise InputError(f"the image {str(path)!r} cannot be read ({error.strerror}).") from error
-        return digest.hexdigest()
+        return digest(repr((self.names, self.labels)), *contents)
 
     @property
     def description(self) -> dict[str, Any]:
         """Folder, names and contents, for the description of a job."""
         return {"folder": str(self.root.resolve()), "images": list(self.names), "contents": self.digest}
-
-    def n_shards(self, size: int) -> int:
-        """Number of shards of ``size`` images, the last of which may be smaller."""
-        return -(-len(self) // size)
-
-    def shard(self, number: int, size: int) -> Samples:
-        """The images of one shard."""
-        rows = slice(number * size, (number + 1) * size)
-        return Samples(self.root, self.names[rows], None if self.labels is None else self.labels[rows])
 
 
 def load_samples(source: str | Path) -> Samples:

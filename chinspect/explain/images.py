@@ -36,8 +36,8 @@ from PIL import Image
 from chinspect.anomaly import Detector
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, Store, load_samples, run
-from chinspect.explain.job import SHARD, ExplainJob, Method
+from chinspect.execute import Samples, load_samples, map_images
+from chinspect.execute.mapping import ImageFunction, Results
 from chinspect.explain.methods import Anomaly, Bands, GradCAM, Output
 from chinspect.explain.neighbours import nearest
 from chinspect.images import open_image, resize
@@ -48,6 +48,8 @@ Array = NDArray[Any]
 Progress = Callable[[int, int], None]
 _CELLS = 16
 """Patches along a side of the encoder's input."""
+_SHARD = 16
+"""Images in one shard of a store."""
 BANDS = 16
 """Frequency bands, spaced geometrically."""
 _RULES, _RULES_OF_BANDS = "epsilon_plus_flat", "epsilon_plus"  # bands overlap in the pixels, which flat cannot share
@@ -122,16 +124,12 @@ def explain_images(
         raise InputError(f"an image is compared with at least 1 neighbour, not with {k!r}.")
     samples = load_samples(images)
 
-    def report(done: int, _: int) -> None:
-        if progress is not None:
-            progress(min(done * SHARD, len(samples)), len(samples))
-
     with _folder(path) as place:
         if explain == "neighbours" and isinstance(model, Encoder):
             return _of_patches(model, images, samples, place, k, workers, progress)
-        job = ExplainJob(_method(model, explain, _fitting(targets, samples), layer), samples)
-        store = run(job, place, workers=workers, progress=report)
-        return _of_store(model, job, store, k)
+        function = _method(model, explain, _fitting(targets, samples), layer)
+        results = map_images(function, samples, place, shard_size=_SHARD, workers=workers, progress=progress)
+        return _of_results(model, samples, function, results, k)
 
 
 def check_question(model: Encoder | Detector, explain: str) -> None:
@@ -160,7 +158,7 @@ def neighbour_targets(embeddings: Array, k: int) -> NDArray[np.float32]:
 
 def _method(
     model: Encoder | Detector, explain: Explain, targets: tuple[int, ...] | str | None, layer: str | None
-) -> Method:
+) -> ImageFunction:
     if isinstance(model, Detector):
         return Anomaly(model, BANDS if explain == "frequency" else None)
     if explain == "frequency":
@@ -180,17 +178,19 @@ def _fitting(targets: Sequence[int] | str | None, samples: Samples) -> tuple[int
     return tuple(int(target) for target in targets)
 
 
-def _of_store(model: Encoder | Detector, job: ExplainJob, store: Store, k: int) -> ExplainedImages:
-    readable = store.arrays("readable")
-    made: dict[str, Any] = {**job.method.description}
-    if isinstance(job.method, Bands):
-        tables, embeddings = store.arrays("tables")[readable], store.arrays("embeddings")[readable]
+def _of_results(
+    model: Encoder | Detector, samples: Samples, function: ImageFunction, results: Results, k: int
+) -> ExplainedImages:
+    readable = results.arrays("readable")
+    made = {name: value for name, value in function.description.items() if name != "kind"}
+    if isinstance(function, Bands):
+        tables, embeddings = results.arrays("tables")[readable], results.arrays("embeddings")[readable]
         others = neighbour_targets(embeddings, k)
         maps, values = np.einsum("nbd,nd->nb", tables, others)[:, None], (embeddings * others).sum(1)
         made["neighbours"] = k
     else:
-        maps, values = store.arrays("maps")[readable], store.arrays("values")[readable]
-    return _collected(model, job.samples, np.flatnonzero(readable), maps, values, made)
+        maps, values = results.arrays("maps")[readable], results.arrays("values")[readable]
+    return _collected(model, samples, np.flatnonzero(readable), maps, values, made)
 
 
 def _of_patches(

@@ -1,4 +1,8 @@
-"""Ways to explain single pictures: relevance of an output, Grad-CAM, anomaly scores, and spectra of all three kinds."""
+"""Ways to explain pictures: relevance of an output, Grad-CAM, anomaly scores, and spectra of all three kinds.
+
+Each is a function for `chinspect.execute.map_images`: of n pictures it gives ``maps`` (n, h, w) and the ``values`` (n,)
+that they explain.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -16,16 +21,18 @@ from chinspect.anomaly import Detector, explain_anomaly
 from chinspect.cam import grad_cam
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.explain import area_sum
-from chinspect.explain.job import Array
+from chinspect.explain.pooling import area_sum
 from chinspect.images import resize, to_input
 from chinspect.relevance import Graph, RelevanceMap, frequency_bands, relevance_map, trace
 from chinspect.similarity.bilrp import resolve_composite
 
+KIND = "explanations of images"
+"""Of a store of maps."""
 SIDE = 56
 """Cells of a stored map of pixels, at most: fine enough to draw over a picture and to isolate what it shows."""
 _BATCH = 8
 
+Array = NDArray[Any]
 Targets = tuple[int, ...] | str | None
 
 
@@ -41,6 +48,7 @@ class _OfEncoder:
     def description(self) -> dict[str, Any]:
         made = {name: value for name, value in vars(self).items() if name != "encoder" and not name.startswith("_")}
         return {
+            "kind": KIND,
             "method": type(self).__name__,
             "encoder": self.encoder.name,
             "fingerprint": self.encoder.fingerprint,
@@ -72,12 +80,12 @@ class Output(_Relevance):
 
     targets: Targets
 
-    def explain(self, pictures: Sequence[Image.Image], places: range) -> dict[str, Array]:
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:
         """``maps`` (n, h, w) and ``values`` (n,)."""
         maps, values = [], []
-        for picture, place in zip(pictures, places, strict=True):
+        for picture, index in zip(pictures, indices, strict=True):
             mapped = self._mapped(picture)
-            weights = seed(mapped.output, self.targets, range(place, place + 1))
+            weights = seed(mapped.output, self.targets, range(index, index + 1))
             pixels = mapped.pull(mapped.output * weights).sum(1)[0].cpu().numpy()
             maps.append(area_sum(pixels, SIDE))
             values.append(float((mapped.output * weights).sum()))
@@ -90,7 +98,7 @@ class Bands(_Relevance):
 
     bands: int
 
-    def explain(self, pictures: Sequence[Image.Image], places: range) -> dict[str, Array]:  # noqa: ARG002
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
         """``tables`` (n, B, D) and ``embeddings`` (n, D)."""
         mapped = [self._mapped(picture) for picture in pictures]
         tables = np.stack([one.push(frequency_bands(self.bands)).cpu().numpy() for one in mapped])
@@ -104,14 +112,14 @@ class GradCAM(_OfEncoder):
     layer: str
     targets: Targets
 
-    def explain(self, pictures: Sequence[Image.Image], places: range) -> dict[str, Array]:
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:
         """``maps`` (n, h, w) at the layer's resolution, and ``values`` (n,)."""
         maps, values = [], []
         for start in range(0, len(pictures), _BATCH):
             x = self._inputs(pictures[start : start + _BATCH])
             with torch.no_grad():
                 output = self.encoder.module(x)
-            weights = seed(output, self.targets, places[start : start + len(x)])
+            weights = seed(output, self.targets, indices[start : start + len(x)])
             maps.append(grad_cam(self.encoder.module, x, self.layer, weights).cpu().numpy())
             values.append((output * weights).sum(1).cpu().numpy())
         return {"maps": np.concatenate(maps), "values": np.concatenate(values)}
@@ -129,13 +137,14 @@ class Anomaly:
     def description(self) -> dict[str, Any]:
         """The detector and the bands."""
         return {
+            "kind": KIND,
             "method": type(self).__name__,
             "detector": type(self.detector).__name__,
             "fingerprint": self.detector.fingerprint,
             "bands": self.bands,
         }
 
-    def explain(self, pictures: Sequence[Image.Image], places: range) -> dict[str, Array]:  # noqa: ARG002
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
         """``maps`` (n, h, w), of bands (n, 1, B), and ``values`` (n,)."""
         maps, values = [], []
         for start in range(0, len(pictures), _BATCH):
@@ -151,11 +160,11 @@ class Anomaly:
         return {"maps": np.concatenate(maps), "values": np.concatenate(values)}
 
 
-def seed(output: Tensor, targets: Targets, places: range) -> Tensor:
+def seed(output: Tensor, targets: Targets, indices: range) -> Tensor:
     """Weights (n, D) of the outputs of some images: the explained value is ``(output * weights).sum(1)``."""
     if targets is None:
         return output.detach()
-    chosen = output.argmax(1) if isinstance(targets, str) else torch.tensor([targets[place] for place in places])
+    chosen = output.argmax(1) if isinstance(targets, str) else torch.tensor([targets[index] for index in indices])
     if int(chosen.max()) >= output.shape[1]:
         raise InputError(f"the target {int(chosen.max())} does not exist: the model has {output.shape[1]} outputs.")
     return torch.nn.functional.one_hot(chosen.to(output.device), output.shape[1]).to(output)

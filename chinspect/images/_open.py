@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from chinspect.errors import ImageWarning, InputError
+from chinspect.errors import ImageWarning, InputError, MissingImageError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
@@ -47,8 +47,9 @@ def open_image(path: str | Path) -> Image.Image:
     the first frame is taken; see `to_rgb` for the pixel formats. ICC profiles are ignored, as torchvision and open_clip
     do.
 
-    Raises `InputError` for a path that is no regular file, an empty file, a file in no format of `FORMATS`, a damaged
-    or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than `MIN_SIDE`. Warns with `ImageWarning`, once
+    Raises `MissingImageError`, an `InputError`, for a path that is no regular file, and `InputError` for an empty file,
+    a file in no format of `FORMATS`, a damaged or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than
+    `MIN_SIDE`. Warns with `ImageWarning`, once
     a file, of 16-bit greyscale that uses less than a sixteenth of its range.
     """
     path = Path(path)
@@ -123,11 +124,11 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise InputError(f"{str(path)!r} is a folder; give the path of one image.")
+        raise MissingImageError(f"{str(path)!r} is a folder; give the path of one image.")
     if not path.exists():
-        raise InputError(f"{str(path)!r} does not exist; check the path of the image.")
+        raise MissingImageError(f"{str(path)!r} does not exist; check the path of the image.")
     if not path.is_file():  # a pipe or a device could block or never end
-        raise InputError(f"{str(path)!r} is not a regular file; give the path of an image.")
+        raise MissingImageError(f"{str(path)!r} is not a regular file; give the path of an image.")
     if path.stat().st_size == 0:
         raise InputError(f"{str(path)!r} is empty (0 bytes); save the image again.")
 

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders import Card, Encoder, load_encoder
 from chinspect.encoders.edits import EditedEncoder, Retrain
 from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, describe
 from chinspect.errors import InputError
@@ -31,19 +31,23 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
         path: a folder that is new, empty, or holds a mitigated encoder, which is replaced.
         evidence: JSON values on how the remedy was chosen and what it does.
 
-    Raises `InputError` for other encoders and folders; then nothing stays that `load_encoder` would read.
+    Raises `InputError` for other encoders (those of `Encoder.wrap` among them) and folders; then nothing stays that
+    `load_encoder` would read.
     """
     if not isinstance(encoder, EditedEncoder):
         raise InputError(f"Only a mitigated encoder is saved as a folder, and {encoder.name!r} is not edited.")
+    if encoder.base.card is None:
+        advice = "keep the edits and the module's own state_dict"
+        raise InputError(f"{encoder.base.name!r} has no card, so a folder cannot tell how to build it: {advice}.")
     check_encoder_folder(path)
     folder = output_folder(path)
-    named = _named(encoder.base)
+    named = _named(encoder.base, encoder.base.card)
     entries, tensors = describe(encoder.edits)
     if not named:
         tensors |= {WEIGHTS + key: value for key, value in encoder.base.module.state_dict().items()}
     base = {"name": encoder.base.card.name if named else None, "fingerprint": encoder.base.fingerprint}
     document = {"schema": SCHEMA, "base": base, "edits": entries, "fingerprint": encoder.fingerprint}
-    _write(folder, encoder, tensors, document | {"evidence": dict(evidence or {})})
+    _write(folder, _card(encoder, encoder.base.card), tensors, document | {"evidence": dict(evidence or {})})
     try:
         load_encoder(str(folder))
     except InputError as error:
@@ -66,29 +70,28 @@ def check_encoder_folder(path: str | Path) -> None:
         raise InputError(f"The folder {str(path)!r} holds something else, such as {others[0]!r}: choose a new one.")
 
 
-def _named(base: Encoder) -> bool:
+def _named(base: Encoder, card: Card) -> bool:
     """Whether `load_encoder` gives these weights for the name of their card, which a folder's card need not have."""
-    if base.card.source in ("file", "mitigated"):
+    if card.source in ("file", "mitigated"):
         return False
     try:
-        return load_encoder(base.card.name).fingerprint == base.fingerprint
+        return load_encoder(card.name).fingerprint == base.fingerprint
     except InputError:
         return False
 
 
-def _write(folder: Path, encoder: EditedEncoder, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+def _write(folder: Path, card: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """The record last: without it a folder is no encoder."""
     (folder / RECORD).unlink(missing_ok=True)
     with replacing(folder / TENSORS) as temporary:
         save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
     with replacing(folder / CARD) as temporary:
-        temporary.write_text(_card(encoder), encoding="utf-8")
+        temporary.write_text(card, encoding="utf-8")
     with replacing(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def _card(encoder: EditedEncoder) -> str:
-    card = encoder.base.card
+def _card(encoder: EditedEncoder, card: Card) -> str:
     places = ("all layers" if isinstance(edit, Retrain) else edit.layer for edit in encoder.edits)
     title = f"{card.title}; mitigated at {', '.join(dict.fromkeys(places))}"
     changed = {"name": f"{card.name}-mitigated", "title": title}

@@ -6,7 +6,7 @@ names, contents and artefact): a pruned encoder, another artefact or an image th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.encoders import Encoder
-from chinspect.execute import run
+from chinspect.execute import map_images
 from chinspect.readouts.pictures import Pictures
 
 _SHARD = 128
@@ -36,31 +36,21 @@ def embeddings(encoder: Encoder, pictures: Sequence[Image.Image], cache: str | P
     if cache is None or not isinstance(pictures, Pictures):
         values: Array = encoder.embed(pictures).cpu().numpy()
         return values
-    job = _Embed(encoder, pictures)
-    folder = Path(cache) / f"{job.fingerprint}-{pictures.digest[:16]}"
-    return run(job, folder).arrays("embeddings")
+    function = _Embed(encoder)
+    folder = Path(cache) / f"{function.description['fingerprint']}-{pictures.digest[:16]}"
+    return map_images(function, pictures, folder, shard_size=_SHARD, strict=True).arrays("embeddings")
 
 
 @dataclass(frozen=True)
 class _Embed:
-    """The job: embeddings of the images of one shard."""
+    """Embeddings of pictures, see `chinspect.execute.map_images`."""
 
     encoder: Encoder
-    pictures: Pictures
     device = "cpu"
 
     @cached_property
-    def fingerprint(self) -> str:
-        return self.encoder.fingerprint
+    def description(self) -> dict[str, Any]:
+        return {"kind": "embeddings", "fingerprint": self.encoder.fingerprint}
 
-    @cached_property
-    def description(self) -> Mapping[str, Any]:
-        return {"kind": "embeddings", "fingerprint": self.fingerprint, "images": self.pictures.digest}
-
-    @property
-    def n_shards(self) -> int:
-        return self.pictures.samples.n_shards(_SHARD)
-
-    def run_shard(self, shard: int) -> Mapping[str, Array]:
-        some = self.pictures[shard * _SHARD : (shard + 1) * _SHARD]
-        return {"embeddings": self.encoder.embed(some).cpu().numpy().astype(np.float32)}
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
+        return {"embeddings": self.encoder.embed(pictures).cpu().numpy().astype(np.float32)}

@@ -56,6 +56,11 @@ class Pictures(Sequence[Image.Image]):
         """The same images with the artefact on what a network sees of each."""
         return replace(self, view=view)
 
+    @property
+    def description(self) -> dict[str, Any]:
+        """What tells these pictures from others, for a store."""
+        return {"images": self.digest}
+
     @cached_property
     def digest(self) -> str:
         """64 hexadecimal digits over the images' names and contents, and the artefact and how it is laid on."""

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
-from chinspect.report.tables import print_table, records, write_json, write_table
+from chinspect.report.documents import write_json
+from chinspect.report.tables import print_table, records, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,44 +1,24 @@
-"""Tables as JSON values, as files, and on the screen: one writer and one printer for all results."""
+"""Tables: as JSON values, as files, and on the screen."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from chinspect.files import replacing
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON values: containers and NumPy's numbers as Python's, NaN and infinity as None."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+from chinspect.report.documents import plain
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values, NaN as None."""
     rows: list[dict[str, Any]] = plain(table.to_dict("records"))
     return rows
-
-
-def write_json(path: Path, document: dict[str, Any]) -> Path:
-    """Writes JSON, whole or not at all."""
-    with replacing(path) as temporary:
-        text = json.dumps(plain(document), indent=2, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
 
 
 def write_table(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:

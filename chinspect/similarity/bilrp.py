@@ -1,4 +1,4 @@
-"""Why are these two images similar? BiLRP: the dot product of two embeddings, shared among pairs of patches.
+"""Why are these two images similar? BiLRP: the dot product of two embeddings, distributed over pairs of patches.
 
 With ``T_a`` (P, D) what each patch of image a contributes to each of the D outputs, the contribution of patch i of a
 together with patch j of b is
@@ -15,6 +15,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ def explain_similarity(
     patch_size: int = 16,
     composite: str | Composite = "epsilon_plus_flat",
     metric: Metric = "dot",
+    bands: int | Sequence[int] | None = None,
 ) -> SimilarityExplanation:
     """Explains the similarity of two images by pairs of their patches.
 
@@ -46,6 +48,7 @@ def explain_similarity(
         patch_size: side of a patch in pixels of the encoder's input.
         composite: the rules of LRP; frequency and z-box bounds follow the encoder's preprocessing.
         metric: ``dot`` explains ``<y_a, y_b>``, ``cosine`` divides it by both norms.
+        bands: explain the dot product by this many frequency bands as well (see `frequency_bands`).
 
     Raises:
         InputError: an image cannot be read, a patch does not fit, the model or the composite is unknown.
@@ -54,7 +57,8 @@ def explain_similarity(
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
-    table, x = resolve_composite(composite, encoder), encoder.prepare(pictures[0])
+    table = resolve_composite(composite, encoder)
+    x = encoder.prepare(pictures[0])
     patches(patch_size).on(x.shape)  # refuses what does not fit before the long work
     graph = trace(encoder.module, x)
     with warnings.catch_warnings(record=True) as caught:
@@ -63,15 +67,13 @@ def explain_similarity(
             explain_image(encoder, graph, picture, table, patch_size, name=_name(image))
             for image, picture in zip((a, b), pictures, strict=True)
         )
+        explanation = SimilarityExplanation(first, second, metric, encoder, table.name, patch_size)
+        frequencies = None if bands is None else explanation.by_frequency(bands)
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)
-    return SimilarityExplanation(
-        first,
-        second,
-        metric=metric,
-        encoder=encoder,
-        composite=table.name,
-        patch_size=patch_size,
+    return replace(
+        explanation,
+        frequencies=frequencies,
         seconds=time.perf_counter() - start,
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
     )
@@ -81,8 +83,8 @@ def resolve_composite(table: str | Composite, encoder: Encoder) -> Composite:
     """A composite by name, with the bounds of the encoder's input for z-box rules."""
     if isinstance(table, Composite):
         return table
-    low, high = (tuple(bound.tolist()) for bound in encoder.input_range)
-    return composite(table, low=low, high=high)
+    low, high = encoder.input_range
+    return composite(table, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
 
 def explain_image(
@@ -108,7 +110,8 @@ def patch_boxes(shape: Sequence[int], patch_size: int) -> NDArray[np.float64]:
     """The patches of an input of ``shape`` (H, W) as (rows, columns, 4) boxes x0, y0, x1, y1 in its pixels."""
     height, width = shape
     top, left = np.meshgrid(np.arange(0, height, patch_size), np.arange(0, width, patch_size), indexing="ij")
-    bottom, right = np.minimum(top + patch_size, height), np.minimum(left + patch_size, width)
+    bottom = np.minimum(top + patch_size, height)
+    right = np.minimum(left + patch_size, width)
     return np.stack([left, top, right, bottom], -1).astype(float)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,11 +15,13 @@ from torch import Tensor
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.files import output_folder, replacing
-from chinspect.similarity.frequency import FrequencySimilarity, share_by_frequency
+from chinspect.report import Result
+from chinspect.similarity.frequency import FrequencySimilarity, similarity_by_frequency
+from chinspect.similarity.words import describe
 
 Metric = Literal["dot", "cosine"]
 Array = NDArray[np.floating[Any]]
+_PRINTED = 5  # pairs in the printed table; the document lists more
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class ExplainedImage:
     Attributes:
         name: its path, for a picture in memory ``image``.
         picture: what the encoder sees of it, RGB.
-        original_size: (width, height) of the whole image.
-        boxes: (h, w, 4) patches as x0, y0, x1, y1 in pixels of the whole image, resize and crop undone.
+        original_size: (width, height) of the image before resize and crop.
+        boxes: (h, w, 4) patches as x0, y0, x1, y1 in pixels of the original image, resize and crop undone.
         embedding: (D,).
         contributions: ``T`` (h * w, D), row-major patches; the sum over patches is the embedding if relevance is
             conserved.
-        input: what the encoder reads, (1, C, H, W); None where it was not kept.
+        input: what the encoder reads, (1, C, H, W); None where it was not stored.
     """
 
     name: str
@@ -59,7 +59,7 @@ class PatchPair:
 
     Attributes:
         relevance: in units of the similarity; negative where the pair makes the images less similar.
-        share: of the similarity.
+        share: relevance over the similarity.
         box_a, box_b: x0, y0, x1, y1 in pixels of the original images.
     """
 
@@ -69,9 +69,23 @@ class PatchPair:
     box_b: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class SimilarityExplanation:
-    """A similarity, shared among pairs of patches; see `explain_similarity`.
+@dataclass(frozen=True)
+class Verification:
+    """Agreement with Zennit; see `chinspect.similarity.verification.verify`.
+
+    Attributes:
+        neurons: the outputs that were recomputed, those that contribute most to the similarity.
+        max_relative_difference: the largest ``||T[:, k] - Z_k|| / ||Z_k||`` over these neurons and both images, with
+            ``Z_k`` Zennit's relevance of neuron k, summed over each patch.
+    """
+
+    neurons: tuple[int, ...]
+    max_relative_difference: float
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimilarityExplanation(Result):
+    """A similarity, distributed over pairs of patches; see `explain_similarity`.
 
     Attributes:
         a, b: the images.
@@ -79,6 +93,9 @@ class SimilarityExplanation:
         encoder, composite, patch_size: how; the encoder is its name where only that is known.
         seconds: what it took, loading not counted.
         warnings: what to know before trusting the result.
+        frequencies: the dot product by frequency bands, where it was asked for.
+        verification: by Zennit, where it was asked for.
+        listed: how many of the strongest pairs stand in the document.
     """
 
     a: ExplainedImage
@@ -88,7 +105,12 @@ class SimilarityExplanation:
     composite: str
     patch_size: int
     seconds: float = 0.0
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    frequencies: FrequencySimilarity | None = None
+    verification: Verification | None = None
+    listed: int = 20
+
+    stem = "similarity"
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -132,7 +154,7 @@ class SimilarityExplanation:
 
         Args:
             region: patches of b as booleans (h', w'), or a box x0, y0, x1, y1 in pixels of the original image b; a
-                patch that the box cuts counts by the part inside.
+                patch that the box cuts counts by the fraction inside.
 
         Returns:
             (h, w): relevance of the patches of a together with the region. It sums to what the region contributes.
@@ -147,12 +169,13 @@ class SimilarityExplanation:
         """
         if isinstance(self.encoder, str) or self.a.input is None or self.b.input is None:
             raise InputError("frequencies need the encoder and its inputs: explain this pair with explain_similarity.")
-        return share_by_frequency(self.encoder.module, (self.a.input, self.b.input), bands, composite)
+        return similarity_by_frequency(self.encoder.module, (self.a.input, self.b.input), bands, composite)
 
     def top_pairs(self, n: int = 20) -> list[PatchPair]:
         """The ``n`` pairs of patches of the largest absolute relevance, largest first."""
         flat = self.relevance.reshape(-1)
-        boxes_a, boxes_b = self.a.boxes.reshape(-1, 4), self.b.boxes.reshape(-1, 4)
+        boxes_a = self.a.boxes.reshape(-1, 4)
+        boxes_b = self.b.boxes.reshape(-1, 4)
         pairs = []
         for index in strongest(flat, n):
             i, j = divmod(int(index), len(boxes_b))
@@ -161,15 +184,26 @@ class SimilarityExplanation:
         return pairs
 
     def to_frame(self) -> pd.DataFrame:
-        """All pairs of patches, one a row: rows and columns of both patches, relevance, share of the similarity."""
-        row_a, column_a, row_b, column_b = (index.reshape(-1) for index in np.indices(self.relevance.shape))
+        """All pairs of patches, one a row: rows and columns of both patches, relevance, ``share`` of the similarity."""
+        indices = np.indices(self.relevance.shape).reshape(4, -1)
+        columns = dict(zip(("row_a", "column_a", "row_b", "column_b"), indices, strict=True))
         values = self.relevance.reshape(-1)
-        columns = {"row_a": row_a, "column_a": column_a, "row_b": row_b, "column_b": column_b}
         return pd.DataFrame({**columns, "relevance": values, "share": values / self.similarity})
 
-    def document(self, top: int = 20) -> dict[str, Any]:
-        """What there is to say, as JSON-ready values."""
-        return {
+    @property
+    def sentence(self) -> str:
+        """How concentrated the similarity is, and where in both images it lies; what Zennit says; warnings."""
+        lines = [describe(self.relevance, self.a.name, self.b.name)]
+        if self.verification is not None:
+            lines.append(
+                f"Zennit agrees on {len(self.verification.neurons)} neurons up to a relative difference of "
+                f"{self.verification.max_relative_difference:.1e}."
+            )
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
+    def document(self) -> dict[str, Any]:
+        """What there is to say, as JSON values."""
+        document = {
             "similarity": self.similarity,
             "metric": self.metric,
             "relevance_sum": float(self.relevance.sum(dtype=float)),
@@ -179,30 +213,43 @@ class SimilarityExplanation:
             "composite": self.composite,
             "patch_size": self.patch_size,
             "patch_grid": [*self.a.grid, *self.b.grid],
-            "top_pairs": [asdict(pair) for pair in self.top_pairs(top)],
+            "top_pairs": [asdict(pair) for pair in self.top_pairs(self.listed)],
             "seconds": self.seconds,
             "warnings": list(self.warnings),
         }
+        if self.frequencies is not None:
+            document["bands"] = asdict(self.frequencies)
+        if self.verification is not None:
+            document["verify"] = asdict(self.verification)
+        return document
 
-    def save(self, folder: str | Path, *, top: int = 20, extras: dict[str, Any] | None = None) -> list[Path]:
-        """Writes ``similarity.json`` (see `document`, with ``extras``) and ``similarity.npz`` (all arrays)."""
-        target = output_folder(folder)
+    def arrays(self) -> Mapping[str, Array]:
+        """The relevance of all pairs, and of both images boxes, embeddings and contributions."""
         arrays = {"relevance": self.relevance}
         for side, image in (("a", self.a), ("b", self.b)):
-            arrays |= {f"contributions_{side}": image.contributions, f"embedding_{side}": image.embedding}
+            arrays[f"contributions_{side}"] = image.contributions
+            arrays[f"embedding_{side}"] = image.embedding
             arrays[f"boxes_{side}"] = image.boxes
-        paths = [target / "similarity.json", target / "similarity.npz"]
-        with replacing(paths[0]) as path:
-            path.write_text(json.dumps(self.document(top) | (extras or {}), indent=2) + "\n", encoding="utf-8")
-        with replacing(paths[1]) as path, path.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        return paths
+        return arrays
 
-    def plot(self, path: str | Path) -> Path:
-        """Draws the strongest pairs as curves between the images, and both marginals, to a PNG, SVG or PDF file."""
-        from chinspect.similarity._figure import draw  # matplotlib is slow to import
-
-        return draw(self, Path(path))
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """The strongest pairs, and the similarity by frequency bands where it was asked for."""
+        headline = (
+            f"{self.model}  {self.metric} similarity {self.similarity:.4g}, of which {self.conservation:.1%} is "
+            f"explained ({self.composite}, {self.seconds:.1f} s)"
+        )
+        rows = [
+            {
+                "share": f"{pair.share:+.2%}",
+                "in IMG1 (x0, y0, x1, y1)": _corners(pair.box_a),
+                "in IMG2": _corners(pair.box_b),
+            }
+            for pair in self.top_pairs(_PRINTED)
+        ]
+        tables = {headline: pd.DataFrame(rows)}
+        if self.frequencies is not None:
+            tables["frequency (DCT order)"] = self.frequencies.overview()
+        return tables
 
 
 def check_metric(metric: str) -> None:
@@ -214,19 +261,21 @@ def check_metric(metric: str) -> None:
 def strongest(values: Array, n: int) -> NDArray[np.intp]:
     """Indices of the ``n`` largest absolute values, largest first."""
     n = min(n, values.size)
+    # a partition first: sorting all of the 600,000 pairs of a fine grid would take longer than explaining them
     candidates = np.argpartition(-np.abs(values), n - 1)[:n] if n else np.empty(0, np.intp)
     return candidates[np.argsort(-np.abs(values[candidates]), kind="stable")]
 
 
 def _weights(region: ArrayLike, image: ExplainedImage) -> Array:
-    given = np.asarray(region)
-    if given.shape == image.grid:
-        return given.astype(float)
-    if given.shape != (4,):
-        raise InputError(f"a region is a mask of {image.grid} patches or a box of 4 numbers, not {given.shape}.")
-    x0, y0, x1, y1 = given.astype(float)
+    """How much of each patch lies in the region, (h, w) in [0, 1]."""
+    values = np.asarray(region)
+    if values.shape == image.grid:
+        return values.astype(float)
+    if values.shape != (4,):
+        raise InputError(f"a region is a mask of {image.grid} patches or a box of 4 numbers, not {values.shape}.")
+    x0, y0, x1, y1 = values.astype(float)
     if x1 <= x0 or y1 <= y0:
-        raise InputError(f"the box {given.tolist()} is empty: give x0 < x1 and y0 < y1.")
+        raise InputError(f"the box {values.tolist()} is empty: give x0 < x1 and y0 < y1.")
     left, top, right, bottom = np.moveaxis(image.boxes, -1, 0)
     width = np.clip(np.minimum(right, x1) - np.maximum(left, x0), 0, None)
     height = np.clip(np.minimum(bottom, y1) - np.maximum(top, y0), 0, None)
@@ -235,3 +284,7 @@ def _weights(region: ArrayLike, image: ExplainedImage) -> Array:
 
 def _box(values: Array) -> tuple[float, ...]:
     return tuple(round(float(value), 1) for value in values)
+
+
+def _corners(box: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.0f}" for value in box)

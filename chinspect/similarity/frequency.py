@@ -1,7 +1,8 @@
 """Which frequencies make two images similar: BiLRP between frequency bands instead of patches.
 
-The bands of `frequency_bands` sum to the image, so ``R[f, g] = <T_a[f], T_b[g]>`` shares the dot product among pairs of
-bands. They overlap in the pixels: the first layer needs a rule that reads values (z-plus, epsilon), not flat or z-box.
+The bands of `frequency_bands` sum to the image, so ``R[f, g] = <T_a[f], T_b[g]>`` distributes the dot product over
+pairs of bands. They overlap in the pixels: the first layer needs a rule that reads values (z-plus, epsilon), not flat
+or z-box.
 """
 
 from __future__ import annotations
@@ -36,12 +37,19 @@ class FrequencySimilarity:
         labels = [f"{first}-{last}" for first, last in self.orders]
         return pd.DataFrame(self.relevance, index=labels, columns=labels)
 
+    def overview(self) -> pd.DataFrame:
+        """The same as percentages of the sum, to print."""
+        table = (self.to_frame() / self.relevance.sum()).map("{:+.1%}".format)
+        table.insert(0, "", [f"IMG1 {label}" for label in table.index])
+        return table
 
-def share_by_frequency(
+
+def similarity_by_frequency(
     module: nn.Module, inputs: tuple[Tensor, Tensor], bands: int | Sequence[int], composite: str
 ) -> FrequencySimilarity:
-    """Shares the dot product of two inputs (1, C, H, W) among pairs of frequency bands."""
+    """The dot product of the outputs for two inputs (1, C, H, W), by pairs of frequency bands."""
     graph = trace(module, inputs[0])
+    # in double precision: a band may contribute a thousandth of the sum
     first, second = (relevance_map(graph, x, composite).push(frequency_bands(bands)).double() for x in inputs)
     shape = inputs[0].shape[-2:]
     starts = [0, *band_edges(shape, bands), sum(shape) - 1]

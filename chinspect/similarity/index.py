@@ -14,7 +14,7 @@ image that was edited, is refused instead of mixed in. To explain a pair, two ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, Store, load_samples, run
+from chinspect.execute import Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
 from chinspect.relevance import Graph, trace
 from chinspect.similarity.bilrp import explain_image, patch_boxes, resolve_composite
@@ -95,15 +96,8 @@ class SimilarityIndex:
         Raises:
             InputError: there are no images, or ``path`` holds an index of something else.
         """
-        samples = load_samples(images)
-        job = _Explain(encoder, samples, patch_size, composite)
-        count = len(samples)
-
-        def report(done: int, _: int) -> None:
-            if progress is not None:
-                progress(min(done * SHARD, count), count)
-
-        run(job, path, workers=workers, progress=report)
+        function = _Explain(encoder, patch_size, composite)
+        map_images(function, load_samples(images), path, shard_size=SHARD, workers=workers, progress=progress)
         return cls(path)
 
     def __len__(self) -> int:
@@ -169,14 +163,13 @@ class SimilarityIndex:
 
 @dataclass(frozen=True)
 class _Explain:
-    """The job: tables of the images of one shard."""
+    """Tables of pictures, see `chinspect.execute.map_images`."""
 
     encoder: Encoder
-    samples: Samples
     patch_size: int
     composite: str
 
-    @cached_property
+    @property
     def description(self) -> dict[str, Any]:
         """What the index is made of and how."""
         size = self.encoder.preprocessing.size
@@ -189,12 +182,7 @@ class _Explain:
             "patch_size": self.patch_size,
             "grid": list(patch_boxes((size, size), self.patch_size).shape[:2]),
             "dimension": _dimension(self.encoder),
-            **self.samples.description,
         }
-
-    @property
-    def n_shards(self) -> int:
-        return self.samples.n_shards(SHARD)
 
     @property
     def device(self) -> str:
@@ -205,26 +193,21 @@ class _Explain:
         size = self.encoder.preprocessing.size
         return trace(self.encoder.module, torch.zeros(1, 3, size, size, device=self.encoder.device))
 
-    def run_shard(self, shard: int) -> dict[str, Array]:
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:
         """The arrays of one shard; see the module."""
-        part = self.samples.shard(shard, SHARD)
-        count, patches, dimension = len(part), int(np.prod(self.description["grid"])), self.description["dimension"]
-        tables, embeddings = np.zeros((count, patches, dimension), np.float16), np.zeros((count, dimension), np.float32)
-        scales, readable = np.zeros(count, np.float32), np.zeros(count, bool)
         table = resolve_composite(self.composite, self.encoder)
-        for row, (name, path) in enumerate(zip(part.names, part.paths, strict=True)):
-            try:
-                picture = open_image(path)
-            except InputError:
-                if not path.is_file():
-                    raise  # another worker, or a later run, may see it
-                continue
-            image = explain_image(self.encoder, self._graph, picture, table, self.patch_size, name=name)
-            scales[row] = np.abs(image.contributions).max() or 1.0
-            tables[row] = image.contributions / scales[row]
-            embeddings[row] = image.embedding
-            readable[row] = True
-        return {"tables": tables, "scales": scales, "embeddings": embeddings, "readable": readable}
+        tables, scales, embeddings = [], [], []
+        for picture, index in zip(pictures, indices, strict=True):
+            image = explain_image(self.encoder, self._graph, picture, table, self.patch_size, name=f"image {index}")
+            scale = np.abs(image.contributions).max() or 1.0
+            tables.append((image.contributions / scale).astype(np.float16))
+            scales.append(scale)
+            embeddings.append(image.embedding)
+        return {
+            "tables": np.stack(tables),
+            "scales": np.array(scales, np.float32),
+            "embeddings": np.stack(embeddings).astype(np.float32),
+        }
 
 
 def _dimension(encoder: Encoder) -> int:

@@ -1,8 +1,8 @@
 """Which similarities of a data set deserve a look: an automatic search for suspicious pairs.
 
 A Clever Hans similarity rests on little of both images, and on something else than what these images are usually
-similar by. For a pair (a, b), let ``p(i, j)`` be the share of patch pair (i, j) in the positive relevance, and
-``m_a(i)``, ``m_b(j)`` the shares of the patches in the images' *usual* marginals, their similarity to the average
+similar by. For a pair (a, b), let ``p(i, j)`` be the fraction of the positive relevance on patch pair (i, j), and
+``m_a(i)``, ``m_b(j)`` the fractions of the patches in the images' *usual* marginals, their similarity to the average
 image of the data set. The score is the Kullback-Leibler divergence
 
     score(a, b) = sum_ij p(i, j) * log2( p(i, j) / (m_a(i) * m_b(j)) )      [bits]
@@ -42,7 +42,7 @@ def suspicious_pairs(
 
     Returns:
         One row a pair, most suspicious first: ``a, b`` (names), ``similarity`` (cosine), ``score`` (bits, see the
-        module), ``p_value`` (rank among shuffled pairs, at least ``1 / (n_null + 1)``), ``focus`` (share of the
+        module), ``p_value`` (rank among shuffled pairs, at least ``1 / (n_null + 1)``), ``focus`` (fraction of the
         positive relevance on the strongest percent of patch pairs), ``row_a, column_a, row_b, column_b`` (the strongest
         pair of patches).
 
@@ -51,7 +51,7 @@ def suspicious_pairs(
     """
     if len(index) < 3:
         raise InputError(f"suspicious pairs need at least 3 images, and the index has {len(index)}.")
-    usual = [_shares(index.marginal(i)) for i in range(len(index))]
+    usual = [_distribution(index.marginal(i)) for i in range(len(index))]
     pairs: dict[tuple[int, int], float] = {}
     for i in range(len(index)):
         for j, similarity in index.neighbours(i, n_neighbors):
@@ -64,9 +64,9 @@ def suspicious_pairs(
         relevance = index.relevance(i, j)
         score, focus = _specificity(relevance, usual[i], usual[j])
         exceeding = len(null) - int(np.searchsorted(null, score, side="left"))
-        place = np.unravel_index(int(relevance.argmax()), relevance.shape)
-        names = (index.names[i], index.names[j])
-        rows.append((*names, similarity, score, (1 + exceeding) / (1 + len(null)), focus, *map(int, place)))
+        strongest = np.unravel_index(int(relevance.argmax()), relevance.shape)
+        p_value = (1 + exceeding) / (1 + len(null))
+        rows.append((index.names[i], index.names[j], similarity, score, p_value, focus, *map(int, strongest)))
     columns = ["a", "b", "similarity", "score", "p_value", "focus", "row_a", "column_a", "row_b", "column_b"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("score", ascending=False, ignore_index=True)
@@ -79,17 +79,17 @@ def _shuffled(index: SimilarityIndex, count: int, random_state: int) -> NDArray[
     return np.column_stack([first, (first + generator.integers(1, len(index), count)) % len(index)])
 
 
-def _shares(relevance: Array) -> Array:
-    """Positive relevance as shares of one, flat; none is smaller than a thousandth of an even share."""
+def _distribution(relevance: Array) -> Array:
+    """Positive relevance, flat, scaled to the sum 1; no entry is smaller than a thousandth of an even distribution."""
     positive = np.clip(relevance.reshape(-1).astype(float), 0, None)
-    shares = positive / positive.sum() if positive.sum() > 0 else np.full(positive.size, 1 / positive.size)
-    floor = 1e-3 / positive.size
-    return (shares + floor) / (1 + floor * positive.size)
+    fractions = positive / positive.sum() if positive.sum() > 0 else np.full(positive.size, 1 / positive.size)
+    floor = 1e-3 / positive.size  # keeps the logarithms finite, and adds less than a thousandth to the sum
+    return (fractions + floor) / (1 + floor * positive.size)
 
 
 def _specificity(relevance: Array, usual_a: Array, usual_b: Array) -> tuple[float, float]:
-    """The score in bits, and the share of the strongest percent of pairs."""
-    shares = _shares(relevance).reshape(len(usual_a), len(usual_b))
-    score = float((shares * np.log2(shares / np.outer(usual_a, usual_b))).sum())
-    top = max(1, shares.size // 100)
-    return score, float(np.partition(shares.reshape(-1), -top)[-top:].sum())
+    """The score in bits, and the fraction on the strongest percent of pairs."""
+    fractions = _distribution(relevance).reshape(len(usual_a), len(usual_b))
+    score = float((fractions * np.log2(fractions / np.outer(usual_a, usual_b))).sum())
+    top = max(1, fractions.size // 100)
+    return score, float(np.partition(fractions.reshape(-1), -top)[-top:].sum())

@@ -10,19 +10,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from chinspect.anomaly.threshold import images_needed
 from chinspect.errors import InputError
-from chinspect.execute import Samples, run
-from chinspect.images import open_image
+from chinspect.execute import Samples, map_images
 from chinspect.images.resizers import resize, to_input
 from chinspect.stress.changes import change
 
@@ -102,7 +100,7 @@ def score_conditions(
         seed: of what changes draw.
         resume: a folder where batches are kept as they are done, and found again. Detectors then need a
             ``fingerprint``, as those of `chinspect.anomaly` have.
-        progress: called with the number of batches done and in all.
+        progress: called with the number of images done and in all.
 
     Raises `InputError` for no image or images that cannot be read, unknown resizers or changes, detectors of several
     sizes, and with ``resume`` for a detector without fingerprint.
@@ -112,55 +110,51 @@ def score_conditions(
         raise InputError(f"The detectors of one stress test need inputs of one size, not of {sorted(sizes)} pixels.")
     if not paths:
         raise InputError("There are no images to score: give at least one path.")
-    scoring = _Scoring(detectors, paths, conditions, seed)
-    if resume is not None:
-        scores = run(scoring, Path(resume) / scoring.digest, progress=progress).arrays("scores")
-    else:
-        parts = []
-        for batch in range(scoring.n_shards):
-            parts.append(scoring.run_shard(batch)["scores"])
-            if progress is not None:
-                progress(batch + 1, scoring.n_shards)
-        scores = np.concatenate(parts)
-    return np.ascontiguousarray(np.moveaxis(scores, 0, 2))
+    scoring = _Scoring(detectors, conditions, seed)
+    images = _Listed(Path(), tuple(map(str, paths)))
+    folder = None if resume is None else Path(resume) / _name(scoring, images)
+    results = map_images(scoring, images, folder, shard_size=_BATCH, strict=True, progress=progress)
+    return np.ascontiguousarray(np.moveaxis(results.arrays("scores"), 0, 2))
+
+
+class _Listed(Samples):
+    """Test images, told apart by their names and contents only."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"images": self.digest}
+
+
+def _name(scoring: _Scoring, images: _Listed) -> str:
+    """16 hexadecimal digits of the sha256 of both descriptions, in the order that folders were always named by."""
+    made = {**scoring.description, **images.description}
+    order = ("detectors", "images", "conditions", "seed", "size")
+    return hashlib.sha256(json.dumps({key: made[key] for key in order}).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
 class _Scoring:
-    """The work of `score_conditions`, a batch a shard; see `chinspect.execute.Job`."""
+    """The work of `score_conditions`, see `chinspect.execute.map_images`."""
 
     detectors: Sequence[Scorer]
-    paths: Sequence[Path]
     conditions: Sequence[Condition]
     seed: int
     device: str = "cpu"
 
     @property
-    def n_shards(self) -> int:
-        return ceil(len(self.paths) / _BATCH)
-
-    @cached_property
     def description(self) -> dict[str, Any]:
-        """Detectors by fingerprint, images by name and content."""
+        """Detectors by fingerprint."""
         return {
             "detectors": [_fingerprint(detector) for detector in self.detectors],
-            "images": Samples(Path(), tuple(map(str, self.paths))).digest,
             "conditions": [list(astuple(condition)) for condition in self.conditions],
             "seed": self.seed,
             "size": self.detectors[0].size,
         }
 
-    @property
-    def digest(self) -> str:
-        """16 hexadecimal digits of the description's sha256."""
-        return hashlib.sha256(json.dumps(self.description).encode()).hexdigest()[:16]
-
-    def run_shard(self, shard: int) -> dict[str, NDArray[np.float64]]:
-        """``scores`` (images of this batch, detectors, conditions)."""
-        start = shard * _BATCH
-        paths = self.paths[start : start + _BATCH]
-        batches = _inputs(paths, self.conditions, self.detectors[0].size, self.seed, start)
-        scores = np.empty((len(paths), len(self.detectors), len(self.conditions)))
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, NDArray[np.float64]]:
+        """``scores`` (pictures, detectors, conditions)."""
+        batches = _inputs(pictures, self.conditions, self.detectors[0].size, self.seed, indices)
+        scores = np.empty((len(pictures), len(self.detectors), len(self.conditions)))
         for c, batch in enumerate(batches):
             for d, detector in enumerate(self.detectors):
                 scores[:, d, c] = detector.decision_function(batch)
@@ -174,14 +168,16 @@ def _fingerprint(detector: Scorer) -> str:
     return found
 
 
-def _inputs(paths: Sequence[Path], conditions: Sequence[Condition], size: int, seed: int, first: int) -> list[Tensor]:
+def _inputs(
+    pictures: Sequence[Image.Image], conditions: Sequence[Condition], size: int, seed: int, indices: range
+) -> list[Tensor]:
     """One batch for each condition."""
-    pixels = np.empty((len(conditions), len(paths), size, size, 3), dtype=np.uint8)
-    for i, path in enumerate(paths):
-        original = np.asarray(open_image(path))
+    pixels = np.empty((len(conditions), len(pictures), size, size, 3), dtype=np.uint8)
+    for i, (picture, index) in enumerate(zip(pictures, indices, strict=True)):
+        original = np.asarray(picture)
         changed = {NONE: original}
         for c, condition in enumerate(conditions):
             if condition.change not in changed:
-                changed[condition.change] = change(original, condition.change, seed=seed, index=first + i)
+                changed[condition.change] = change(original, condition.change, seed=seed, index=index)
             pixels[c, i] = resize(changed[condition.change], size, condition.resizer)
     return [to_input(batch) for batch in pixels]

@@ -6,18 +6,15 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from chinspect.errors import InputError
+from chinspect.images import MARGIN, rendered_text
 from chinspect.world.prevalence import check_prevalence
 from chinspect.world.scene import Image, Mask
 from chinspect.world.sketch import blend
 
 INKS = ((255, 255, 255), (255, 236, 120), (190, 240, 255))
 PLACES = ("bottom-left", "random")
-MARGIN = 10 / 224
-"""Distance to the image's border as a share of its side (Kauffmann et al. 2025: 10 of 224 px)."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +57,6 @@ def paint_logo(rng: np.random.Generator, image: Image, logo: Logo, word: str) ->
     result[region] = blend(image[region], layer, cover)
     mask[region] = True
     return result, mask
-
-
-def rendered_text(word: str, width: int) -> tuple[Image, Image]:
-    """Letters and outline of a word, cropped to `width` pixels: two (h, w) opacity maps, 0..255."""
-    left, _, right, _ = ImageFont.load_default(size=100).getbbox(word, stroke_width=8)
-    size = max(100 * width / (right - left), 1)
-    font, stroke = ImageFont.load_default(size=size), max(round(size / 12), 1)
-    left, top, right, bottom = (round(value) for value in font.getbbox(word, stroke_width=stroke))
-    maps = []
-    for thickness in (stroke // 2, stroke):
-        canvas = Pillow.new("L", (right - left, bottom - top))
-        ImageDraw.Draw(canvas).text((-left, -top), word, fill=255, font=font, stroke_width=thickness)
-        maps.append(np.asarray(canvas))
-    return maps[0], maps[1]
 
 
 @lru_cache(maxsize=256)

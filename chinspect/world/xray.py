@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from chinspect.errors import InputError
-from chinspect.world.logos import MARGIN, rendered_text
+from chinspect.images import MARGIN, rendered_text
 from chinspect.world.photos import check_request
 from chinspect.world.scene import Mask, Scene
 

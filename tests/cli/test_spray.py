@@ -9,7 +9,7 @@ import pytest
 
 from chinspect.anomaly import D2Neighbors, save_detector
 from chinspect.cli.app import app
-from chinspect.spray import explain_job
+from chinspect.explain.methods import Output
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 from tests.spray._planted import plant
 
@@ -25,7 +25,7 @@ def images(tmp_path_factory):
 def small(monkeypatch):
     """Few sheets, and tests on few images."""
     monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
 
 
 @pytest.fixture
@@ -51,21 +51,19 @@ def test_from_a_folder_to_a_verdict(run, images, tmp_path):  # noqa: F811
 
 def test_goes_on_after_an_interruption(run, images, tmp_path, monkeypatch):  # noqa: F811
     (images / "broken.png").write_bytes(b"no image")
-    run_shard, done = explain_job.ExplainJob.run_shard, []
+    function, done = Output.__call__, []
 
-    def stops(job, shard):
+    def stops(output, pictures, indices):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append(shard)
-        return run_shard(job, shard)
+        done.append(indices.start // 16)
+        return function(output, pictures, indices)
 
-    monkeypatch.setattr(explain_job.ExplainJob, "run_shard", stops)
+    monkeypatch.setattr(Output, "__call__", stops)
     arguments = ["spray", str(images), "--explain", "output", "--surrogates", "0", "--labels", "folder", "--out", "run"]
     assert run(*arguments)[0] == 130
     assert not (tmp_path / "run" / "run.json").exists()
-    monkeypatch.setattr(
-        explain_job.ExplainJob, "run_shard", lambda job, shard: done.append(shard) or run_shard(job, shard)
-    )
+    monkeypatch.setattr(Output, "__call__", lambda *given: done.append(given[2].start // 16) or function(*given))
     status, out, err = run(*arguments)
     (images / "broken.png").unlink()
     assert (status, err) == (0, "")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chinspect.encoders.architectures import build
+from chinspect.encoders.libraries import build
 from chinspect.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from chinspect.encoders import cards, read_card
-from chinspect.encoders.architectures import build
+from chinspect.encoders.libraries import build
 from chinspect.encoders.weights import HubFile, LocalFile, UrlFile, locate
 from chinspect.errors import InputError
 

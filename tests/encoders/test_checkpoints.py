@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models import DenseNet
 
-from chinspect.encoders.architectures import Architecture, build
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
+from chinspect.encoders.libraries import Architecture, build
 from chinspect.errors import InputError
 
 StateDict = dict[str, Tensor]

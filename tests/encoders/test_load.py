@@ -11,11 +11,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from chinspect.encoders import load, load_encoder, read_card
-from chinspect.encoders.architectures import build
-from chinspect.encoders.cards import Card, models_folder, zoo_names
+from chinspect.encoders import libraries, load, load_encoder, read_card
+from chinspect.encoders.cards import models_folder, zoo_names
 from chinspect.encoders.edits import prune_channels
-from chinspect.encoders.libraries import library_card
+from chinspect.encoders.libraries import build, card_of
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
 from chinspect.mitigate import save_encoder
@@ -54,8 +53,7 @@ def test_a_checkpoint_in_the_architecture_of_a_model(tmp_path: Path) -> None:
 def test_a_checkpoint_in_the_architecture_of_a_library(
     tmp_path: Path, arch: str, dimension: int, resize_size: int | None
 ) -> None:
-    card = library_card(arch)
-    assert card is not None
+    card = card_of(arch)
     save(build(arch, card.preprocessing.size).module.state_dict(), tmp_path / "a.pth")
     encoder = load_encoder(str(tmp_path / "a.pth"), arch=arch)
     assert (encoder.card.dimension, encoder.preprocessing.resize_size) == (dimension, resize_size)
@@ -109,8 +107,8 @@ def test_timm_ends_before_its_classifier(fetched: Path) -> None:
 
 
 def test_cards_of_libraries_say_where_weights_come_from() -> None:
-    cards = [library_card(name) for name in ("timm:resnet18", "torchvision:resnet50", "open_clip:ViT-B-32/openai")]
-    timm, torchvision, open_clip = [card for card in cards if isinstance(card, Card)]
+    names = ("timm:resnet18", "torchvision:resnet50", "open_clip:ViT-B-32/openai")
+    timm, torchvision, open_clip = [card_of(name) for name in names]
     assert timm.file == "timm/resnet18.a1_in1k/model.safetensors"
     assert (torchvision.url, torchvision.sha256) == (
         "https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
@@ -119,16 +117,16 @@ def test_cards_of_libraries_say_where_weights_come_from() -> None:
     assert torchvision.preprocessing.resize_size == 232
     assert open_clip.file == "timm/vit_base_patch32_clip_224.openai/open_clip_model.safetensors"
     assert open_clip.architecture == "open_clip:ViT-B-32-quickgelu"
-    assert library_card("clip-rn50") is None
+    assert card_of("clip-rn50") == read_card("clip-rn50")
 
 
 def test_a_network_that_gives_no_vector_is_refused(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chinspect.encoders.architectures import Architecture
+    from chinspect.encoders.libraries import Architecture
 
     maps = Architecture(torch.nn.Conv2d(3, 4, 1))
     save(maps.module.state_dict(), fetched)
-    monkeypatch.setattr(load, "build", lambda *_: maps)
-    with pytest.raises(InputError, match=r"maps one image to \(1, 4, 224, 224\)"):
+    monkeypatch.setattr(libraries, "build", lambda *_: maps)
+    with pytest.raises(InputError, match=r"maps 2 images to \(2, 4, 224, 224\)"):
         load_encoder("torchvision:resnet18")
 
 

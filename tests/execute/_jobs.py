@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from chinspect.digests import digest_of_file
 from chinspect.errors import InputError
 
 
@@ -76,7 +76,5 @@ class Threads(Noise):
 def contents(path: Path) -> dict[str, str]:
     """sha256 of every file of a store, by its name: what is there twice or half would show."""
     return {
-        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(path.rglob("*"))
-        if file.is_file()
+        file.relative_to(path).as_posix(): digest_of_file(file) for file in sorted(path.rglob("*")) if file.is_file()
     }

@@ -45,14 +45,10 @@ def test_a_table_gives_paths_and_labels(folder, suffix):
     assert load_samples(table(folder / f"u{suffix}", {"path": NAMES})).labels is None
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-def test_shards_together_are_the_whole(folder, size):
-    samples = load_samples(table(folder / "t.csv", {"path": NAMES, "label": ["x", "y", "z"]}))
-    parts = [samples.shard(number, size) for number in range(samples.n_shards(size))]
-    assert sum((part.names for part in parts), ()) == NAMES
-    assert sum((part.labels for part in parts), ()) == ("x", "y", "z")
-    assert all(len(part) == size for part in parts[:-1])
-    assert 0 < len(parts[-1]) <= size
+def test_an_index_opens_an_image(folder):
+    samples = load_samples(folder)
+    assert len([image.size for image in samples]) == len(samples)
+    assert samples[0].mode == "RGB"
 
 
 def test_the_digest_notices_what_was_added_renamed_edited_or_labelled_anew(folder):

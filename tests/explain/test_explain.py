@@ -6,13 +6,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from chinspect import explain
 from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
-from chinspect.execute import load_samples
+from chinspect.execute import load_samples, map_images
 from chinspect.explain import area_sum, explain_images
-from chinspect.explain.job import ExplainJob
 from chinspect.explain.methods import Output
 from chinspect.relevance import relevance_map
 from chinspect.similarity import explain_similarity
@@ -42,7 +40,7 @@ NAMES = tuple(f"{i:03d}.png" for i in range(6))
 
 
 def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monkeypatch):
-    monkeypatch.setattr(explain, "_CELLS", 8)  # patches of 16 px
+    monkeypatch.setattr("chinspect.explain.images._CELLS", 8)  # patches of 16 px
     found = explain_images(encoder, folder, k=2)
     assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
     assert found.description["preprocessing"] == asdict(encoder.preprocessing)
@@ -101,23 +99,23 @@ def test_gradcam_explains_the_same_outputs(folder, encoder):
 def test_goes_on_where_it_stopped(tmp_path, encoder, monkeypatch):
     images = plant(tmp_path / "images", 20, 0)
     whole = explain_images(encoder, images, explain="output")
-    run_shard, done = ExplainJob.run_shard, []
+    function, done = Output.__call__, []
 
-    def stops(job, shard):
+    def stops(output, pictures, indices):
         if done:
             raise KeyboardInterrupt
-        done.append(shard)
-        return run_shard(job, shard)
+        done.append(indices)
+        return function(output, pictures, indices)
 
-    monkeypatch.setattr(ExplainJob, "run_shard", stops)
+    monkeypatch.setattr(Output, "__call__", stops)
     with pytest.raises(KeyboardInterrupt):
         explain_images(encoder, images, explain="output", path=tmp_path / "store")
     again, seen = [], []
-    monkeypatch.setattr(ExplainJob, "run_shard", lambda job, shard: again.append(shard) or run_shard(job, shard))
+    monkeypatch.setattr(Output, "__call__", lambda *given: again.append(given[2]) or function(*given))
     resumed = explain_images(
         encoder, images, explain="output", path=tmp_path / "store", progress=lambda *count: seen.append(count)
     )
-    assert sorted(done + again) == [0, 1]
+    assert sorted(done + again, key=min) == [range(16), range(16, 20)]
     assert seen == [(16, 20), (20, 20)]
     np.testing.assert_array_equal(resumed.maps, whole.maps)
     with pytest.raises(InputError, match="targets"):
@@ -172,12 +170,13 @@ def test_a_file_that_is_gone_is_not_one_that_is_no_image(encoder, tmp_path):
     """A worker that does not see the images must not say so for good."""
     plant(tmp_path / "images", 3, 0)
     samples = load_samples(tmp_path / "images")
-    job = ExplainJob(Output(encoder, "epsilon_plus_flat", None), samples)
+    function = Output(encoder, "epsilon_plus_flat", None)
     (tmp_path / "images" / "001.png").write_text("no image")
-    assert job.run_shard(0)["readable"].tolist() == [True, False, True]
+    results = map_images(function, samples, None, shard_size=16)
+    assert results.arrays("readable").tolist() == [True, False, True]
     (tmp_path / "images" / "001.png").unlink()
     with pytest.raises(InputError, match=r"001\.png"):
-        job.run_shard(0)
+        map_images(function, samples, None, shard_size=16)
 
 
 def test_paths_hold_in_other_folders(tmp_path, monkeypatch):

@@ -8,8 +8,7 @@ from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.relevance import RelevanceWarning, patches, relevance_map
 from chinspect.similarity import explain_similarity
-from chinspect.similarity.describe import describe
-from chinspect.similarity.verify import verify
+from chinspect.similarity.verification import verify
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +106,17 @@ def test_frequencies_share_the_dot_product(explanation):
 
 
 def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
-    json_path, npz_path = explanation.save(tmp_path / "new" / "folder")
+    json_path, npz_path, _ = explanation.save(tmp_path / "new" / "folder")
     document = json.loads(json_path.read_text())
     with np.load(npz_path, allow_pickle=False) as arrays:
         assert arrays["relevance"].sum() == pytest.approx(document["relevance_sum"], rel=1e-5)
         np.testing.assert_array_equal(arrays["boxes_a"], explanation.a.boxes)
     assert document["patch_grid"] == [4, 4, 4, 4]
-    assert sorted(path.name for path in json_path.parent.iterdir()) == ["similarity.json", "similarity.npz"]
+    assert sorted(path.name for path in json_path.parent.iterdir()) == [
+        "similarity.json",
+        "similarity.npz",
+        "similarity.png",
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
@@ -130,7 +133,7 @@ def test_plot_refuses_other_formats_and_leaves_nothing(explanation, tmp_path):
 
 
 def test_description_names_both_images_and_the_doubt(explanation):
-    text = describe(explanation)
+    text = explanation.sentence
     assert "patch pairs carry" in text
     assert text.count("half of it lies in") == 2
     assert "not yet a proof" in text

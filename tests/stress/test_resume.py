@@ -64,7 +64,7 @@ def test_an_interrupted_run_goes_on(counting: Counting, dataset: MVTecCategory, 
     calls: list[tuple[int, int]] = []
     again = scored(counting, dataset, tmp_path, progress=lambda *numbers: calls.append(numbers))
     assert Counting.batches == 2 * len(CONDITIONS)
-    assert calls == [(2, 4), (3, 4), (4, 4)]
+    assert calls == [(8, 16), (12, 16), (16, 16)]
     np.testing.assert_array_equal(again, scored(counting, dataset, None))
     Counting.batches = 0
     np.testing.assert_array_equal(scored(counting, dataset, tmp_path), again)

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from chinspect.errors import InputError
-from chinspect.files import replacing
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from chinspect.similarity.explanation import Array, ExplainedImage, SimilarityExplanation
+from chinspect.similarity.explanation import Array, ExplainedImage, SimilarityExplanation
 
 _CURVES = 400  # more cannot be told apart
 _GAP = 0.35  # between the images, in their width
-_RED, _BLUE = np.array([0.80, 0.07, 0.10]), np.array([0.10, 0.25, 0.80])
-_FORMATS = (".png", ".svg", ".pdf")
+_RED = np.array([0.80, 0.07, 0.10])
+_BLUE = np.array([0.10, 0.25, 0.80])
 
 
-def draw(explanation: SimilarityExplanation, path: Path) -> Path:
-    """Writes the figure of ``explanation`` to a PNG, SVG or PDF file."""
-    if path.suffix.lower() not in _FORMATS:
-        raise InputError(f"figures are written as {', '.join(_FORMATS)}, not as {path.name!r}.")
+def draw(explanation: SimilarityExplanation) -> Figure:
+    """The strongest pairs as curves between the images, and the marginals of both."""
     figure = Figure(figsize=(9, 8.4), layout="constrained")
     axes = figure.subplot_mosaic([["pairs", "."], ["marginals", "scale"]], width_ratios=[1, 0.025])
     _draw_pairs(axes["pairs"], explanation)
@@ -38,9 +30,7 @@ def draw(explanation: SimilarityExplanation, path: Path) -> Path:
         f"{explanation.metric} {explanation.similarity:.4g}, of which {explanation.conservation:.1%} explained",
         fontsize=11,
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=150)
-    return path
+    return figure
 
 
 def _draw_pairs(axes: Axes, explanation: SimilarityExplanation) -> None:
@@ -63,11 +53,13 @@ def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array]:
     flat = explanation.relevance.reshape(-1)
     strength = np.abs(flat) / max(float(np.mean(flat.astype(float) ** 4)) ** 0.25, 1e-30)
     order = np.argsort(strength)[-_CURVES:]
-    kept = np.clip(strength[order] - 2, 0, None)
-    opacity = np.clip(kept / max(kept.max(initial=0), 1e-30), 0.03, 0.9) * (kept > 0)
+    excess = np.clip(strength[order] - 2, 0, None)
+    # at least .03, or a curve that is drawn is not seen; at most .9, so that crossing curves can be told apart
+    opacity = np.clip(excess / max(excess.max(initial=0), 1e-30), 0.03, 0.9) * (excess > 0)
     i, j = np.divmod(order, explanation.b.contributions.shape[0])
-    size, patch = explanation.a.picture.width, explanation.patch_size
-    start, end = _centres(explanation.a, patch)[i], _centres(explanation.b, patch)[j] + [size * (1 + _GAP), 0]
+    size = explanation.a.picture.width
+    start = _centres(explanation.a, explanation.patch_size)[i]
+    end = _centres(explanation.b, explanation.patch_size)[j] + [size * (1 + _GAP), 0]
     t = np.linspace(0, 1, 25)[:, None]
     points = start[:, None] * (1 - t) + end[:, None] * t
     points[..., 1] -= 0.1 * size * (4 * t * (1 - t))[:, 0]
@@ -83,18 +75,17 @@ def _centres(image: ExplainedImage, patch: int) -> Array:
 
 
 def _draw_marginals(figure: Figure, axes: Axes, scale: Axes, explanation: SimilarityExplanation) -> None:
-    """Where the relevance of each image lies, as a share of the similarity for each patch."""
+    """Where the relevance of each image lies, as a fraction of the similarity for each patch."""
     _show(axes, explanation, colour=False)
-    shares = [marginal / explanation.similarity for marginal in explanation.marginals()]
-    limit = max(float(np.abs(share).max()) for share in shares) or 1.0
+    fractions = [marginal / explanation.similarity for marginal in explanation.marginals()]
+    limit = max(float(np.abs(fraction).max()) for fraction in fractions) or 1.0
     size = explanation.a.picture.width
-    for share, left in zip(shares, (0, size * (1 + _GAP)), strict=True):
-        height, width = np.array(share.shape) * explanation.patch_size
-        shown = axes.imshow(
-            share, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.62, extent=(left, left + width, height, 0), zorder=2
-        )
-        shown.set_clip_path(Rectangle((left, 0), size, size, transform=axes.transData))
-    bar = figure.colorbar(shown, cax=scale, format=PercentFormatter(1), label="share of the similarity")
+    for fraction, left in zip(fractions, (0, size * (1 + _GAP)), strict=True):
+        height, width = np.array(fraction.shape) * explanation.patch_size
+        extent = (left, left + width, height, 0)
+        heatmap = axes.imshow(fraction, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.62, extent=extent, zorder=2)
+        heatmap.set_clip_path(Rectangle((left, 0), size, size, transform=axes.transData))
+    bar = figure.colorbar(heatmap, cax=scale, format=PercentFormatter(1), label="share of the similarity")
     bar.ax.tick_params(labelsize=8)
     axes.set_title("Where the similarity lies in each image: the sum over all patches of the other one", fontsize=9)
 

@@ -1,0 +1,42 @@
+from .cards import Card, read_card
+from .edits import (
+    Edit,
+    EditedEncoder,
+    Project,
+    Prune,
+    Retrain,
+    edited,
+    project_out,
+    prune_channels,
+    temporarily,
+)
+from .encoder import Encoder
+from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
+from .libraries import card_of, encoder_of
+from .load import load_encoder
+from .zoo import ModelInfo, list_models
+
+__all__ = [
+    "Card",
+    "Edit",
+    "EditedEncoder",
+    "Encoder",
+    "ModelInfo",
+    "Project",
+    "Prune",
+    "Retrain",
+    "attention_projection",
+    "candidate_layers",
+    "card_of",
+    "channel_axis",
+    "edited",
+    "encoder_of",
+    "list_models",
+    "load_encoder",
+    "observing",
+    "output_shape",
+    "project_out",
+    "prune_channels",
+    "read_card",
+    "temporarily",
+]

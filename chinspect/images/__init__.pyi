@@ -1,0 +1,23 @@
+from ._folder import list_images
+from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, open_image, to_rgb
+from .preprocessing import Preprocessing
+from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
+from .text import MARGIN, rendered_text
+
+__all__ = [
+    "FORMATS",
+    "MARGIN",
+    "MAX_PIXELS",
+    "MIN_SIDE",
+    "RESIZERS",
+    "Preprocessing",
+    "as_picture",
+    "check_resizer",
+    "list_images",
+    "load_inputs",
+    "open_image",
+    "rendered_text",
+    "resize",
+    "to_input",
+    "to_rgb",
+]
