@@ -113,16 +113,13 @@ def _load(folder: str) -> MVTecCategory:
 def _remedy(name: str, detector: Detector, data: MVTecCategory) -> Mitigation:
     from sklearn.base import clone
 
-    from chinspect.anomaly import D2Neighbors
+    from chinspect.anomaly import Blur
     from chinspect.errors import InputError
-    from chinspect.mitigate import Blur, Filtered
     from chinspect.stress import Mitigation
 
     if name != "blur":
         raise InputError(f"unknown remedy {name!r}: choose blur.")
-    if isinstance(detector, D2Neighbors):
-        return Mitigation(name, clone(detector).set_params(blur=Blur()).fit(data.train))
-    return Mitigation(name, Filtered(detector, Blur()).fit(data.train))
+    return Mitigation(name, clone(detector).set_params(layer=Blur()).fit(data.train))
 
 
 def _saved(remedies: list[Mitigation], folder: Path) -> list[Path]:

@@ -1,7 +1,6 @@
 from .blur import Blur, SpectralWeights
 from .comparison import average_over_seeds, compare_mitigations, finding
 from .direction import concept_direction
-from .filtered import Filtered
 from .finetuning import Schedule
 from .measures import Reliance, output_share, reliance
 from .plateaus import plateau
@@ -9,14 +8,11 @@ from .pruning import PruningSearch, search_pruning
 from .recalibration import recalibrate
 from .responsive import random_channels, rank_edits, responsiveness, select_responsive, top_channels
 from .saving import RESUME, check_encoder_folder, save_encoder
-from .search import SIGMAS, search_blur
 from .unlearning import Unlearning, unlearn
 
 __all__ = [
     "RESUME",
-    "SIGMAS",
     "Blur",
-    "Filtered",
     "PruningSearch",
     "Reliance",
     "Schedule",
@@ -35,7 +31,6 @@ __all__ = [
     "reliance",
     "responsiveness",
     "save_encoder",
-    "search_blur",
     "search_pruning",
     "select_responsive",
     "top_channels",

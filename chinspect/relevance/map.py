@@ -120,13 +120,21 @@ class RelevanceMap:
             relevance like ``x``. It sums to that of the outputs as far as it is conserved; an output of zero has none
             to give.
         """
+        values, indicators = self.multipliers(relevance)
+        return self.x * values + indicators
+
+    def multipliers(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
+        """What `pull` is linear in: relevance at the pixels is ``x * values + indicators``, both like ``x``.
+
+        A component ``t`` of the image holds ``sum(t * values)``, by rules that read no indicators.
+        """
         if relevance.shape != self.output.shape:
             raise InputError(
                 f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
             )
         seed = torch.where(self.output == 0, 0, relevance / self.output)
         values, indicators = self._transposed(seed[None])
-        return (self.x * values + indicators)[0]
+        return values[0], indicators[0]
 
     @cached_property
     def conservation(self) -> float:

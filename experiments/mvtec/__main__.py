@@ -27,6 +27,7 @@ from typing import Any, get_args
 
 import pandas as pd
 from mvtec_figure import draw_figure
+from sklearn.base import clone
 
 from chinspect import __version__
 from chinspect.anomaly import D2Neighbors, Detector, PatchCore
@@ -34,7 +35,7 @@ from chinspect.datasets import MVTecCategory, categories, load_mvtec
 from chinspect.execute import Samples
 from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
-from chinspect.mitigate import Blur, Filtered
+from chinspect.mitigate import Blur
 from chinspect.stress import Mitigation, stress
 from chinspect.world.industrial import Variant, industrial
 
@@ -166,9 +167,9 @@ def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detecto
     code = protocol == "kauffmann2025-code"
     if name == "patchcore":
         plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else "roth", **shared)
-        return plain, Filtered(plain, Blur())
+        return plain, clone(plain).set_params(layer=Blur())
     norm = int(name[1:])
-    blurred = D2Neighbors(p=norm, blur=Blur(), calibrate_on="original" if code else "blurred", **shared)
+    blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **shared)
     return D2Neighbors(p=norm, **shared), blurred
 
 
