@@ -166,7 +166,7 @@ def test_the_gate_judges_the_given_detector_and_the_remedied_one_is_saved(run, d
         assert (status == 1) == expected == bool(json.loads(out)["failed"])
     (saved,) = [file for file in json.loads(out)["files"] if file.endswith("blur.safetensors")]
     remedied = load_detector(saved)
-    assert isinstance(remedied.blur, Blur)
+    assert isinstance(remedied.layer, Blur)
     assert remedied.threshold_ == pytest.approx(rows[-1]["threshold"])
 
 
