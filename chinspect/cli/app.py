@@ -28,9 +28,6 @@ _python_shows = warnings.showwarning
 app.command("fit")(anomaly.fit)
 app.command("score")(anomaly.score)
 app.command("explain-anomaly")(anomaly.explain_anomaly)
-app.command("spray")(spray.spray)
-app.command("stress")(stress.stress)
-app.command("parity")(stress.parity)
 
 
 def _version(asked: bool) -> None:

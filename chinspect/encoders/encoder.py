@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders.cards import Card
+from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
 
@@ -42,7 +44,7 @@ class Encoder:
     card: Card | None = None
     """What is known about it; None of a module that is no model of the zoo, of a library, or of a checkpoint."""
 
-    kind = "encoder"  # of models under test; no annotation, so that it is no field
+    kind: ClassVar[Literal["encoder"]] = "encoder"
 
     @staticmethod
     def wrap(
@@ -142,9 +144,26 @@ class Encoder:
 
     def respond(self, images: Sequence[AnyImage]) -> NDArray[np.float64]:
         """Embeddings (n, D), in double precision, of images that it `see`s: they are not cropped a second time."""
-        uncropped = replace(self.preprocessing, resize="squash", resize_size=None)
-        embeddings: NDArray[np.float64] = replace(self, preprocessing=uncropped).embed(images).double().cpu().numpy()
+        embeddings: NDArray[np.float64] = self._uncropped.embed(images).double().cpu().numpy()
         return embeddings
+
+    def inputs(self, images: Sequence[AnyImage]) -> Tensor:
+        """The module's input (n, 3, size, size) for images that it `see`s."""
+        return torch.cat([self._uncropped.prepare(image) for image in images])
+
+    def explain(
+        self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
+    ) -> NDArray[np.float32]:
+        """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
+
+        Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
+        """
+        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands)
+
+    @property
+    def _uncropped(self) -> Encoder:
+        """The same for images that are cropped already."""
+        return replace(self, preprocessing=replace(self.preprocessing, resize="squash", resize_size=None))
 
 
 def embedding_length(encoder: Encoder) -> int:

@@ -1,5 +1,6 @@
 from .blur import Blur, SpectralWeights
 from .comparison import average_over_seeds, compare_mitigations, finding
+from .detectors import detector_remedy, save_remedied
 from .filtered import Filtered
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
@@ -26,6 +27,7 @@ __all__ = [
     "check_encoder_folder",
     "compare_mitigations",
     "concept_direction",
+    "detector_remedy",
     "finding",
     "output_relevance",
     "prune",
@@ -35,6 +37,7 @@ __all__ = [
     "reliance",
     "responsiveness",
     "save_encoder",
+    "save_remedied",
     "search_blur",
     "search_pruning",
     "top_channels",

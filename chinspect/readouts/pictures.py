@@ -15,8 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from chinspect.artefacts import Artefact
-from chinspect.artefacts.artefact import Pixels
+from chinspect.artefacts import Artefact, Pixels
 from chinspect.digests import digest
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError

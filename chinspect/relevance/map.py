@@ -95,12 +95,7 @@ class RelevanceMap:
         Raises:
             InputError: the components do not partition the pixels and the first layer's rule needs that.
         """
-        decomposition = components.on(self.x.shape)
-        if self._program.reads_indicators and not isinstance(decomposition, Partition):
-            raise InputError(
-                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
-                "relevance among pixels: choose a composite such as epsilon_plus."
-            )
+        decomposition = self._decomposed(components)
         how = plan(self._program, decomposition, self._memory)
         backward = self.output.shape[1] * sum(step.push.macs for step in self._program.steps)
         with torch.no_grad():
@@ -122,13 +117,17 @@ class RelevanceMap:
             relevance like ``x``. It sums to that of the outputs as far as it is conserved; an output of zero has none
             to give.
         """
-        if relevance.shape != self.output.shape:
-            raise InputError(
-                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
-            )
-        seed = torch.where(self.output == 0, 0, relevance / self.output)
-        values, indicators = self._transposed(seed[None])
+        values, indicators = self._transposed(self._seed(relevance)[None])
         return (self.x * values + indicators)[0]
+
+    def pull_components(self, relevance: Tensor, components: Components) -> Tensor:
+        """LRP: relevance at the outputs (N, D), see `pull`, back to components: (N, P).
+
+        It is ``push(components) @ (relevance / output)`` in one backward pass. Raises `InputError` as `push` does.
+        """
+        decomposition = self._decomposed(components)
+        values, indicators = self._transposed(self._seed(relevance)[None])
+        return self._inner(decomposition, values, indicators)[..., 0]
 
     @cached_property
     def conservation(self) -> float:
@@ -136,6 +135,24 @@ class RelevanceMap:
         with torch.no_grad():
             total = self._program.apply(self.x[None], torch.ones_like(self.x)[None])[0]
         return self._ratio(total)
+
+    def _decomposed(self, components: Components) -> Decomposition:
+        """The components of these images, if the rules can divide relevance among them."""
+        decomposition = components.on(self.x.shape)
+        if self._program.reads_indicators and not isinstance(decomposition, Partition):
+            raise InputError(
+                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
+                "relevance among pixels: choose a composite such as epsilon_plus."
+            )
+        return decomposition
+
+    def _seed(self, relevance: Tensor) -> Tensor:
+        """What is pulled for relevance (N, D) at the outputs."""
+        if relevance.shape != self.output.shape:
+            raise InputError(
+                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
+            )
+        return torch.where(self.output == 0, 0, relevance / self.output)
 
     def _ratio(self, total: Tensor) -> float:
         return float((total.double() * self.output).sum() / self.output.double().square().sum())
@@ -173,14 +190,15 @@ class RelevanceMap:
     def _pulled(self, decomposition: Decomposition) -> Tensor:
         """The push of all components, from the transposed map of each output: (N, P, D)."""
         seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
-        tables = []
-        for chunk in seeds.split(self._seeds_at_once()):
-            values, indicators = self._transposed(chunk)
-            table = decomposition.inner(self.x, values)
-            if self._program.reads_indicators:
-                table = table + decomposition.inner(torch.ones_like(self.x), indicators)
-            tables.append(table)
-        return torch.cat(tables, -1)
+        chunks = seeds.split(self._seeds_at_once())
+        return torch.cat([self._inner(decomposition, *self._transposed(chunk)) for chunk in chunks], -1)
+
+    def _inner(self, decomposition: Decomposition, values: Tensor, indicators: Tensor) -> Tensor:
+        """Relevance (N, P, K) of components, from the transposed push of K seeds."""
+        table = decomposition.inner(self.x, values)
+        if self._program.reads_indicators:
+            table = table + decomposition.inner(torch.ones_like(self.x), indicators)
+        return table
 
 
 def _free_memory(device: torch.device) -> int:

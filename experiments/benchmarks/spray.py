@@ -28,7 +28,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from chinspect.spray import SpRAy
-from chinspect.spray._ensemble import embed, kmeans
+from chinspect.spray.proposals import Settings, embed, kmeans
 from experiments.benchmarks._maps import blobs, f1, planted
 from experiments.benchmarks._timing import timed
 from experiments.study import option, read_options
@@ -49,7 +49,7 @@ def beside_peers(count: int) -> None:
     """Times all on the same maps."""
     maps, members = data(count)
     rows = maps.reshape(count, -1)
-    same_steps, _ = timed(lambda: kmeans(embed(rows, 10, 32, 0).vectors, 2, 0), repeat=2)
+    same_steps, _ = timed(lambda: kmeans(embed(rows, Settings(10, 32)).vectors, 2, 0), repeat=2)
     analysis, spray = timed(lambda: SpRAy(n_surrogates=0).fit(maps))
     best = max(f1(candidate.indices, members) for candidate in spray.candidates_)
     print(f"{count} maps of 20 x 20, a mark on 8 %")

@@ -7,22 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from chinspect.anomaly import Detector
-from chinspect.encoders import Encoder
-from chinspect.explain import explain_images
 from chinspect.files import output_folder
 from chinspect.proof import prove_candidates
-from chinspect.spray import SpRAy, SprayRun
-from chinspect.spray.run_words import place_of
+from chinspect.spray import SprayRun, analyse
+from chinspect.subjects import Subject
 from chinspect.world import Scene
 
 
-def analysed(
-    model: Encoder | Detector, images: Path, out: Path, *, explain: Any = "neighbours", surrogates: int = 49
-) -> SprayRun:
+def analysed(model: Subject, images: Path, out: Path, *, explain: Any = "neighbours", surrogates: int = 49) -> SprayRun:
     """Explains images, clusters the explanations, tests flagged candidates on the model, and saves the run in ``out``.
 
     Args:
@@ -30,14 +24,9 @@ def analysed(
         explain: the question, see `explain_images`.
         surrogates: null maps that clusters are compared with.
     """
-    explained = explain_images(model, images, explain=explain, path=out / "explanations" / explain)
-    labels = None
-    if images.is_file():
-        label = pd.read_csv(images).set_index("path")["label"]
-        labels = [label[name] for name in explained.names]
-    spray = SpRAy(n_surrogates=surrogates).fit(explained.maps, labels, images=explained.paths)
-    columns = (explained.maps, explained.names, explained.paths, labels, explained.picture, explained.description)
-    tested = prove_candidates(model, SprayRun(spray, *columns))
+    labels = images if images.is_file() else None
+    run = analyse(model, images, explain=explain, labels=labels, n_surrogates=surrogates, path=out)
+    tested = prove_candidates(model, run)
     tested.save(out)
     return tested
 
@@ -60,7 +49,7 @@ def flagged(run: SprayRun, describe: Callable[[Any], dict[str, Any]]) -> list[di
         row = common | {"candidate": number, "size": candidate.size, "within": candidate.group or "all"}
         row |= {"source": source, "purity": counts.max() / counts.sum(), "base_rate": (labels == source).mean()}
         row |= describe(candidate)
-        rows.append(row | {"place": place_of(candidate), "verdict": candidate.verdict, "q": candidate.q_value})
+        rows.append(row | {"place": candidate.position, "verdict": candidate.verdict, "q": candidate.q_value})
     return rows or [common | {"candidate": 0, "verdict": run.verdict}]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chinspect.errors import InputError
-from chinspect.spray.run_inputs import load_labels, load_maps
+from chinspect.spray.maps import load_labels, load_maps
 
 
 def test_a_link_has_the_label_of_the_folder_that_it_lies_in(tmp_path, monkeypatch):
