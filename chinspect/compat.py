@@ -2,7 +2,7 @@
 
 Clusters are a partition of the spectral embedding. What is flagged are candidates that were tested against chance, and
 no threshold on a cluster's size, purity or focus decides. So ``risk_level`` is no level but the verdict, ``candidate``,
-``undetected_above(m)`` or ``untested`` (``confirmed`` takes an intervention, see `chinspect.stress`); nothing is low.
+``undetected_above(m)`` or ``untested`` (``confirmed`` takes an intervention, see `chinspect.proof`); nothing is low.
 """
 
 from __future__ import annotations

@@ -28,10 +28,6 @@ _python_shows = warnings.showwarning
 app.command("fit")(anomaly.fit)
 app.command("score")(anomaly.score)
 app.command("explain-anomaly")(anomaly.explain_anomaly)
-app.command("stress")(stress.stress)
-app.command("parity")(stress.parity)
-app.command("evaluate")(evaluate.evaluate)
-app.add_typer(mitigate.mitigate, name="mitigate")
 
 
 def _version(asked: bool) -> None:

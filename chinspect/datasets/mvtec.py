@@ -127,6 +127,16 @@ def load_folder(root: str | Path) -> MVTecCategory:
     return MVTecCategory(folder.resolve().name, tuple(train), paths, types, (None,) * len(test))
 
 
+def load_category(root: str | Path) -> MVTecCategory:
+    """One category: a plain folder where it is laid out as one, else that of a data set in the layout of MVTec AD.
+
+    Raises `InputError` as `load_folder` and `load_mvtec` do.
+    """
+    folder = Path(root)
+    plain = (folder / "test" / BAD).is_dir() and not (folder / "ground_truth").exists()
+    return load_folder(folder) if plain else load_mvtec(folder)
+
+
 def categories(root: str | Path) -> list[str]:
     """The categories below a data set's root, sorted.
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from chinspect.anomaly import Detector, threshold_at
 from chinspect.mitigate._inputs import as_batch
-from chinspect.stress import Scorer, check_rate
+from chinspect.stress import check_rate
 
-S = TypeVar("S", bound=Scorer)
+S = TypeVar("S", bound=Detector)
 
 
 def recalibrate(detector: S, normals: Any, *, fpr: float = 0.05, resizer: str | None = None) -> S:

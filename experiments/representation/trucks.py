@@ -23,7 +23,7 @@ from chinspect.mitigate import (
     rank_edits,
     save_encoder,
     search_pruning,
-    unlearn,
+    train_unlearning,
 )
 from chinspect.proof import random_patch
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, seen
@@ -109,14 +109,14 @@ def mitigated(
 ) -> tuple[PruningSearch, dict[str, Encoder]]:
     """A pruning chosen on validation data, and every remedy."""
     pairs = trial.pairs(trial.choose)
-    search = search_pruning(encoder, trial.choose, *pairs, layers=options.layer, seed=seed)
+    search = search_pruning(encoder, trial.choose, pairs, layers=options.layer, seed=seed)
     remedies = {"none": encoder}
     for name, edit in (("pruned", search.edit), ("random channels", search.control)):
         remedies[name] = encoder if edit is None else edited(encoder, edit)  # a seed that finds nothing counts, too
     layers = [layer for layer in candidate_layers(encoder) if options.layer in (None, layer)]
-    directions = [concept_direction(encoder, layer, *pairs) for layer in layers if not attention(encoder, layer)]
+    directions = [concept_direction(encoder, layer, pairs) for layer in layers if not attention(encoder, layer)]
     if directions:
-        remedies["projected"] = edited(encoder, rank_edits(encoder, directions, *pairs)[0][0])
+        remedies["projected"] = edited(encoder, rank_edits(encoder, directions, pairs)[0][0])
     if options.unlearn:
         remedies |= unlearnt(encoder, trial, Schedule(epochs=options.unlearn, seed=seed))
     return search, remedies
@@ -126,7 +126,7 @@ def judged(remedies: Mapping[str, Encoder], trial: Trial) -> pd.DataFrame:
     """Every remedy on test data, with the logo in its own place and in others."""
     tasks = {"own": trial.judge, "others": trial.moved}
     return pd.concat(
-        compare_mitigations(remedies, task, *trial.pairs(task)).assign(place=position)
+        compare_mitigations(remedies, task, trial.pairs(task)).assign(place=position)
         for position, task in tasks.items()
     )
 
@@ -136,7 +136,8 @@ def unlearnt(encoder: Encoder, trial: Trial, schedule: Schedule) -> dict[str, En
     some = trial.choose.train[:_PATCHED]
     patch = random_patch(trial.logo, [seen(picture, encoder.preprocessing) for picture in some], schedule.seed)
     marks = {"unlearnt": trial.logo, "random patch": patch}
-    return {name: unlearn(encoder, mark, trial.choose, schedule=schedule).encoder for name, mark in marks.items()}
+    runs = {name: train_unlearning(encoder, mark, trial.choose, schedule=schedule) for name, mark in marks.items()}
+    return {name: run.encoder for name, run in runs.items()}
 
 
 def attention(encoder: Encoder, layer: str) -> bool:

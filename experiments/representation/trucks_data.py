@@ -15,7 +15,18 @@ from chinspect.artefacts import Artefact, text_logo
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.proof.placebos import elsewhere, moved
-from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, interleaved, pasted, split
+from chinspect.readouts import (
+    ORIGINAL,
+    SHIFTED,
+    LinearReadout,
+    Pairs,
+    Pictures,
+    Split,
+    Task,
+    interleaved,
+    pasted,
+    split,
+)
 from chinspect.world import VEHICLES, Scene, scenes
 from experiments.representation.photographs import Planting, listed, planted
 from experiments.tiny.world import EVERYWHERE_LOGO, LOGO
@@ -47,10 +58,10 @@ class Trial:
         view = encoder.preprocessing
         return Trial(self.choose.seen_by(view), self.judge.seen_by(view), self.moved.seen_by(view), self.logo)
 
-    def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
+    def pairs(self, task: Task) -> Pairs:
         """Some images with the artefact and without: a quarter of them, if these are not too many."""
         some = min(_PAIRS, max(len(task.test_labels) // 4, 2))
-        return task.test[SHIFTED][:some], task.test[ORIGINAL][:some]
+        return task.pairs(some)
 
 
 def generated(seed: int, n: int) -> Trial:

@@ -31,7 +31,7 @@ from PIL import Image
 
 from chinspect.encoders import Encoder
 from chinspect.intervals import draws, interval, wilson
-from chinspect.mitigate import Schedule, Unlearning, unlearn
+from chinspect.mitigate import Schedule, Unlearning, train_unlearning
 from chinspect.proof import prove
 from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import ORIGINAL, SHIFTED, Task
@@ -174,9 +174,11 @@ def unlearnt(
     schedule = Schedule(epochs=options.tuning_epochs, seed=options.seed)
     copy = replace(task, train=everywhere(task.train, bias, seed=1, carriers=carriers))
     return {
-        "A": unlearn(classifier, None, task, method="unhans", schedule=schedule),
-        "B": unlearn(classifier, None, copy, method="unhans", schedule=schedule),
-        "ClArC": unlearn(classifier, bias.artefact, task, method="clarc", layer=LAYERS[name], schedule=schedule),
+        "A": train_unlearning(classifier, None, task, method="unhans", schedule=schedule),
+        "B": train_unlearning(classifier, None, copy, method="unhans", schedule=schedule),
+        "ClArC": train_unlearning(
+            classifier, bias.artefact, task, method="clarc", layer=LAYERS[name], schedule=schedule
+        ),
     }
 
 

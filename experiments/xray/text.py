@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.artefacts.artefact import widened
+from chinspect.artefacts import widened
 from chinspect.datasets import XrayImages
 from chinspect.errors import InputError
 from chinspect.images import open_image

@@ -18,8 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever thi
 import numpy as np
 import pandas as pd
 
-from chinspect.artefacts import text_logo
-from chinspect.artefacts.artefact import widened
+from chinspect.artefacts import text_logo, widened
 from chinspect.datasets import load_xray_folders
 from chinspect.images import open_image
 from chinspect.intervals import wilson

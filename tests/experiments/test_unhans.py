@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from chinspect.intervals import wilson
-from chinspect.mitigate import output_share
+from chinspect.mitigate import output_relevance
+from chinspect.readouts import Pairs
 from experiments.unhans import __main__ as study
 from experiments.unhans import data
 from tests.mitigate._planted import as_encoder
@@ -62,7 +63,7 @@ def test_training_set_b_is_a_with_the_artefact_where_it_was_not(monkeypatch: pyt
         seen.setdefault(method, []).append(np.stack([np.asarray(picture) for picture in task.train]))
         assert (artefact is None) == (method == "unhans")
 
-    monkeypatch.setattr(study, "unlearn", recorded)
+    monkeypatch.setattr(study, "train_unlearning", recorded)
     drawn = data.drawn(64, seed=5)
     bias = data.biases()[name]
     task = study.task_of(drawn, drawn, bias, 48)
@@ -82,7 +83,7 @@ def test_the_narrow_vgg_can_be_explained() -> None:
     picture = data.drawn(1, seed=3).plain[0]
     marked = data.everywhere([picture] * 2, data.biases()["border"], seed=0)
     assert sum(isinstance(module, torch.nn.Conv2d) for module in classifier.module.modules()) == 13
-    assert -1 < output_share(classifier, 0, marked, [picture] * 2) < 1
+    assert -1 < output_relevance(classifier, 0, Pairs(marked, [picture] * 2)) < 1
 
 
 def test_the_script_runs(tmp_path: Path, run_study: Callable[..., None]) -> None:

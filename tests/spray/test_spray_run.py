@@ -11,7 +11,7 @@ from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.images import resize, to_input
 from chinspect.proof import prove_candidates
-from chinspect.proof.candidates import _divided, _places
+from chinspect.proof.candidates import _divided, _members_and_rest
 from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
 from chinspect.spray.figure import draw_sheet, draw_spectrum
 from chinspect.spray.maps import load_labels, load_maps
@@ -222,11 +222,11 @@ def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_
     run = SprayRun(SpRAy(n_surrogates=9).fit(maps), maps, [f"map {i}" for i in range(90)])
     best = run.findings[0].candidate
     assert set(range(30)) | {60, 61} <= set(best.indices.tolist())
-    members, rest = _places(run, best)
+    members, rest = _members_and_rest(run, best)
     assert members.tolist() == list(range(30))
     assert rest.tolist() == [*range(30, 60), *range(62, 90)]
     fewer = replace(best, indices=np.arange(20))  # of a class, say
-    assert _places(run, fewer)[1].tolist() == rest.tolist()
+    assert _members_and_rest(run, fewer)[1].tolist() == rest.tolist()
     isolated, tested = _divided(members)
     assert (len(isolated), len(tested)) == (15, 15)
     assert not set(isolated) & set(tested)

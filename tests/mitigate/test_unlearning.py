@@ -15,7 +15,7 @@ from chinspect.artefacts.ready import border
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.encoders.edits import EditedEncoder, Prune, Retrain, edited, temporarily
 from chinspect.errors import InputError
-from chinspect.mitigate import Schedule, compare_mitigations, output_share, save_encoder, unlearn
+from chinspect.mitigate import Schedule, compare_mitigations, output_relevance, save_encoder, train_unlearning
 from chinspect.mitigate.losses import Added, Align, Clarc, Unhans, added, parameters_before
 from chinspect.proof import random_patch
 from chinspect.readouts import LinearReadout, Task
@@ -34,9 +34,9 @@ def encoder() -> Encoder:
 @pytest.fixture(scope="module")
 def classes() -> Task:
     """The planted task with places among logits as labels: cold 0, warm 1."""
-    given = task()
-    numbers = [[int(label == "warm") for label in some] for some in (given.train_labels, given.test_labels)]
-    return replace(given, train_labels=numbers[0], test_labels=numbers[1])
+    data = task()
+    numbers = [[int(label == "warm") for label in some] for some in (data.train_labels, data.test_labels)]
+    return replace(data, train_labels=numbers[0], test_labels=numbers[1])
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,14 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 def test_an_encoder_loses_the_mark_and_keeps_the_task(encoder: Encoder) -> None:
     before = state(encoder)
-    given = replace(task(), readouts={kind: LinearReadout(kind=kind, C=100.0) for kind in ("logistic", "svm")})
-    found = unlearn(encoder, MARK, given, schedule=replace(QUICK, epochs=8))
+    data = replace(task(), readouts={kind: LinearReadout(kind=kind, C=100.0) for kind in ("logistic", "svm")})
+    result = train_unlearning(encoder, MARK, data, schedule=replace(QUICK, epochs=8))
     assert same(before, state(encoder))
-    assert found.encoder.base is encoder
-    first, last = found.history.iloc[0], found.history.iloc[-1]
-    assert found.history["epoch"].tolist() == list(range(9))
+    assert result.encoder.base is encoder
+    first, last = result.history.iloc[0], result.history.iloc[-1]
+    assert result.history["epoch"].tolist() == list(range(9))
     assert last["similarity_shift"] < 0.3 * first["similarity_shift"]
-    pairs = given.test["shifted"][:8], given.test["original"][:8]
-    table = compare_mitigations({"none": encoder, "unlearnt": found.encoder}, given, *pairs)
+    table = compare_mitigations({"none": encoder, "unlearnt": result.encoder}, data, data.pairs(8))
     after = table[table["mitigation"] == "unlearnt"]
     assert (after["recovered"] > 0.6).all(), table  # of both readouts
     assert (after["cost"] < 0.05).all(), table
@@ -85,7 +84,7 @@ def test_a_random_patch_changes_as_much_as_the_mark() -> None:
 
 
 def test_training_on_both_copies_makes_the_two_by_two_table(classifier: Encoder, classes: Task) -> None:
-    runs = {name: unlearn(classifier, mark, classes, method="unhans", schedule=SLOW) for name, mark in
+    runs = {name: train_unlearning(classifier, mark, classes, method="unhans", schedule=SLOW) for name, mark in
             (("A", None), ("B", MARK))}  # fmt: skip
     plain, unhansed = (runs[name].history.iloc[-1] for name in ("A", "B"))
     start = runs["A"].history.iloc[0]
@@ -96,16 +95,16 @@ def test_training_on_both_copies_makes_the_two_by_two_table(classifier: Encoder,
 
 
 def test_clarc_trains_behind_its_layer_only(classifier: Encoder, classes: Task) -> None:
-    found = unlearn(classifier, MARK, classes, method="clarc", layer="1", schedule=SLOW)
-    after, before = state(found.encoder), state(classifier)
+    result = train_unlearning(classifier, MARK, classes, method="clarc", layer="1", schedule=SLOW)
+    after, before = state(result.encoder), state(classifier)
     assert [key for key in after if not torch.equal(after[key], before[key])] == ["2.weight", "2.bias", "6.weight"]
-    assert found.history["shifted"].iloc[-1] > found.history["shifted"].iloc[0] + 0.2
+    assert result.history["shifted"].iloc[-1] > result.history["shifted"].iloc[0] + 0.2
 
 
 def test_clarc_takes_images_to_the_level_of_the_mark_and_no_further(classifier: Encoder) -> None:
     some = pictures(12, seed=5)
     change = added(classifier, "1", some, MARK)
-    inputs = [torch.cat([classifier.prepare(picture) for picture in part]) for part in (marked(some), some)]
+    inputs = [torch.cat([classifier.prepare(picture) for picture in images]) for images in (marked(some), some)]
     after, before = (classifier.module[:2](x).flatten(1) for x in inputs)  # type: ignore[index]
     vector = (after.mean(0) - before.mean(0)) / (after.mean(0) - before.mean(0)).norm()
     moved = change(before.view(12, 8, 16, 16)).flatten(1)
@@ -120,7 +119,7 @@ def test_the_direction_of_a_layer_is_that_of_its_own_output() -> None:
     encoder, some = as_encoder(nn.Sequential(*layers)), pictures(70, seed=3)
     change = added(encoder, "1", some, MARK)
     module = encoder.module
-    inputs = [torch.cat([encoder.prepare(picture) for picture in part]) for part in (marked(some[:64]), some[:64])]
+    inputs = [torch.cat([encoder.prepare(picture) for picture in images]) for images in (marked(some[:64]), some[:64])]
     after, before = (module[:2](x).mean(0) for x in inputs)  # type: ignore[index]
     direction = (after - before) / (after - before).norm()
     torch.testing.assert_close(change.direction, direction, atol=1e-5, rtol=0)
@@ -128,25 +127,26 @@ def test_the_direction_of_a_layer_is_that_of_its_own_output() -> None:
 
 
 def test_the_losses_are_what_they_say(classifier: Encoder, encoder: Encoder, classes: Task) -> None:
-    places, places_of = [3, 4, 9], torch.tensor(classes.train_labels)
+    indices = [3, 4, 9]
+    labels_of = torch.tensor(classes.train_labels)
     expected = -sum(
-        torch.log_softmax(classifier.embed(marked([classes.train[i]]))[0], 0)[places_of[i]] for i in places
-    ) / len(places)
-    given = Unhans(classifier, MARK, classes.train, places_of)(classifier.module, places, RNG)
-    torch.testing.assert_close(given, expected)
+        torch.log_softmax(classifier.embed(marked([classes.train[i]]))[0], 0)[labels_of[i]] for i in indices
+    ) / len(indices)
+    value = Unhans(classifier, MARK, classes.train, labels_of)(classifier.module, indices, RNG)
+    torch.testing.assert_close(value, expected)
     nothing = Added(torch.zeros(8, 16, 16), 0.0)
-    plain = Unhans(classifier, None, classes.train, places_of)(classifier.module, places, RNG)
-    through = Clarc(classifier, classes.train, places_of, "1", nothing)(classifier.module, places, RNG)
+    plain = Unhans(classifier, None, classes.train, labels_of)(classifier.module, indices, RNG)
+    through = Clarc(Unhans(classifier, None, classes.train, labels_of), "1", nothing)(classifier.module, indices, RNG)
     torch.testing.assert_close(through, plain)
     align = Align(encoder, border(0.1), classes.train)  # it has no other place, so that only its tint is random
     untouched = [Image.fromarray(border(0.1).remove(np.asarray(picture))) for picture in classes.train]
     targets = encoder.embed(untouched)
     torch.testing.assert_close(align.targets, targets)
     zero = Align(encoder, replace(border(0.1), rgb=np.zeros_like(border(0.1).rgb)), classes.train)
-    pasted = [Image.fromarray(zero.artefact.add(np.asarray(classes.train[i]))) for i in places]
-    parts = [encoder.embed(some) - targets[places] for some in (pasted, [classes.train[i] for i in places])]
-    value = sum(float(part.square().sum()) for part in parts) / 6 / float(targets.var(0, correction=0).sum())
-    assert float(zero(encoder.module, places, RNG)) == pytest.approx(value, rel=1e-5)
+    pasted = [Image.fromarray(zero.artefact.add(np.asarray(classes.train[i]))) for i in indices]
+    errors = [encoder.embed(some) - targets[indices] for some in (pasted, [classes.train[i] for i in indices])]
+    mean = sum(float(error.square().sum()) for error in errors) / 6 / float(targets.var(0, correction=0).sum())
+    assert float(zero(encoder.module, indices, RNG)) == pytest.approx(mean, rel=1e-5)
 
 
 def test_parameters_before_a_layer() -> None:
@@ -158,29 +158,30 @@ def test_parameters_before_a_layer() -> None:
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(encoder: Encoder, tmp_path: Path) -> None:
-    given, schedule = task(20), replace(QUICK, epochs=3)
+    data = task(20)
+    schedule = replace(QUICK, epochs=3)
 
     def interrupt(done: int, _total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        unlearn(encoder, MARK, given, schedule=schedule, checkpoints=tmp_path, progress=interrupt)
+        train_unlearning(encoder, MARK, data, schedule=schedule, checkpoints=tmp_path, progress=interrupt)
     seen: list[int] = []
     options: dict[str, Any] = {"schedule": schedule, "checkpoints": tmp_path}
-    resumed = unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    resumed = train_unlearning(encoder, MARK, data, progress=lambda done, _total: seen.append(done), **options)
     assert seen == [3]
-    straight = unlearn(encoder, MARK, given, schedule=schedule)
+    straight = train_unlearning(encoder, MARK, data, schedule=schedule)
     assert same(state(resumed.encoder), state(straight.encoder))
     assert resumed.history.equals(straight.history)
     seen.clear()
     options["schedule"] = replace(schedule, seed=1)
-    unlearn(encoder, MARK, given, progress=lambda done, _total: seen.append(done), **options)
+    train_unlearning(encoder, MARK, data, progress=lambda done, _total: seen.append(done), **options)
     assert seen == [1, 2, 3]
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(InputError, match="cannot be read"):
-        unlearn(encoder, MARK, given, **options)
+        train_unlearning(encoder, MARK, data, **options)
 
 
 def test_an_unlearnt_encoder_is_a_folder_and_can_be_edited(tmp_path: Path) -> None:
@@ -199,8 +200,7 @@ def test_an_unlearnt_encoder_is_a_folder_and_can_be_edited(tmp_path: Path) -> No
 
 
 def test_relevance_for_an_output_has_its_sign(classifier: Encoder, classes: Task) -> None:
-    pairs = classes.test["shifted"][:6], classes.test["original"][:6]
-    cold, warm = (output_share(classifier, output, *pairs) for output in (0, 1))
+    cold, warm = (output_relevance(classifier, output, classes.pairs(6)) for output in (0, 1))
     assert warm > 0.05
     assert cold == pytest.approx(-warm, rel=1e-3)  # the two logits are each other's negative
 
@@ -222,16 +222,16 @@ def test_relevance_for_an_output_has_its_sign(classifier: Encoder, classes: Task
 def test_what_cannot_be_unlearnt(
     classifier: Encoder, classes: Task, options: Callable[[Task], dict[str, Any]], words: str
 ) -> None:
-    given: dict[str, Any] = {"artefact": MARK, "task": classes, "schedule": replace(QUICK, epochs=1)} | options(classes)
+    asked: dict[str, Any] = {"artefact": MARK, "task": classes, "schedule": replace(QUICK, epochs=1)} | options(classes)
     with pytest.raises(InputError, match=words):
-        unlearn(classifier, given.pop("artefact"), given.pop("task"), **given)
+        train_unlearning(classifier, asked.pop("artefact"), asked.pop("task"), **asked)
 
 
 def test_edited_encoders_and_odd_schedules_are_refused(encoder: Encoder) -> None:
     with pytest.raises(InputError, match="its base"):
-        unlearn(edited(encoder, Prune("1", (0,))), MARK, task(10))
+        train_unlearning(edited(encoder, Prune("1", (0,))), MARK, task(10))
     with pytest.raises(InputError, match="a Task"):
-        unlearn(encoder, "logo", "folder")  # type: ignore[arg-type]
+        train_unlearning(encoder, "logo", "folder")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="epochs must be at least 1"):
         Schedule(epochs=0)
     with pytest.raises(InputError, match="positive number"):
