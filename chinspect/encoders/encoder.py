@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Encoder:
     card: Card | None = None
     """What is known about it; None of a module that is no model of the zoo, of a library, or of a checkpoint."""
 
-    kind = "encoder"  # of models under test; no annotation, so that it is no field
+    kind: ClassVar[Literal["encoder"]] = "encoder"
 
     @staticmethod
     def wrap(
