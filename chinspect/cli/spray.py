@@ -49,7 +49,7 @@ def analyse_images(
             run = analyse(subject, images, explain=explain, path=out, workers=workers, progress=count, **options)
         else:
             run = analyse_maps(maps, images=pictures, subject=subject, **options)
-    if test:
+    if test and subject is not None:
         with progress("testing candidates") as count:
             run = prove_candidates(subject, run, progress=count)
     with progress("drawing sheets") as count:
