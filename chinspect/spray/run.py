@@ -87,8 +87,8 @@ class Finding:
         if candidate.group is not None:
             clauses.append(f"found within the class {candidate.group!r}")
         elif candidate.label is not None:
-            purity, base_rate = f"{candidate.purity:.0%}", f"{candidate.base_rate:.0%}"
-            clauses.append(f"{purity} of them are labelled {candidate.label!r}, as {base_rate} of all are")
+            labelled = f"{candidate.purity:.0%} of them are labelled {candidate.label!r}"
+            clauses.append(f"{labelled}, as {candidate.base_rate:.0%} of all are")
         clauses.append(candidate.chance)
         if self.proof is not None:
             clauses.append(self.proof.sentence.rstrip("."))
