@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from chinspect.anomaly import D2Neighbors, load_detector
+from chinspect.anomaly import D2Neighbors, load_detector, workflow
 from chinspect.errors import InputError
 from chinspect.mitigate import Blur
 from chinspect.stress import CHANGES, metrics, scoring
@@ -62,6 +62,7 @@ def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
 )
 def test_an_interrupted_run_goes_on(run, detector, dataset, tmp_path, monkeypatch, verb, place, left):  # noqa: F811
     monkeypatch.setattr(scoring, "_BATCH", 4)
+    monkeypatch.setattr(workflow, "_BATCH", 4)
     original, done = D2Neighbors._score, []
 
     def stop(self, x):
