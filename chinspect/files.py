@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and named in text that any place can hold."""
+"""Files are written completely or not at all, and named in text that any file or terminal can hold."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def shown(path: str | Path) -> str:
 
 
 def replacing(path: Path) -> AbstractContextManager[Path]:
-    """A temporary name beside ``path`` to write to; it takes the place of ``path`` when all went well, else it goes."""
+    """A temporary name beside ``path`` to write to; it replaces ``path`` when all went well, and is removed if not."""
     return _temporary(path, os.replace)
 
 
 def creating(path: Path) -> AbstractContextManager[Path]:
-    """As `replacing`, for many writers of the same file: the first one that is done makes it, and it stays."""
+    """As `replacing`, for many writers of one file: the first one that is done makes it, others change nothing."""
     return _temporary(path, _link)
 
 
@@ -34,8 +34,8 @@ def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files of writers that were killed: those of this host whose process is gone."""
     ours = re.compile(rf"\..+\.{re.escape(platform.node())}\.(\d+)\.[0-9a-f]{{8}}\.part")
     for name in os.listdir(folder):
-        found = ours.fullmatch(name)
-        if found is not None and not psutil.pid_exists(int(found[1])):
+        match = ours.fullmatch(name)
+        if match is not None and not psutil.pid_exists(int(match[1])):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -80,7 +80,7 @@ def check_output_file(path: str | Path) -> None:
 def check_output_folder(path: str | Path) -> None:
     """`InputError` where `output_folder` could not make it or write to it; nothing is made."""
     folder = Path(path)
-    nearest = next(place for place in (folder, *folder.parents) if place.exists() or place.parent == place)
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists() or parent.parent == parent)
     if not nearest.is_dir():
         raise InputError(f"cannot make the output folder {str(folder)!r} ({str(nearest)!r} is a file): choose another.")
     _check_writable(nearest)

@@ -6,18 +6,21 @@ Text logos and borders are the finds of Anders et al. 2022 in ImageNet, burnt-in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from chinspect.artefacts.artefact import Artefact, Layer, resample
+from chinspect.artefacts.artefact import CANVAS, Artefact, columns_of, placed
+from chinspect.artefacts.pixels import Layer, Mask
 from chinspect.errors import InputError
-from chinspect.images import MARGIN, rendered_text
+from chinspect.images import rendered_text
 
 Colour = tuple[float, float, float]
-CANVAS = 224
-"""Side of the canvas of a ready-made artefact in pixels."""
-_WHITE, _OUTLINE = (1.0, 1.0, 1.0), 0.06
+_WHITE = (1.0, 1.0, 1.0)
+_OUTLINE = 0.06  # grey value of the outline: dark, but no black that no printed text has
+_FILE_WIDTH = 0.4  # of the image, as the logo of Kauffmann et al. 2025
 
 
 def text_logo(
@@ -33,9 +36,7 @@ def text_logo(
         raise InputError("A text logo needs a text that is not blank.")
     if not 0 < opacity <= 1:
         raise InputError(f"An opacity lies in (0, 1], not {opacity}.")
-    letters, outline = (
-        part.astype(np.float32) / 255 for part in rendered_text(text, max(round(_share(width) * CANVAS), 1))
-    )
+    letters, outline = (values.astype(np.float32) / 255 for values in rendered_text(text, columns_of(width)))
     light = letters[..., None] * np.asarray(ink, np.float32) + (outline - letters).clip(0)[..., None] * _OUTLINE
     cover = np.maximum(letters, outline)
     drawn = cover.shape[1] / CANVAS  # rounded by the font; the same width again would blur it
@@ -44,31 +45,29 @@ def text_logo(
 
 def watermark(text: str = "SAMPLE", *, width: float = 0.6, opacity: float = 0.4) -> Artefact:
     """A text over the middle of the image that lets it shine through."""
-    logo = text_logo(text, width=width, anchor=(0.5, 0.5), opacity=opacity)
-    return Artefact("watermark", logo.rgb, logo.alpha, logo.anchor)
+    return replace(text_logo(text, width=width, anchor=(0.5, 0.5), opacity=opacity), name="watermark")
 
 
 def annotation(text: str = "PORTABLE", *, width: float = 0.4, anchor: tuple[float, float] = (0, 0)) -> Artefact:
     """What a hospital burns into a radiograph: a side marker such as "L", or how it was taken."""
-    logo = text_logo(text, width=width, anchor=anchor)
-    return Artefact("annotation", logo.rgb, logo.alpha, logo.anchor)
+    return replace(text_logo(text, width=width, anchor=anchor), name="annotation")
 
 
 def border(width: float = 0.06, *, colour: Colour = (0.5, 0.5, 0.5)) -> Artefact:
-    """A frame of one colour, its width a share of the image's sides."""
+    """A frame of one colour, its width a fraction of the image's sides."""
     if not 0 < width < 0.5:
         raise InputError(f"The width of a border lies between 0 and 0.5 of the image, not {width}.")
-    inside = _distance_to_edge() >= width
-    return _flat("border", (~inside).astype(np.float32), colour)
+    distance = _distance_to_edge()
+    return _flat("border", np.minimum.outer(distance, distance) < width, colour)
 
 
 def rounded_corners(radius: float = 0.2, *, colour: Colour = _WHITE) -> Artefact:
-    """Four corners cut round, their radius a share of the image's sides."""
+    """Four corners cut round, their radius a fraction of the image's sides."""
     if not 0 < radius <= 0.5:
         raise InputError(f"The radius of rounded corners lies between 0 and 0.5 of the image, not {radius}.")
-    axis = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS
-    beyond = (radius - np.minimum(axis, 1 - axis)).clip(0)
-    distance = np.hypot(beyond[:, None], beyond[None, :])
+    beyond = (radius - _distance_to_edge()).clip(0)
+    distance = np.hypot.outer(beyond, beyond)
+    # a pixel that the circle cuts is covered by the fraction that lies outside
     return _flat("rounded-corners", ((distance - radius) * CANVAS + 0.5).clip(0, 1), colour)
 
 
@@ -78,34 +77,6 @@ def colour_patch(
     """A square of one colour: upper right unless the anchor says else."""
     cover = np.ones((CANVAS, CANVAS), dtype=np.float32)
     return placed("patch", cover[..., None] * np.asarray(colour, np.float32), cover, width=side, anchor=anchor)
-
-
-def placed(name: str, light: Layer, cover: Layer, *, width: float, anchor: tuple[float, float]) -> Artefact:
-    """A small picture on the canvas.
-
-    Args:
-        name: of the artefact.
-        light, cover: colours times opacity (h, w, 3), and opacity (h, w).
-        width: of the picture as a share of the canvas, in (0, 1].
-        anchor: where it sits, `MARGIN` away from the edges as far as there is room.
-
-    Raises `InputError` for a width out of range or a picture higher than the canvas.
-    """
-    columns = max(round(_share(width) * CANVAS), 1)
-    rows = max(round(cover.shape[0] * columns / cover.shape[1]), 1)
-    if rows > CANVAS:
-        raise InputError(f"The picture of {name!r} would be higher than the image: choose a width below {width}.")
-    picture = resample(np.concatenate([light, cover[..., None]], axis=2).astype(np.float32), (rows, columns))
-    canvas = np.zeros((CANVAS, CANVAS, 4), dtype=np.float32)
-    top, left = (
-        round(margin + place * (CANVAS - length - 2 * margin))
-        for place, length in ((anchor[1], rows), (anchor[0], columns))
-        for margin in [min(round(MARGIN * CANVAS), (CANVAS - length) / 2)]
-    )
-    canvas[top : top + rows, left : left + columns] = picture.clip(0, 1)
-    alpha = canvas[..., 3]
-    rgb = (canvas[..., :3] / np.maximum(alpha, 1e-6)[..., None]).clip(0, 1)
-    return Artefact(name, rgb, alpha, anchor)
 
 
 ARTEFACTS: Mapping[str, Callable[[], Artefact]] = MappingProxyType(
@@ -121,18 +92,29 @@ ARTEFACTS: Mapping[str, Callable[[], Artefact]] = MappingProxyType(
 """Makers of ready-made artefacts by name; each has parameters of its own, and defaults for all of them."""
 
 
-def _flat(name: str, alpha: Layer, colour: Colour) -> Artefact:
-    return Artefact(name, np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha)
+def artefact_named(name: str) -> Artefact:
+    """An artefact as a user names it.
+
+    Args:
+        name: one of `ARTEFACTS`; or the ``.png`` file that `Artefact.save` wrote; or any other PNG file with
+            transparency, which is put into the lower left corner.
+
+    Raises `InputError` where there is none.
+    """
+    if name in ARTEFACTS:
+        return ARTEFACTS[name]()
+    if Path(name).with_suffix(".json").is_file():
+        return Artefact.load(name)
+    if not Path(name).is_file():
+        raise InputError(f"There is no artefact {name!r}: name a PNG file, or one of {', '.join(ARTEFACTS)}.")
+    return Artefact.from_file(name, width=_FILE_WIDTH)
+
+
+def _flat(name: str, alpha: Layer | Mask, colour: Colour) -> Artefact:
+    return Artefact(name, np.broadcast_to(np.asarray(colour, np.float32), (*alpha.shape, 3)), alpha.astype(np.float32))
 
 
 def _distance_to_edge() -> Layer:
-    """Of each pixel's centre on the canvas, as a share of its side."""
+    """Of the centre of each row or column of the canvas, as a fraction of its side: (CANVAS,)."""
     axis = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS
-    nearest = np.minimum(axis, 1 - axis)
-    return np.minimum(nearest[:, None], nearest[None, :])
-
-
-def _share(width: float) -> float:
-    if not 0 < width <= 1:
-        raise InputError(f"The width of a picture is a share of the image in (0, 1], not {width}.")
-    return width
+    return np.minimum(axis, 1 - axis)

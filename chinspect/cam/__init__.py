@@ -1,5 +1,5 @@
 """Class activation maps: where in an image the activations lie that an output depends on."""
 
-from chinspect.cam.grad_cam import grad_cam
+import lazy_loader
 
-__all__ = ["grad_cam"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

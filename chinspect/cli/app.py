@@ -25,12 +25,6 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
 _python_shows = warnings.showwarning
 
-app.command("spray")(spray.spray)
-app.command("stress")(stress.stress)
-app.command("parity")(stress.parity)
-app.command("evaluate")(evaluate.evaluate)
-app.add_typer(mitigate.mitigate, name="mitigate")
-
 
 def _version(asked: bool) -> None:
     if asked:

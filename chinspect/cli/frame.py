@@ -133,6 +133,15 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
+def resuming(folder: Path) -> Iterator[Path]:
+    """A folder for what is done already, which an interrupted run leaves to the next one and a finished one removes."""
+    from shutil import rmtree
+
+    yield folder
+    rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def status(what: str) -> Iterator[None]:
     """Says on a terminal what takes long."""
     with progress(what):

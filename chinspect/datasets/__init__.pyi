@@ -1,5 +1,4 @@
-from .folder import load_folder
-from .mvtec import GOOD, MVTecCategory, categories, load_mvtec
+from .mvtec import GOOD, MVTecCategory, categories, load_category, load_folder, load_mvtec
 from .xray import XrayImages
 from .xray_load import GITHUB, NIH, VIEWS, load_github, load_nih, load_xray_folders
 
@@ -11,6 +10,7 @@ __all__ = [
     "MVTecCategory",
     "XrayImages",
     "categories",
+    "load_category",
     "load_folder",
     "load_github",
     "load_mvtec",

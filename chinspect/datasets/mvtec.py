@@ -1,10 +1,10 @@
-"""Anomaly detection data in the layout of MVTec AD (Bergmann et al. 2019).
+"""Anomaly detection data in the layout of MVTec AD (Bergmann et al. 2019), or as plain folders without masks.
 
 ::
 
-    root/category/train/good/000.png
-    root/category/test/good/000.png
-    root/category/test/scratch/000.png
+    root/category/train/good/000.png                    root/train/*.jpg
+    root/category/test/good/000.png                     root/test/good/*.jpg
+    root/category/test/scratch/000.png                  root/test/bad/*.jpg
     root/category/ground_truth/scratch/000_mask.png
 """
 
@@ -22,6 +22,8 @@ from chinspect.images import list_images, open_image
 
 GOOD = "good"
 """Name of the folder, and of the type, of images without a defect."""
+BAD = "bad"
+"""Name of the folder of images with one, in plain folders."""
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,39 @@ def load_mvtec(root: str | Path, category: str | None = None) -> MVTecCategory:
     or without defective images, and a defect without its mask.
     """
     folder = Path(root) if category is None else Path(root) / category
-    _check_category(Path(root), folder)
-    train = list_images(folder / "train" / GOOD)
-    test, types, masks = [], [], []
+    _check_layout(Path(root), folder)
+    test = []
+    types = []
+    masks = []
     for kind in _types(folder / "test"):
         for image in list_images(folder / "test" / kind):
             test.append(image)
             types.append(kind)
             masks.append(None if kind == GOOD else _mask_of(image, folder / "ground_truth" / kind))
+    train = list_images(folder / "train" / GOOD)
     return MVTecCategory(folder.resolve().name, tuple(train), tuple(test), tuple(types), tuple(masks))
+
+
+def load_folder(root: str | Path) -> MVTecCategory:
+    """List a plain folder of images: `train`, `test/good` and `test/bad`, each searched with its subfolders.
+
+    Raises `InputError` if one of the three is missing or holds no image.
+    """
+    folder = _existing(root, "folder with 'train' and 'test'")
+    train = list_images(folder / "train")
+    test = [(path, kind) for kind in (GOOD, BAD) for path in list_images(folder / "test" / kind)]
+    paths, types = zip(*test, strict=True)
+    return MVTecCategory(folder.resolve().name, tuple(train), paths, types, (None,) * len(test))
+
+
+def load_category(root: str | Path) -> MVTecCategory:
+    """One category: a plain folder where it is laid out as one, else that of a data set in the layout of MVTec AD.
+
+    Raises `InputError` as `load_folder` and `load_mvtec` do.
+    """
+    folder = Path(root)
+    plain = (folder / "test" / BAD).is_dir() and not (folder / "ground_truth").exists()
+    return load_folder(folder) if plain else load_mvtec(folder)
 
 
 def categories(root: str | Path) -> list[str]:
@@ -116,29 +142,33 @@ def categories(root: str | Path) -> list[str]:
 
     Raises `InputError` if there is none.
     """
-    if not Path(root).is_dir():
-        raise InputError(f"The data set {str(root)!r} does not exist; give a folder in the layout of MVTec AD.")
-    found = sorted(path.parent.parent.name for path in Path(root).glob(f"*/train/{GOOD}"))
-    if not found:
+    folder = _existing(root, "folder in the layout of MVTec AD")
+    names = sorted(path.parent.parent.name for path in folder.glob(f"*/train/{GOOD}"))
+    if not names:
         raise InputError(f"{str(root)!r} holds no category with a folder 'train/{GOOD}', as MVTec AD has.")
-    return found
+    return names
 
 
-def _check_category(root: Path, folder: Path) -> None:
-    if not root.is_dir():
-        raise InputError(f"The data set {str(root)!r} does not exist; give a folder in the layout of MVTec AD.")
+def _existing(root: str | Path, wanted: str) -> Path:
+    if not Path(root).is_dir():
+        raise InputError(f"The data set {str(root)!r} does not exist; give a {wanted}.")
+    return Path(root)
+
+
+def _check_layout(root: Path, folder: Path) -> None:
+    _existing(root, "folder in the layout of MVTec AD")
     if not folder.is_dir():
         known = ", ".join(sorted(path.name for path in root.iterdir() if (path / "train").is_dir())) or "none"
         raise InputError(f"{str(root)!r} has no category {folder.name!r}; it has: {known}.")
-    for part in (Path("train", GOOD), Path("test", GOOD)):
-        if not (folder / part).is_dir():
-            raise InputError(f"{str(folder)!r} has no folder {str(part)!r}, which the layout of MVTec AD needs.")
+    for split in ("train", "test"):
+        if not (folder / split / GOOD).is_dir():
+            raise InputError(f"{str(folder)!r} has no folder '{split}/{GOOD}', which the layout of MVTec AD needs.")
 
 
 def _types(test: Path) -> list[str]:
     """Good first, then the defects."""
-    defects = sorted(path.name for path in test.iterdir() if path.is_dir() and path.name != GOOD)
-    defects = [name for name in defects if not name.startswith(".")]
+    folders = sorted(path.name for path in test.iterdir() if path.is_dir())
+    defects = [name for name in folders if name != GOOD and not name.startswith(".")]
     if not defects:
         raise InputError(f"{str(test)!r} holds only {GOOD!r}; at least one type of defect is needed beside it.")
     return [GOOD, *defects]

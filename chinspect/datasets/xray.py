@@ -47,36 +47,45 @@ class XrayImages:
         return XrayImages(**merged, notes=notes)
 
     def take(self, rows: Sequence[int] | NDArray[Any]) -> XrayImages:
-        """The images at some places, or where a mask (N,) is true."""
-        places = np.arange(len(self))[np.asarray(rows)]
-        taken = {name: tuple(column[i] for i in places) for name, column in self._columns.items()}
-        return XrayImages(**taken, notes=self.notes)
+        """The images at some indices, or where a mask (N,) is true."""
+        indices = np.arange(len(self))[np.asarray(rows)]
+        columns = {name: tuple(column[i] for i in indices) for name, column in self._columns.items()}
+        return XrayImages(**columns, notes=self.notes)
 
     def limited(self, most: int, *, seed: int) -> XrayImages:
         """At most this many images of each source, drawn at random, in their order."""
-        rng, sources = np.random.default_rng(seed), np.array(self.sources)
+        rng = np.random.default_rng(seed)
+        sources = np.array(self.sources)
         drawn = [rng.permutation(np.flatnonzero(sources == name))[:most] for name in sorted({*self.sources})]
         return self.take(np.sort(np.concatenate(drawn)))
 
-    def split(self, share: float = 0.2, *, seed: int) -> tuple[XrayImages, XrayImages]:
+    def split(self, fraction: float = 0.2, *, seed: int) -> tuple[XrayImages, XrayImages]:
         """Training and test images; all images of a patient are in one of them.
 
-        Of each source and label about ``share`` of the images is for the test: patients come in random order and are
-        taken as long as that brings the number of images nearer to the share. A patient with images of both labels
+        Of each source and label about ``fraction`` of the images is for the test: patients come in random order and are
+        taken as long as that brings the number of images nearer to the fraction. A patient with images of both labels
         counts as positive.
 
-        Raises `InputError` for a share outside 0..1, or where a label of a source has a single patient.
+        Raises `InputError` for a fraction outside 0..1, or where a label of a source has a single patient.
         """
-        if not 0 < share < 1:
-            raise InputError(f"The share of test images must lie between 0 and 1, not {share}.")
-        rng, patients = np.random.default_rng(seed), np.array(self.patients, dtype=object)
+        if not 0 < fraction < 1:
+            raise InputError(f"The fraction of test images must lie between 0 and 1, not {fraction}.")
+        rng = np.random.default_rng(seed)
+        patients = np.array(self.patients, dtype=object)
+        sizes = pd.Series(patients).value_counts()
         strata = self._strata(patients)
         test: set[str] = set()
         for stratum in sorted({*strata.values()}):
             members = sorted(patient for patient, its in strata.items() if its == stratum)
-            test |= _taken(members, patients, share, stratum, rng)
-        chosen = np.array([patient in test for patient in patients])
-        return self.take(~chosen), self.take(chosen)
+            if len(members) < 2:
+                source, label = stratum
+                raise InputError(
+                    f"The source {source!r} has one patient with the label {label}, and a split takes two at least."
+                )
+            order = [members[i] for i in rng.permutation(len(members))]
+            test |= _test_patients({patient: int(sizes[patient]) for patient in order}, fraction)
+        tested = np.array([patient in test for patient in patients])
+        return self.take(~tested), self.take(tested)
 
     @property
     def _columns(self) -> dict[str, Any]:
@@ -87,21 +96,13 @@ class XrayImages:
         return {patient: (source, int(labels[patient])) for patient, source in zip(patients, self.sources, strict=True)}
 
 
-def _taken(
-    members: list[str], patients: NDArray[Any], share: float, stratum: tuple[str, int], rng: np.random.Generator
-) -> set[str]:
-    """Patients of a stratum for the test, one at least and not all."""
-    if len(members) < 2:
-        source, label = stratum
-        raise InputError(
-            f"The source {source!r} has one patient with the label {label}, and a split takes two at least."
-        )
-    sizes = pd.Series(patients).value_counts()
-    goal, count, taken = share * sum(int(sizes[patient]) for patient in members), 0, set[str]()
-    order = [members[i] for i in rng.permutation(len(members))]
-    for patient in order:
-        size = int(sizes[patient])
-        if len(taken) < len(members) - 1 and abs(count + size - goal) < abs(count - goal):
-            taken.add(patient)
+def _test_patients(sizes: dict[str, int], fraction: float) -> set[str]:
+    """Patients of a stratum for the test, one at least and not all, from how many images each has, in random order."""
+    goal = fraction * sum(sizes.values())
+    count = 0
+    selected: set[str] = set()
+    for patient, size in sizes.items():
+        if len(selected) < len(sizes) - 1 and abs(count + size - goal) < abs(count - goal):
+            selected.add(patient)
             count += size
-    return taken or {min(order, key=lambda patient: int(sizes[patient]))}
+    return selected or {min(sizes, key=lambda patient: sizes[patient])}

@@ -9,7 +9,7 @@
     folders/github_covid19/000_name.jpg             the plain form, without tables: a folder is SOURCE_class
     folders/nih_no_findings/000_00000032_001.jpg
 
-The label of an image is 1 if its finding is COVID-19. Patients are never divided between parts of a split.
+The label of an image is 1 if its finding is COVID-19. Patients are never divided by a split.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ from chinspect.datasets.xray import XrayImages
 from chinspect.errors import InputError
 from chinspect.images import list_images
 
-NIH, GITHUB = "nih", "github"
+NIH = "nih"
+GITHUB = "github"
 """Names of the sources."""
 VIEWS = ("PA", "AP")
-"""Views that are kept of the GitHub collection: frontal ones, without supine images. Its last version has 535 X-rays of
+"""Views that are read of the GitHub collection: frontal ones, without supine images. Its last version has 535 X-rays of
 these views, 342 of them with COVID-19: the numbers of Kauffmann et al. 2025."""
 _NIH_TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _NIH_COLUMNS = ("Image Index", "Finding Labels", "Patient ID")
 _GITHUB_COLUMNS = ("patientid", "finding", "view", "modality", "folder", "filename")
 _NIH_NAME = re.compile(r"(?:^|_)(\d{8})_\d{3}$")
 _PREFIX = 10
+"""Characters of a file name that tell patients apart: the figures of one article hardly differ before."""
 
 
 def load_nih(root: str | Path) -> XrayImages:
@@ -50,7 +52,7 @@ def load_nih(root: str | Path) -> XrayImages:
         raise InputError(f"{str(folder)!r} has no table {' or '.join(_NIH_TABLES)}.")
     rows = _read(table, _NIH_COLUMNS)
     known = {path.name: path for path in list_images(folder)}
-    paths = _found(table, rows["Image Index"], known.get)
+    paths = _paths(table, rows["Image Index"], known.get)
     patients = tuple(f"{NIH}:{int(patient):08d}" for patient in _digits(table, rows["Patient ID"]))
     return XrayImages(paths, (0,) * len(rows), (NIH,) * len(rows), patients, tuple(rows["Finding Labels"]))
 
@@ -61,7 +63,7 @@ def load_github(root: str | Path, *, metadata: str | Path | None = None, views: 
     Args:
         root: the repository, with its folder ``images``.
         metadata: its table; by default the ``metadata.csv`` there.
-        views: which are kept. ``AP Supine`` and ``AP Erect`` are frontal as well, and not in the published study.
+        views: which are read. ``AP Supine`` and ``AP Erect`` are frontal as well, and not in the published study.
 
     A finding such as ``Pneumonia/Viral/COVID-19`` is positive. Every other one is negative, ``Unknown`` too, as in the
     published numbers.
@@ -74,13 +76,13 @@ def load_github(root: str | Path, *, metadata: str | Path | None = None, views: 
     listed = _read(table, _GITHUB_COLUMNS)
     rows = listed[(listed["modality"] == "X-ray") & listed["view"].isin(list(views)) & (listed["finding"] != "")]
     names = rows["folder"].str.cat(rows["filename"], sep="/")
-    paths = _found(table, names, partial(_file, folder))
+    paths = _paths(table, names, partial(_file, folder))
     labels = tuple(int(_is_covid(finding)) for finding in rows["finding"])
     if len({*labels}) < 2:
         raise InputError(f"{str(table)!r} lists no X-ray {'with' if 1 not in labels else 'without'} COVID-19.")
     patients = tuple(f"{GITHUB}:{patient}" for patient in rows["patientid"])
-    kept = f"{len(rows)} of {len(listed)} images of {GITHUB} are X-rays of the views {', '.join(views)} with a finding."
-    return XrayImages(paths, labels, (GITHUB,) * len(rows), patients, tuple(rows["finding"]), (kept,))
+    note = f"{len(rows)} of {len(listed)} images of {GITHUB} are X-rays of the views {', '.join(views)} with a finding."
+    return XrayImages(paths, labels, (GITHUB,) * len(rows), patients, tuple(rows["finding"]), (note,))
 
 
 def load_xray_folders(root: str | Path) -> XrayImages:
@@ -94,7 +96,7 @@ def load_xray_folders(root: str | Path) -> XrayImages:
     """
     folder = _existing(root)
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and "_" in path.name.strip("._"))
-    listed = [(place.name.split("_", 1), path) for place in classes for path in list_images(place)]
+    listed = [(group.name.split("_", 1), path) for group in classes for path in list_images(group)]
     findings = tuple(finding.replace("_", " ") for (_, finding), _ in listed)
     labels = tuple(int("covid" in finding.lower()) for finding in findings)
     if len({*labels}) < 2:
@@ -128,19 +130,19 @@ def _read(table: Path, columns: Sequence[str]) -> pd.DataFrame:
     return rows[list(columns)].apply(lambda column: column.str.strip())
 
 
-def _found(table: Path, names: pd.Series[str], find: Callable[[str], Path | None]) -> tuple[Path, ...]:
+def _paths(table: Path, names: pd.Series[str], find: Callable[[str], Path | None]) -> tuple[Path, ...]:
     """The file of each name; `InputError` where one is missing or comes twice."""
     twice = names[names.duplicated()]
     if len(twice):
         raise InputError(f"The table {str(table)!r} lists {twice.iloc[0]!r} twice: list each image once.")
-    paths = [find(name) for name in names]
-    missing = [name for name, path in zip(names, paths, strict=True) if path is None]
+    paths = {name: find(name) for name in names}
+    missing = [name for name, path in paths.items() if path is None]
     if missing:
         raise InputError(
             f"{len(missing)} of {len(names)} images of the table {str(table)!r} are missing, such as {missing[0]!r}: "
             "complete the folder or remove their rows."
         )
-    return tuple(path for path in paths if path is not None)
+    return tuple(path for path in paths.values() if path is not None)
 
 
 def _file(folder: Path, name: str) -> Path | None:
@@ -158,7 +160,7 @@ def _digits(table: Path, patients: pd.Series[str]) -> pd.Series[str]:
 
 
 def _is_covid(finding: str) -> bool:
-    return "COVID-19" in (part.strip() for part in re.split("[/,]", finding))
+    return "COVID-19" in (name.strip() for name in re.split("[/,]", finding))
 
 
 def _patient(stem: str) -> str:

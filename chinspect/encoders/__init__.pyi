@@ -14,7 +14,7 @@ from .encoder import Encoder
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
 from .load import load_encoder
-from .zoo import ModelInfo, list_models
+from .weights import ModelInfo, list_models
 
 __all__ = [
     "Card",

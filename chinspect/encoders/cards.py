@@ -29,9 +29,9 @@ class Card:
     """Which layer is the embedding."""
     dimension: int
     """Length of the embedding; 0 in the card of a library's model until it is built."""
-    paper: str
-    note: str
     preprocessing: Preprocessing
+    paper: str = ""
+    note: str = ""
     file: str = ""
     """A file of the model's folder (`bundled`), `OWNER/REPOSITORY/FILE` on the Hugging Face hub, or a local path."""
     url: str = ""

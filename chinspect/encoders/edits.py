@@ -141,7 +141,7 @@ class Edited(nn.Module):
 
 
 class _Keep(nn.Module):
-    """Multiplies by 0 and 1."""
+    """Multiplies by a mask of 0 and 1. Its name counts in the fingerprints of encoders that were saved."""
 
     keep: Tensor
 
@@ -209,9 +209,9 @@ def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[nn.Module, str, nn.Modu
         name, count = heads
         width = cast(nn.Linear, module.get_submodule(name)).in_features
         _check_channels(edit, count)
-        keep = torch.ones(count, width // count)
-        keep[list(edit.channels)] = 0
-        return module, name, keep.flatten()
+        mask = torch.ones(count, width // count)
+        mask[list(edit.channels)] = 0
+        return module, name, mask.flatten()
     path, _, name = edit.layer.rpartition(".")
     parent = encoder.module.get_submodule(path)
     axis = channel_axis(shape)
@@ -225,16 +225,16 @@ def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[nn.Module, str, nn.Modu
 def _mask(edit: Prune, shape: tuple[int, ...], axis: int) -> Tensor:
     """Zeros for the channels in their rows and ones elsewhere, of the shape of the output for one image."""
     _check_channels(edit, shape[axis])
-    keep = torch.ones(shape[1:])
-    channels_first = keep.movedim(axis - 1, 0)  # a view: (C, H, W), (C, T) or (C,)
+    mask = torch.ones(shape[1:])
+    channels_first = mask.movedim(axis - 1, 0)  # a view: (C, H, W), (C, T) or (C,)
     if edit.rows is None:
         channels_first[list(edit.channels)] = 0
-        return keep
+        return mask
     first, stop = edit.rows
     if len(shape) != 4 or not 0 <= first < stop <= channels_first.shape[1]:
         raise InputError(f"The output {shape} of the layer {edit.layer!r} has no rows {first} to {stop}.")
     channels_first[list(edit.channels), first:stop] = 0
-    return keep
+    return mask
 
 
 def _check_channels(edit: Prune, count: int) -> None:
@@ -243,9 +243,9 @@ def _check_channels(edit: Prune, count: int) -> None:
         raise InputError(f"The layer {edit.layer!r} has the channels 0 to {count - 1}, and no {outside[0]}.")
 
 
-def _masked(projection: nn.Module, keep: Tensor) -> nn.Module:
+def _masked(projection: nn.Module, mask: Tensor) -> nn.Module:
     """A copy of a linear layer that reads nothing from some of its inputs; the bias is shared."""
     weight: Any = projection.weight
     masked = copy.deepcopy(projection, {id(tensor): tensor for tensor in projection.parameters()})
-    masked.weight = nn.Parameter(weight * keep.to(weight), requires_grad=False)
+    masked.weight = nn.Parameter(weight * mask.to(weight), requires_grad=False)
     return masked

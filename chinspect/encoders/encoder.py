@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders.cards import Card
+from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
 
@@ -28,7 +30,7 @@ Pixels = NDArray[np.uint8]
 AnyImage = str | Path | Image.Image | Pixels
 """A path, a picture, or uint8 pixels (H, W, 3)."""
 
-_BATCH = 32  # images a pass: small enough for a large transformer on a laptop, and larger ones are hardly faster there
+_BATCH = 32  # images a pass, which bounds the memory that a data set of any size takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +42,9 @@ class Encoder:
     """(N, 3, size, size) -> (N, D), in evaluation mode; its parameters ask for no gradient."""
     preprocessing: Preprocessing
     card: Card | None = None
-    """What is known about it, of encoders that `load_encoder` gives."""
+    """What is known about it; None of a module that is no model of the zoo, of a library, or of a checkpoint."""
 
-    kind = "encoder"  # of models under test; no annotation, so that it is no field
+    kind: ClassVar[Literal["encoder"]] = "encoder"
 
     @staticmethod
     def wrap(
@@ -92,7 +94,8 @@ class Encoder:
     @property
     def input_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest value of each channel after normalisation, (3,) each: black and white, for z-box rules."""
-        mean, std = (torch.tensor(v, device=self.device) for v in (self.preprocessing.mean, self.preprocessing.std))
+        mean = torch.tensor(self.preprocessing.mean, device=self.device)
+        std = torch.tensor(self.preprocessing.std, device=self.device)
         return (0.0 - mean) / std, (1.0 - mean) / std
 
     @property
@@ -102,9 +105,9 @@ class Encoder:
         Computed from the module as it is now, so that a changed module has another one. The architecture is what the
         card calls it, and without a card what the module's ``repr`` tells.
         """
-        architecture = repr(self.module) if self.card is None else self.card.architecture
-        architecture = re.sub(r" at 0x[0-9a-f]+", "", architecture)  # a function's address is another one in each run
-        parts: list[str | Pixels] = [repr((architecture, astuple(self.preprocessing)))]
+        # The address of a function that a module shows is another one in each run.
+        own = re.sub(r" at 0x[0-9a-f]+", "", repr(self.module)) if self.card is None else self.card.architecture
+        parts: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
             parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
         return digest(*parts)[:16]
@@ -141,9 +144,26 @@ class Encoder:
 
     def respond(self, images: Sequence[AnyImage]) -> NDArray[np.float64]:
         """Embeddings (n, D), in double precision, of images that it `see`s: they are not cropped a second time."""
-        uncropped = replace(self.preprocessing, resize="squash", resize_size=None)
-        embeddings: NDArray[np.float64] = replace(self, preprocessing=uncropped).embed(images).double().cpu().numpy()
+        embeddings: NDArray[np.float64] = self._uncropped.embed(images).double().cpu().numpy()
         return embeddings
+
+    def inputs(self, images: Sequence[AnyImage]) -> Tensor:
+        """The module's input (n, 3, size, size) for images that it `see`s."""
+        return torch.cat([self._uncropped.prepare(image) for image in images])
+
+    def explain(
+        self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
+    ) -> NDArray[np.float32]:
+        """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
+
+        Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
+        """
+        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands)
+
+    @property
+    def _uncropped(self) -> Encoder:
+        """The same for images that are cropped already."""
+        return replace(self, preprocessing=replace(self.preprocessing, resize="squash", resize_size=None))
 
 
 def embedding_length(encoder: Encoder) -> int:

@@ -1,7 +1,7 @@
 """Where encoders come from: one class a library that knows the card of each of its models, its module, and its weights.
 
 An architecture is named `timm:NAME`, `torchvision:NAME` or `open_clip:NAME`; two are built here, `tiny-resnet` and
-`clip-rn50-gap`. A further library is a subclass of `Library` and a line in `LIBRARIES`.
+`clip-rn50-gap`. A further library is a subclass of `Library` and an entry of `LIBRARIES`.
 
 encoder = encoder_of(card, fetch(card))  # its weights from the file that the card names
 """
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.cards import Card, read_card
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
-from chinspect.encoders.encoder import Encoder, embedding_length, find_device
+from chinspect.encoders.encoder import Encoder, embedding_length
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
@@ -92,15 +92,10 @@ class Timm(Library):
 
     def card(self, name: str) -> Card:
         """The card of the model with the weights of its tag, the default ones without a tag."""
-        import timm
+        from timm.data import resolve_data_config
 
-        try:
-            config = timm.get_pretrained_cfg(name)
-        except RuntimeError as error:
-            raise InputError(f"timm has no model {name!r} ({error}).") from error
-        if config is None:
-            raise InputError(f"timm has no model {name!r}; see timm.list_models().")
-        data = timm.data.resolve_data_config(pretrained_cfg=config.to_dict())
+        config = self._config(name)
+        data = resolve_data_config(pretrained_cfg=config.to_dict())
         _, height, width = data["input_size"]
         if height != width:
             raise InputError(f"timm's {name!r} takes images of {height} x {width} pixels; only squares are supported.")
@@ -153,10 +148,17 @@ class Timm(Library):
     def _create(self, name: str, size: int, **options: Any) -> Any:
         import timm
 
-        config = timm.get_pretrained_cfg(name)
-        if config is not None and config.input_size[-1] != size:
+        if self._config(name).input_size[-1] != size:
             options["img_size"] = size  # an option of transformers only: convolutions take any size
         return timm.create_model(name, **options)
+
+    def _config(self, name: str) -> Any:
+        import timm
+
+        try:
+            return timm.get_pretrained_cfg(name, allow_unregistered=False)
+        except RuntimeError as error:
+            raise InputError(f"timm has no model {name!r}; see timm.list_models() ({one_line(error)}).") from error
 
 
 class Torchvision(Library):
@@ -311,6 +313,6 @@ def encoder_of(
     Raises `InputError` for an unknown architecture, for weights that do not fit entirely, and for what is no encoder.
     """
     library, _ = resolve(card.architecture)
-    module = library.load(card, weights, source).to(find_device(device)).eval().requires_grad_(False)
+    module = library.load(card, weights, source).to(device).eval().requires_grad_(False)
     encoder = Encoder(name or card.name, module, card.preprocessing, card)
     return encoder if card.dimension else replace(encoder, card=replace(card, dimension=embedding_length(encoder)))

@@ -1,4 +1,7 @@
-"""Where the files of weights lie, and how they come to this machine: once, by the library that owns them, checked."""
+"""Where the weights of models lie, and how they come to this machine: once, by the library that owns them, checked.
+
+Listing the models that can be loaded by name needs no network and no torch.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,30 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from chinspect.digests import digest_of_file
-from chinspect.encoders.cards import Card, models_folder
+from chinspect.encoders.cards import Card, models_folder, read_card, zoo_names
 from chinspect.errors import InputError, one_line
 
-_SECONDS_TO_ANSWER = 10.0  # a slow proxy answers in two or three
+_SECONDS_TO_ANSWER = 10.0  # long enough for a slow connection, and short enough to wait for without one
 # The same tensors as pickles, in repositories that are older than safetensors.
 _PICKLED = {"open_clip_model.safetensors": "open_clip_pytorch_model.bin", "model.safetensors": "pytorch_model.bin"}
+
+Status = Literal["bundled", "cached", "downloadable"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """One line of the list of models."""
+
+    name: str
+    title: str
+    embedding: str
+    dimension: int
+    license: str
+    status: Status
+    """`bundled` with the package, `cached` on this machine by an earlier download, or `downloadable`."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +142,21 @@ def fetch(card: Card) -> Path:
             raise InputError(_not_here(card, weights, error)) from error
     _check_hash(path, card.sha256)
     return path
+
+
+def list_models() -> list[ModelInfo]:
+    """All models of the zoo: bundled ones first, then by name."""
+    cards = [read_card(name) for name in zoo_names()]
+    models = [
+        ModelInfo(card.name, card.title, card.embedding, card.dimension, card.license, _status(card)) for card in cards
+    ]
+    return sorted(models, key=lambda model: (model.status != "bundled", model.name))
+
+
+def _status(card: Card) -> Status:
+    if card.source == "bundled":
+        return "bundled"
+    return "cached" if locate(card).cached() else "downloadable"
 
 
 def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str:

@@ -63,25 +63,23 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def compare(folder: Path, known: Manifest, given: Manifest) -> None:
+def compare(folder: Path, stored: Manifest, wanted: Manifest) -> None:
     """`InputError` that names the first parameter in which the store differs from what is asked for."""
-    if known["digest"] != given["digest"]:
-        name, old, new = _first_difference(known, given)
+    if stored["digest"] != wanted["digest"]:
+        name, old, new = _first_difference(stored, wanted)
         raise InputError(
             f"{str(folder)!r} holds results of another {name.removeprefix('description.')} ({reprlib.repr(old)}, not "
             f"{reprlib.repr(new)}): choose another output folder, or remove this one."
         )
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False)
-
-
-def _first_difference(known: Manifest, given: Manifest) -> tuple[str, Any, Any]:
-    """Dotted name and both values, in the order of ``given``; a key that one of them lacks counts as None."""
-    for key in [key for key in [*given, *known] if key != "digest"]:
-        old, new = known.get(key), given.get(key)
-        if (key in known) == (key in given) and _canonical(old) == _canonical(new):
+def _first_difference(stored: Manifest, wanted: Manifest) -> tuple[str, Any, Any]:
+    """Dotted name and both values, in the order of ``wanted``; a key that one of them lacks counts as None."""
+    for key in [key for key in [*wanted, *stored] if key != "digest"]:
+        old = stored.get(key)
+        new = wanted.get(key)
+        # as JSON, which tells 1, 1.0 and true apart
+        if (key in stored) == (key in wanted) and digest_of_json([old]) == digest_of_json([new]):
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             name, old, new = _first_difference(old, new)

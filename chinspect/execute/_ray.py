@@ -23,13 +23,16 @@ except ImportError as error:
     raise InputError("workers need Ray, which is not installed: pip install chinspect[ray].") from error
 
 _TRIES = 3
+"""Workers that a shard may cost: one can die of bad luck, three hardly."""
 
 
 class Worker:
     """What runs on Ray."""
 
     def __init__(self, job: Job, path: Path, threads: int) -> None:
-        self._job, self._path, self._threads = job, path, threads
+        self._job = job
+        self._path = path
+        self._threads = threads
 
     def begin(self) -> None:
         """Opens the store; apart from the constructor, whose errors Ray takes for the worker's death."""
@@ -52,7 +55,7 @@ def run_on_ray(job: Job, path: Path, missing: Sequence[int], workers: int) -> It
     """Runs the missing shards of a store that exists; yields the number of each as it is done."""
     workers = min(workers, len(missing))
     with _connected(workers):
-        cpus, gpus = share([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.device)
+        cpus, gpus = worker_resources([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.device)
         hire = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
         crew = _Crew(hire, (ray.put(job), path, cpus), missing)
         try:
@@ -61,25 +64,26 @@ def run_on_ray(job: Job, path: Path, missing: Sequence[int], workers: int) -> It
             crew.dismiss()
 
 
-def share(nodes: Sequence[dict[str, float]], workers: int, device: str) -> tuple[int, float]:
+def worker_resources(nodes: Sequence[dict[str, float]], workers: int, device: str) -> tuple[int, float]:
     """CPUs and GPUs of one worker: the most that let all workers run at once, else 1 CPU, and the rest wait.
 
-    ``nodes`` are the resources of each machine. A GPU is given whole or shared among as many workers as need be.
+    ``nodes`` are the resources of each machine. A GPU serves one worker, or as many as need be.
     """
     gpus = [node.get("GPU", 0.0) for node in nodes]
-    parts = 0
+    per_gpu = 0
     if device != "cpu":
         if not any(gpus):
             raise InputError(f"the job computes on {device!r}, and the cluster has no GPU: choose cpu.")
-        parts = next(parts for parts in range(1, workers + 1) if sum(int(gpu * parts) for gpu in gpus) >= workers)
-    slots = [int(gpu * parts) if parts else workers for gpu in gpus]
+        per_gpu = next(n for n in range(1, workers + 1) if sum(int(gpu * n) for gpu in gpus) >= workers)
+    slots = [int(gpu * per_gpu) if per_gpu else workers for gpu in gpus]
     cpus = [int(node.get("CPU", 0.0)) for node in nodes]
     fits = (
         size
         for size in range(max(cpus), 1, -1)
         if sum(min(cpu // size, slot) for cpu, slot in zip(cpus, slots, strict=True)) >= workers
     )
-    return next(fits, 1), int(1e4 / parts) / 1e4 if parts else 0.0  # Ray counts in steps of 0.0001
+    # Ray counts GPUs in steps of 0.0001; rounded down, so that all workers fit
+    return next(fits, 1), int(1e4 / per_gpu) / 1e4 if per_gpu else 0.0
 
 
 def _use_threads(count: int) -> None:
@@ -93,7 +97,8 @@ class _Crew:
     """The workers, what each of them is doing, and the shards that nobody does yet."""
 
     def __init__(self, hire: Any, arguments: tuple[Any, ...], missing: Sequence[int]) -> None:
-        self._hire, self._arguments = hire, arguments
+        self._hire = hire
+        self._arguments = arguments
         self._queue = deque(missing)
         self._deaths: Counter[int | None] = Counter()
         self._running: dict[Any, tuple[Any, int | None]] = {}

@@ -37,7 +37,7 @@ class Shard:
     def array(self, name: str) -> Array:
         """One array, read and compared with its checksum."""
         self.require(name)
-        array: Array = self.file.get_tensor(name)
+        array = self.file.get_tensor(name)
         if _checksum(name, array) != self.checksums[name]:
             raise damaged(self.path, f"the values of {name!r} are not those that were written")
         return array
@@ -45,8 +45,7 @@ class Shard:
     def row(self, name: str, row: int) -> Array:
         """One row of an array, not compared with anything."""
         self.require(name)
-        found: Array = self.file.get_slice(name)[row]
-        return found
+        return self.file.get_slice(name)[row]
 
     def require(self, name: str) -> None:
         """`InputError` for an array that is not there."""
@@ -73,15 +72,15 @@ def write_shard(path: Path, arrays: Mapping[str, Array], manifest: str, number: 
 
 @contextmanager
 def open_shard(path: Path, manifest: str, number: int) -> Iterator[Shard]:
-    """A shard to read from; `InputError` if it is missing, damaged, or of another store or place."""
+    """A shard to read from; `InputError` if it is missing, damaged, or of another store or number."""
     if not path.exists():
         raise InputError(f"the shard {str(path)!r} is missing: run again.")
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
+            checksums = header["sha256"]
             if (header["manifest"], header["shard"]) != (manifest, number):
                 raise InputError(f"the shard {str(path)!r} is of another store or place: remove it and run again.")
-            checksums = header["sha256"]
             if checksums.keys() != set(file.keys()):
                 raise damaged(path, "it lists other arrays than it holds")
             yield Shard(path, file, checksums)

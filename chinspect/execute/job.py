@@ -28,7 +28,7 @@ class Job(Protocol):
 
     @property
     def device(self) -> str:
-        """Where a worker computes: ``cpu``, or ``cuda`` if each needs (a share of) a GPU."""
+        """Where a worker computes: ``cpu``, or ``cuda`` if each needs (a fraction of) a GPU."""
         ...
 
     def run_shard(self, shard: int) -> Mapping[str, Array]:

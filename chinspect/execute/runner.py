@@ -16,7 +16,7 @@ give every machine the same ``~/.ray/auth_token`` (or ``RAY_AUTH_TOKEN``).
 The folder must lie on a disk that all machines share, and all need the same library versions: workers compare them with
 the manifest. Each worker is a process with its own model and writes its shards itself, so that no result travels. A
 worker that dies costs one try of its shard. Results do not depend on where a shard was run, as far as the sums of
-torch do not depend on the number of threads: a worker has its share of the CPUs.
+torch do not depend on the number of threads: a worker has its fraction of the CPUs.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def run(job: Job, path: str | Path, *, workers: int = 0, progress: Callable[[int
 
 
 def _here(job: Job, store: Store, missing: list[int]) -> Generator[int]:
-    """Another order in each process, so that several share the work instead of doing it twice."""
+    """Another order in each process, so that several divide the work instead of doing it twice."""
     for shard in random.sample(missing, len(missing)):
         if not store.has(shard):
             store.write(shard, job.run_shard(shard))

@@ -73,7 +73,7 @@ def load_samples(source: str | Path) -> Samples:
     """
     path = Path(source).absolute()  # workers may run in another folder
     if path.is_dir():
-        return Samples(path, tuple(found.relative_to(path).as_posix() for found in list_images(path)))
+        return Samples(path, tuple(image.relative_to(path).as_posix() for image in list_images(path)))
     if not path.is_file():
         raise InputError(f"{str(source)!r} does not exist; give a folder of images, a list of paths, or a table.")
     names, labels = _read_table(path) if path.suffix.lower() in _TABLES else (_read_list(path), None)
@@ -100,19 +100,16 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         raise InputError(f"the table {str(path)!r} cannot be read ({error}).") from error
     if "path" not in table.columns:
         raise InputError(f"the table {str(path)!r} has no column 'path', only {', '.join(map(str, table.columns))}.")
-    for row, value in enumerate(table["path"]):
-        if not isinstance(value, str) or not value.strip():
-            raise _empty(path, row, "path", value)
-    if "label" not in table.columns:
-        return tuple(table["path"]), None
-    for row, (value, missing) in enumerate(zip(table["label"], table["label"].isna(), strict=True)):
-        if missing or not str(value).strip():
-            raise _empty(path, row, "label", value)
-    return tuple(table["path"]), tuple(map(str, table["label"]))
-
-
-def _empty(path: Path, row: int, what: str, value: Any) -> InputError:
-    return InputError(f"row {row} of the table {str(path)!r} has no {what} but {value!r}: fill it in or remove it.")
+    for column in ("path", "label"):
+        for row, value in enumerate(table[column] if column in table.columns else ()):
+            # a label may be a number, a path may not
+            usable = isinstance(value, str) if column == "path" else not pd.isna(value)
+            if not usable or not str(value).strip():
+                raise InputError(
+                    f"row {row} of the table {str(path)!r} has no {column} but {value!r}: fill it in or remove it."
+                )
+    labels = tuple(map(str, table["label"])) if "label" in table.columns else None
+    return tuple(table["path"]), labels
 
 
 def _check(source: Path, samples: Samples) -> None:

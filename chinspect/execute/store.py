@@ -32,7 +32,7 @@ class Store:
 
     Attributes:
         path: the folder.
-        description: as given, in plain JSON types.
+        description: what decides the result, in plain JSON types.
         n_shards: how many there are when all is done.
         digest: sha256 of the manifest, 64 hexadecimal digits.
     """
@@ -54,8 +54,8 @@ class Store:
         create_manifest(folder, manifest)
         self._read(folder)
         compare(folder, self._manifest, manifest)
-        for place in (folder, output_folder(folder / _SHARDS)):
-            remove_leftovers(place)
+        remove_leftovers(folder)
+        remove_leftovers(output_folder(folder / _SHARDS))
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -65,7 +65,8 @@ class Store:
         return store
 
     def _read(self, folder: Path) -> None:
-        self.path, self._manifest = folder, read_manifest(folder)
+        self.path = folder
+        self._manifest = read_manifest(folder)
         self.description: dict[str, Any] = self._manifest["description"]
         self.n_shards: int = self._manifest["n_shards"]
         self.digest: str = self._manifest["digest"]
@@ -78,10 +79,10 @@ class Store:
     def missing(self) -> list[int]:
         """Numbers of the shards that are still to be written, in order."""
         try:
-            there = set(os.listdir(self.path / _SHARDS))
+            written = set(os.listdir(self.path / _SHARDS))
         except FileNotFoundError:
-            there = set()
-        return [shard for shard in range(self.n_shards) if self._file(shard).name not in there]
+            written = set()
+        return [shard for shard in range(self.n_shards) if self._file(shard).name not in written]
 
     @property
     def complete(self) -> bool:
@@ -93,7 +94,7 @@ class Store:
         return self._file(shard).exists()
 
     def write(self, shard: int, arrays: Mapping[str, Array]) -> None:
-        """Writes one shard, whole or not at all; one that is there stays. Arrays of numbers, of any shape."""
+        """Writes one shard, entirely or not at all; an existing one stays. Arrays of numbers, of any shape."""
         if not self.has(shard):
             write_shard(self._file(shard), arrays, self.digest, shard)
 
@@ -112,11 +113,11 @@ class Store:
 
     def arrays(self, name: str) -> Array:
         """One array of all shards, concatenated in their order; the other arrays are not read."""
-        parts = []
+        arrays = []
         for shard in range(self.n_shards):
             with open_shard(self._file(shard), self.digest, shard) as opened:
-                parts.append(opened.array(name))
-        return np.concatenate(parts)
+                arrays.append(opened.array(name))
+        return np.concatenate(arrays)
 
     def _file(self, shard: int) -> Path:
         if not 0 <= shard < self.n_shards:

@@ -1,58 +1,90 @@
 """Maps of relevance for a data set, by one of five questions to a model.
 
-* ``neighbours`` (encoder): why is an image where it is in the embedding space? With ``T_a`` (P, D) what each patch of
-  image a contributes to its embedding, and the mean of the unit embeddings of its k nearest neighbours b by cosine,
+A map explains ``<weights, response>`` for the response y of the model to an image (see `chinspect.subjects.Subject`).
+The questions differ in the weights:
 
-      R_a = T_a (1/k sum_b y_b / |y_b|) / |y_a|,        sum R_a = mean cosine similarity to the neighbours.
+* ``neighbours`` (encoder): why is an image where it is in the embedding space? The weights of image a come from the
+  mean of the unit embeddings of its k nearest neighbours b by cosine,
 
-* ``output`` (encoder or classifier): what makes an output? Relevance is pulled from a chosen logit, ``R = pull(y_c)``;
-  without ``targets`` from all outputs as they are, ``R = pull(y * y)``, which sums to the squared norm |y|^2, the
-  similarity of an image to itself.
-* ``anomaly`` (detector): where does the score of an image lie?
+      w_a = (1/k sum_b y_b / |y_b|) / |y_a|,        <w_a, y_a> = mean cosine similarity to the neighbours.
+
+* ``output`` (encoder or classifier): what makes an output? The weights are 1 for the target and 0 for the others;
+  without ``targets`` they are the outputs themselves, w = y, which explains the squared norm |y|^2, the similarity of
+  an image to itself.
+* ``anomaly`` (detector): where does the score of an image lie? The weight is 1.
 * ``frequency`` (encoder or detector): in which frequencies lie the similarity to the neighbours, or the score? A map is
   a spectrum (1, B), lowest band first, which pooling leaves as it is, since B = 16 is less than its 20 cells. The null
   model of `SpRAy` rolls spectra, so that a set is compared with spectra of the same shape at other frequencies. Such
-  maps have no place: what their members share cannot be cut out of an image.
-* ``gradcam`` (encoder or classifier with feature maps): where are the activations that raise an output? The outputs are
-  those of ``output``.
+  maps have no position: what their members have in common cannot be cut out of an image.
+* ``gradcam`` (encoder with feature maps): where are the activations that raise an output? The weights are those of
+  ``output``.
 
 Relevance is conserved: a map sums to its ``value`` as far as biases absorb nothing. Grad-CAM is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from chinspect.anomaly import Detector
-from chinspect.encoders import Encoder
+from chinspect.cam import grad_cam
+from chinspect.encoders.explaining import BAND_RULES, PIXEL_RULES
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
-from chinspect.execute.mapping import ImageFunction, Results
-from chinspect.explain.methods import Anomaly, Bands, GradCAM, Output
 from chinspect.explain.neighbours import nearest
-from chinspect.images import open_image, resize
-from chinspect.similarity import SimilarityIndex
+from chinspect.explain.pooling import area_sum
+from chinspect.images import open_image
+from chinspect.subjects import Kind, Pixels, Subject, check_subject
 
 Explain = Literal["neighbours", "output", "anomaly", "frequency", "gradcam"]
+Targets = Sequence[int] | Literal["predicted"] | None
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
-_CELLS = 16
-"""Patches along a side of the encoder's input."""
-_SHARD = 16
-"""Images in one shard of a store."""
 BANDS = 16
 """Frequency bands, spaced geometrically."""
-_RULES, _RULES_OF_BANDS = "epsilon_plus_flat", "epsilon_plus"  # bands overlap in the pixels, which flat cannot share
+_SHARD = 16  # images: small enough that an interrupted run loses little, and that workers have enough of them
+
+
+@dataclass(frozen=True)
+class _Question:
+    """How a question is answered.
+
+    Attributes:
+        method: its name in descriptions.
+        kinds: of models that it can be asked of.
+        cells: rows and columns that maps are pooled to at most; None leaves them.
+        bands: number of frequency bands; 0 for pixels.
+        of_neighbours: whether an encoder is asked for the similarity to neighbours, and not for its outputs.
+    """
+
+    method: str
+    kinds: tuple[Kind, ...]
+    cells: int | None
+    bands: int = 0
+    of_neighbours: bool = False
+
+
+# Similarities are as coarse as the patches that pairs are explained by. 56 cells are fine enough to draw a map over a
+# picture and to isolate what it shows. Grad-CAM is no sum over areas, and stays at the resolution of its layer.
+_QUESTIONS: Mapping[str, _Question] = {
+    "neighbours": _Question("Neighbours", ("encoder",), 16, of_neighbours=True),
+    "output": _Question("Output", ("encoder", "classifier"), 56),
+    "anomaly": _Question("Anomaly", ("detector",), 56),
+    "frequency": _Question("Bands", ("encoder", "detector"), None, BANDS, of_neighbours=True),
+    "gradcam": _Question("GradCAM", ("encoder",), None),
+}
+_USUAL: Mapping[Kind, Explain] = {"encoder": "neighbours", "classifier": "output", "detector": "anomaly"}
+_NOUNS: Mapping[Kind, str] = {"encoder": "an encoder", "classifier": "a classifier", "detector": "a fitted detector"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +122,12 @@ class ExplainedImages:
 
 
 def explain_images(
-    model: Encoder | Detector,
-    images: str | Path,
+    subject: Subject,
+    images: str | Path | Samples,
     *,
-    explain: Explain = "neighbours",
+    explain: Explain | None = None,
     path: str | Path | None = None,
-    targets: Sequence[int] | Literal["predicted"] | None = None,
+    targets: Targets = None,
     layer: str | None = None,
     k: int = 10,
     workers: int = 0,
@@ -104,156 +136,183 @@ def explain_images(
     """Explains every image of a data set; goes on where an earlier run with the same arguments was stopped.
 
     Args:
-        model: an encoder, whose outputs may be logits, or a fitted detector.
-        images: folder, read recursively, or a list or table of paths (see `load_samples`).
-        explain: the question, see the module.
-        path: folder of the store, made if need be; None keeps nothing.
+        subject: an encoder, whose outputs may be logits, a classifier whose logits are a module, or a fitted detector.
+        images: folder, read recursively, or a list or table of paths (see `load_samples`), or the samples themselves.
+        explain: the question, see the module; by default ``neighbours`` of an encoder, ``anomaly`` of a detector,
+            ``output`` of a classifier.
+        path: folder of the stores of responses and maps, made if need be; None stores nothing.
         targets: ``output`` and ``gradcam``: one output for each image listed (such as its true class), or ``predicted``
             for the largest output; None for all outputs as they are.
         layer: ``gradcam``: name of a layer of feature maps.
         k: number of neighbours, where they are asked for.
         workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.run`).
-        progress: called with the number of images done and in all, after each shard.
+        progress: called with the number of images explained and in all, after each shard.
 
     Raises:
         InputError: there are no images, or too few can be read; the question does not fit the model; a parameter is out
             of range; or ``path`` holds something else.
     """
-    check_question(model, explain)
+    explain = question_for(subject, explain)
     if k < 1:
         raise InputError(f"an image is compared with at least 1 neighbour, not with {k!r}.")
-    samples = load_samples(images)
+    if explain == "gradcam" and layer is None:
+        raise InputError("Grad-CAM needs a layer of feature maps: give its name as in named_modules().")
+    samples = images if isinstance(images, Samples) else load_samples(images)
+    targets = _checked(targets, len(samples))
+    made = _description(subject, explain, targets, layer, k)
+    # Workers leave their results in a folder, also where none is wanted.
+    temporary = path is None and workers > 0
+    with TemporaryDirectory(prefix="chinspect-") if temporary else nullcontext(path) as folder:
 
-    with _folder(path) as place:
-        if explain == "neighbours" and isinstance(model, Encoder):
-            return _of_patches(model, images, samples, place, k, workers, progress)
-        function = _method(model, explain, _fitting(targets, samples), layer)
-        results = map_images(function, samples, place, shard_size=_SHARD, workers=workers, progress=progress)
-        return _of_results(model, samples, function, results, k)
+        def run(name: str, compute: _Compute, description: dict[str, Any], report: Progress | None) -> Any:
+            function = _Function(subject, name, compute, description)
+            store = None if folder is None else Path(folder) / name
+            return map_images(function, samples, store, shard_size=_SHARD, workers=workers, progress=report)
+
+        first = run("responses", _responses, {"kind": "responses", "fingerprint": made["fingerprint"]}, None)
+        readable = np.flatnonzero(first.arrays("readable"))
+        if len(readable) == 0:
+            raise InputError(f"none of the {len(samples)} images of {str(samples.root)!r} can be read.")
+        responses = first.arrays("responses")
+        if "neighbours" in made:
+            weights = np.zeros_like(responses)
+            weights[readable] = neighbour_targets(responses[readable], k)
+        else:
+            weights = _weights(subject.kind, responses, targets)
+        compute = partial(
+            _maps, weights=weights, question=_QUESTIONS[explain], layer=layer if explain == "gradcam" else None
+        )
+        maps = run("maps", compute, {"kind": "explanations of images", **made}, progress).arrays("maps")[readable]
+    paths = samples.paths
+    return ExplainedImages(
+        maps=maps,
+        values=(weights * responses)[readable].sum(1).astype(np.float32),
+        names=tuple(samples.names[i] for i in readable),
+        paths=tuple(paths[i] for i in readable),
+        unreadable=tuple(np.delete(np.array(samples.names, dtype=object), readable)),
+        visible=partial(seen_by, subject),
+        description={"images": str(samples.root), **made},
+    )
 
 
-def check_question(model: Encoder | Detector, explain: str) -> None:
-    """`InputError` unless this question can be asked of the model."""
-    if explain not in get_args(Explain):
-        raise InputError(f"the explanation {explain!r} is not known: use one of {', '.join(get_args(Explain))}.")
-    if not isinstance(model, Encoder | Detector):
-        raise InputError(f"images are explained by an Encoder or a fitted Detector, not by {type(model).__name__}.")
-    kinds = {"anomaly": (Detector,), "frequency": (Encoder, Detector)}.get(explain, (Encoder,))
-    if not isinstance(model, kinds):
-        other = "a fitted detector" if kinds == (Detector,) else "an encoder"
-        raise InputError(f"{explain!r} explains {other}, and this is a {type(model).__name__}: choose another one.")
+def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
+    """The question, or the usual one for this kind of model; `InputError` unless it can be asked of the model."""
+    check_subject(subject)
+    question = explain or _USUAL[subject.kind]
+    if question not in _QUESTIONS:
+        raise InputError(f"the explanation {question!r} is not known: use one of {', '.join(_QUESTIONS)}.")
+    kinds = _QUESTIONS[question].kinds
+    if subject.kind not in kinds:
+        nouns = " or ".join(_NOUNS[kind] for kind in kinds)
+        raise InputError(f"{question!r} explains {nouns}, and this is a {type(subject).__name__}: choose another one.")
+    return question
 
 
 def neighbour_targets(embeddings: Array, k: int) -> NDArray[np.float32]:
     """``(1/k sum_b y_b / |y_b|) / |y_a|`` (N, D) for each of the embeddings (N, D): what similarity is explained by."""
     if len(embeddings) < 2:
         raise InputError(f"neighbours need at least 2 images that can be read, and there is {len(embeddings)}.")
-    norms = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    norms = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)  # of an embedding of zeros, too
     unit = (embeddings / norms).astype(np.float32)
     near = nearest(unit, min(k, len(unit) - 1)).indices
     mean = sum(unit[column] for column in near.T) / near.shape[1]
-    others: NDArray[np.float32] = (mean / norms).astype(np.float32)
-    return others
+    weights: NDArray[np.float32] = (mean / norms).astype(np.float32)
+    return weights
 
 
-def _method(
-    model: Encoder | Detector, explain: Explain, targets: tuple[int, ...] | str | None, layer: str | None
-) -> ImageFunction:
-    if isinstance(model, Detector):
-        return Anomaly(model, BANDS if explain == "frequency" else None)
-    if explain == "frequency":
-        return Bands(model, _RULES_OF_BANDS, BANDS)
-    if explain == "output":
-        return Output(model, _RULES, targets)
-    if layer is None:
-        raise InputError("Grad-CAM needs a layer of feature maps: give its name as in named_modules().")
-    return GradCAM(model, layer, targets)
+def seen_by(subject: Subject, picture: Image.Image) -> Image.Image:
+    """What the model sees of a picture."""
+    return Image.fromarray(subject.see([np.asarray(picture)])[0])
 
 
-def _fitting(targets: Sequence[int] | str | None, samples: Samples) -> tuple[int, ...] | str | None:
+def _checked(targets: Targets, count: int) -> Targets:
     if targets is None or targets == "predicted":
-        return targets  # type: ignore[return-value]
-    if isinstance(targets, str) or len(targets) != len(samples) or min(targets) < 0:
-        raise InputError(f"targets are one output for each of {len(samples)} images, counted from 0, or 'predicted'.")
-    return tuple(int(target) for target in targets)
+        return targets
+    if isinstance(targets, str) or len(targets) != count or min(targets) < 0:
+        raise InputError(f"targets are one output for each of {count} images, counted from 0, or 'predicted'.")
+    return [int(target) for target in targets]
 
 
-def _of_results(
-    model: Encoder | Detector, samples: Samples, function: ImageFunction, results: Results, k: int
-) -> ExplainedImages:
-    readable = results.arrays("readable")
-    made = {name: value for name, value in function.description.items() if name != "kind"}
-    if isinstance(function, Bands):
-        tables, embeddings = results.arrays("tables")[readable], results.arrays("embeddings")[readable]
-        others = neighbour_targets(embeddings, k)
-        maps, values = np.einsum("nbd,nd->nb", tables, others)[:, None], (embeddings * others).sum(1)
-        made["neighbours"] = k
-    else:
-        maps, values = results.arrays("maps")[readable], results.arrays("values")[readable]
-    return _collected(model, samples, np.flatnonzero(readable), maps, values, made)
-
-
-def _of_patches(
-    model: Encoder, images: str | Path, samples: Samples, path: Path, k: int, workers: int, progress: Progress | None
-) -> ExplainedImages:
-    patch = max(model.preprocessing.size // _CELLS, 1)
-    index = SimilarityIndex.build(
-        model, images, path, patch_size=patch, composite=_RULES, workers=workers, progress=progress
-    )
-    others = neighbour_targets(index.embeddings, k)
-    maps = np.stack([(index.contributions(i) @ other).reshape(index.grid) for i, other in enumerate(others)])
-    places = {name: place for place, name in enumerate(samples.names)}
-    kept = np.array([places[name] for name in index.names])
-    made = {
-        "method": "Neighbours",
-        "encoder": model.name,
-        "fingerprint": model.fingerprint,
-        "preprocessing": asdict(model.preprocessing),
-        "composite": _RULES,
-        "patch_size": patch,
-        "neighbours": k,
+def _description(subject: Subject, explain: str, targets: Targets, layer: str | None, k: int) -> dict[str, Any]:
+    """How maps are made, as JSON values: everything but the images that decides them."""
+    question = _QUESTIONS[explain]
+    made: dict[str, Any] = {
+        "method": question.method,
+        subject.kind: getattr(subject, "name", type(subject).__name__),
+        "fingerprint": subject.fingerprint,
+        "cells": question.cells,
+        "bands": question.bands,
     }
-    return _collected(model, samples, kept, maps, (index.embeddings * others).sum(1), made)
+    preprocessing = getattr(subject, "preprocessing", None)  # of encoders, so that others can see what they see
+    if preprocessing is not None:
+        made["preprocessing"] = asdict(preprocessing)
+    if explain == "gradcam":
+        made["layer"] = layer
+    elif subject.kind != "detector":
+        made["composite"] = BAND_RULES if question.bands else PIXEL_RULES
+    if subject.kind != "detector":
+        made |= {"neighbours": k} if question.of_neighbours else {"targets": targets}
+    return made
 
 
-def _collected(
-    model: Encoder | Detector,
-    samples: Samples,
-    kept: NDArray[np.intp],
-    maps: Array,
-    values: Array,
-    made: dict[str, Any],
-) -> ExplainedImages:
-    if len(kept) == 0:
-        raise InputError(f"none of the {len(samples)} images of {str(samples.root)!r} can be read.")
-    paths, readable = samples.paths, set(kept.tolist())
-    return ExplainedImages(
-        maps=maps.astype(np.float32),
-        values=np.asarray(values, np.float32),
-        names=tuple(samples.names[place] for place in kept),
-        paths=tuple(paths[place] for place in kept),
-        unreadable=tuple(name for place, name in enumerate(samples.names) if place not in readable),
-        visible=view(model),
-        description={"images": str(samples.root), **made},
-    )
+def _weights(kind: Kind, responses: Array, targets: Targets) -> Array:
+    """What of the responses (N, d) is explained: weights (N, d)."""
+    if kind == "detector":
+        return np.ones_like(responses)
+    if targets is None:
+        return responses
+    selected = responses.argmax(1) if isinstance(targets, str) else np.array(targets)
+    count = responses.shape[1]
+    if selected.max() >= count:
+        raise InputError(f"the target {selected.max()} does not exist: the model has {count} outputs.")
+    return np.eye(count)[selected]
 
 
-def view(model: Encoder | Detector) -> Callable[[Image.Image], Image.Image]:
-    """From a picture to what the model sees of it."""
-    if isinstance(model, Encoder):
-        return model.preprocessing.visible
-    return partial(_squashed, size=model.size, resizer=model.resizer)
+_Compute = Callable[[Subject, list[Pixels], range], Array]
 
 
-def _squashed(picture: Image.Image, size: int, resizer: str) -> Image.Image:
-    return Image.fromarray(resize(picture, size, resizer))
+@dataclass(frozen=True)
+class _Function:
+    """One array of all images, see `chinspect.execute.ImageFunction`; ``compute`` gets what the model sees of them."""
+
+    subject: Subject
+    name: str
+    compute: _Compute
+    description: dict[str, Any]
+
+    @property
+    def device(self) -> str:
+        return str(self.subject.device).partition(":")[0]
+
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:
+        seen = self.subject.see([np.asarray(picture) for picture in pictures])
+        return {self.name: self.compute(self.subject, seen, indices)}
 
 
-@contextmanager
-def _folder(path: str | Path | None) -> Iterator[Path]:
-    """A folder to keep, or one that goes."""
-    if path is not None:
-        yield Path(path)
-        return
-    with TemporaryDirectory(prefix="chinspect-") as folder:
-        yield Path(folder) / "store"
+def _responses(subject: Subject, seen: list[Pixels], indices: range) -> Array:  # noqa: ARG001
+    return subject.respond(seen)
+
+
+def _maps(
+    subject: Subject, seen: list[Pixels], indices: range, *, weights: Array, question: _Question, layer: str | None
+) -> Array:
+    """Maps (n, h, w) of some images, ``indices`` among all, whose weights are (N, d)."""
+    own = weights[indices.start : indices.stop]
+    if layer is not None:
+        encoder: Any = subject  # no relevance, and so no part of what every model can do
+        return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
+    maps = _explained(subject, seen, own, question.bands)
+    return maps if question.cells is None else area_sum(maps, question.cells)
+
+
+def _explained(subject: Subject, seen: list[Pixels], weights: Array, bands: int) -> Array:
+    if subject.kind != "detector":
+        return subject.explain(seen, weights, bands=bands)
+    from chinspect.anomaly import explain_anomaly  # until detectors have the method
+    from chinspect.images import to_input
+
+    detector: Any = subject
+    x = to_input(np.stack(seen))
+    if bands:
+        return np.asarray(explain_anomaly(detector, x, components="bands", bands=bands).bands, np.float32)[:, None]
+    return np.asarray(explain_anomaly(detector, x, components="pixels").pixels)

@@ -28,7 +28,7 @@ def area_sum(maps: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32
 
 
 def _bins(length: int, count: int) -> NDArray[np.float64]:
-    """(count, length): which part of each cell falls into each of ``count`` equal stretches; columns sum to 1."""
+    """(count, length): which fraction of each cell falls into each of ``count`` equal stretches; columns sum to 1."""
     edges = np.linspace(0, length, count + 1)
     cells = np.arange(length)
     return np.clip(np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells), 0, None)

@@ -1,9 +1,9 @@
 from .runs import read_run
-from .virelay import VirelayParts, export_virelay, parts_of
+from .virelay import VirelayProject, export_virelay, project_of
 
 __all__ = [
-    "VirelayParts",
+    "VirelayProject",
     "export_virelay",
-    "parts_of",
+    "project_of",
     "read_run",
 ]

@@ -1,4 +1,4 @@
-"""A saved run of SpRAy, see `chinspect.spray.run`, as parts of a project of ViRelAy."""
+"""A saved run of SpRAy, see `chinspect.spray.run`, as a project of ViRelAy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.errors import InputError
-from chinspect.export.virelay import Pixels, VirelayParts
+from chinspect.export.virelay import Pixels, VirelayProject
 from chinspect.images import Preprocessing, open_image
 
 SIDE = 224
 """Pixels of a picture that the viewer shows, in each direction."""
 
 
-def read_run(folder: str | Path) -> VirelayParts:
-    """The parts of the run in a folder; pictures are opened when they are asked for, as the model sees them.
+def read_run(folder: str | Path) -> VirelayProject:
+    """The run in a folder; pictures are opened when they are asked for, as the model sees them.
 
     Raises `InputError` for a folder that holds no finished run, or whose run has no images.
     """
@@ -31,21 +31,22 @@ def read_run(folder: str | Path) -> VirelayParts:
         document = json.loads((home / "run.json").read_text(encoding="utf-8"))
         samples = pd.read_parquet(home / "samples.parquet")
         maps = np.load(home / "maps.npy", allow_pickle=False)
-        explanation, eigenvalues = document["explanation"], np.array(document["eigenvalues"], dtype=np.float64)
+        explanation = document["explanation"]
+        eigenvalues = np.array(document["eigenvalues"], dtype=np.float64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{str(home)!r} holds no finished run of 'chinspect spray' ({error}).") from error
     if "path" not in samples:
         raise InputError(f"the run in {str(home)!r} has no images, which ViRelAy shows: give 'chinspect spray' images.")
     paths = samples["path"].tolist()
-    kept = np.flatnonzero(samples["state"] == "analysed")
-    rows = samples.iloc[kept]
+    analysed = np.flatnonzero(samples["state"] == "analysed")
+    rows = samples.iloc[analysed]
     clusters = [name for name in map(str, samples) if name.startswith("cluster_")]
     named = {name.removeprefix("cluster_"): rows[name].to_numpy(dtype=np.int64) for name in clusters}
-    return VirelayParts(
+    return VirelayProject(
         image=lambda i: _picture(paths[i], explanation),
         maps=maps,
         labels=samples["label"].to_numpy() if "label" in samples else None,
-        kept=kept,
+        analysed=analysed,
         embedding=rows[[f"axis_{axis}" for axis in range(1, len(eigenvalues) + 1)]].to_numpy(dtype=np.float64),
         eigenvalues=eigenvalues,
         plane=rows[["x", "y"]].to_numpy(dtype=np.float32),
@@ -61,7 +62,7 @@ def _first(candidates: pd.Series[Any]) -> NDArray[np.int64]:
 
 
 def _picture(path: str, explanation: dict[str, Any]) -> Pixels:
-    """(3, SIDE, SIDE), of the part of the image that the map explains."""
+    """(3, SIDE, SIDE), of what the model sees of the image."""
     image = open_image(path)
     if "preprocessing" in explanation:
         image = _preprocessing(explanation["preprocessing"]).visible(image)

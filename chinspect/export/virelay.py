@@ -8,7 +8,7 @@
 
 The viewer paints signed relevance only where attributions have three channels; the map is repeated, as fine as the
 image, since it is laid over it. A prediction is asked for and SpRAy knows none: it is the label, one-hot. A class shows
-its part of the analysis of all images, in the same clusters. Layout as read by virelay 0.6.
+its images in the analysis of all images, in the same clusters. Layout as read by virelay 0.6.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,16 @@ _PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1}
 
 
 @dataclass(frozen=True, eq=False)
-class VirelayParts:
+class VirelayProject:
     """What the viewer shows of an analysis of N maps, n of which could be compared.
 
     Attributes:
-        image: from a place to the picture (3, H, W) uint8, all of one size, in whose frame the map lies.
+        image: from an index to the picture (3, H, W) uint8, all of one size, in whose frame the map lies.
         maps: (N, h, w).
         labels: (N,) or None.
-        kept: (n,) places of the maps analysed.
+        analysed: (n,) indices of the maps that were compared.
         embedding, eigenvalues: (n, q) and (q,).
-        plane: (n, 2), places to look at.
+        plane: (n, 2), coordinates to look at.
         clusterings: name -> (n,) whole numbers, -1 for noise.
         model, method: names to show.
     """
@@ -51,7 +52,7 @@ class VirelayParts:
     image: Callable[[int], Pixels]
     maps: NDArray[np.float32]
     labels: NDArray[Any] | None
-    kept: NDArray[np.int64]
+    analysed: NDArray[np.int64]
     embedding: NDArray[np.floating]
     eigenvalues: NDArray[np.float64]
     plane: NDArray[np.float32]
@@ -60,8 +61,8 @@ class VirelayParts:
     method: str = "relevance"
 
 
-def parts_of(spray: SpRAy, images: ArrayLike, maps: ArrayLike, labels: ArrayLike | None = None) -> VirelayParts:
-    """The parts of a fitted analysis.
+def project_of(spray: SpRAy, images: ArrayLike, maps: ArrayLike, labels: ArrayLike | None = None) -> VirelayProject:
+    """A fitted analysis as a project.
 
     Args:
         spray: fitted on ``maps``.
@@ -71,18 +72,19 @@ def parts_of(spray: SpRAy, images: ArrayLike, maps: ArrayLike, labels: ArrayLike
 
     Raises `InputError` where they do not belong together.
     """
-    pixels, values = np.asarray(images), np.asarray(maps, dtype=np.float32)
+    pixels = np.asarray(images)
+    values = np.asarray(maps, dtype=np.float32)
     values = values.sum(1) if values.ndim == 4 else values
-    given = None if labels is None else np.asarray(labels)
+    classes = None if labels is None else np.asarray(labels)
     count = len(spray.duplicates_)
     if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or pixels.dtype != np.uint8 or len(pixels) != count:
         raise InputError(f"images are uint8 ({count}, 3, H, W), one a map, not {pixels.dtype} {pixels.shape}.")
-    if values.ndim != 3 or len(values) != count or (given is not None and given.shape != (count,)):
+    if values.ndim != 3 or len(values) != count or (classes is not None and classes.shape != (count,)):
         raise InputError(f"the analysis is of {count} maps: give it those maps, and one label for each or none.")
-    return VirelayParts(
+    return VirelayProject(
         lambda i: np.broadcast_to(pixels[i], (3, *pixels.shape[2:])),
         values,
-        given,
+        classes,
         spray.kept_,
         spray.embedding_,
         spray.eigenvalues_,
@@ -99,43 +101,47 @@ def _first(spray: SpRAy) -> NDArray[np.int64]:
     return numbers[spray.kept_]
 
 
-def export_virelay(parts: VirelayParts, target: str | Path) -> Path:
+def export_virelay(project: VirelayProject, target: str | Path) -> Path:
     """Writes the project into a folder, whole or not at all; returns the project file, which ``virelay`` opens.
 
     Raises `InputError` for pictures of several sizes, a folder that cannot be written to, and without h5py or PyYAML.
     """
-    yaml, _ = _library("yaml"), _library("h5py")
+    yaml = _library("yaml")
+    _library("h5py")
     folder = output_folder(target)
-    names, numbers = _named(parts)
-    size = parts.image(0).shape[1:]
+    names, numbers = _named(project)
+    size = project.image(0).shape[1:]
     (folder / "project.yaml").unlink(missing_ok=True)
     with _hdf5(folder / "data.h5") as file:
-        _write_rows(file, "data", (_picture(parts, i, size) for i in range(len(numbers))), np.uint8, size, len(numbers))
+        _write_rows(
+            file, "data", (_picture(project, i, size) for i in range(len(numbers))), np.uint8, size, len(numbers)
+        )
         file["label"] = numbers
     with _hdf5(folder / "attributions.h5") as file:
-        rows = (_attribution(map_, size) for map_ in parts.maps)
+        rows = (_attribution(heatmap, size) for heatmap in project.maps)
         _write_rows(file, "attribution", rows, np.float32, size, len(numbers))
         file["prediction"] = np.eye(len(names), dtype=np.float32)[numbers]
-        file["label"], file["index"] = numbers, np.arange(len(numbers), dtype=np.uint32)
+        file["label"] = numbers
+        file["index"] = np.arange(len(numbers), dtype=np.uint32)
     with _hdf5(folder / "analysis.h5") as file:
-        own = numbers[parts.kept]
+        own = numbers[project.analysed]
         for number in range(len(names)):
-            chosen = np.flatnonzero(own == number) if number else np.arange(len(own))
-            if len(chosen):
-                _write_category(file.create_group(_identifier(number)), parts, chosen)
+            selected = np.flatnonzero(own == number) if number else np.arange(len(own))
+            if len(selected):
+                _write_category(file.create_group(_identifier(number)), project, selected)
     labels = [{"index": i, "word_net_id": _identifier(i), "name": name} for i, name in enumerate(names)]
     with replacing(folder / "label-map.json") as path:
         path.write_text(json.dumps(labels, indent=2) + "\n", encoding="utf-8")
     with replacing(folder / "project.yaml") as path:
-        path.write_text(yaml.safe_dump({"project": _project(parts, size)}, sort_keys=False), encoding="utf-8")
+        path.write_text(yaml.safe_dump({"project": _project(project, size)}, sort_keys=False), encoding="utf-8")
     return folder / "project.yaml"
 
 
-def _named(parts: VirelayParts) -> tuple[list[str], NDArray[np.uint16]]:
+def _named(project: VirelayProject) -> tuple[list[str], NDArray[np.uint16]]:
     """The labels' names, and the label (N,) of each image; the first is that of all."""
-    if parts.labels is None:
-        return [EVERYTHING], np.zeros(len(parts.maps), dtype=np.uint16)
-    values, inverse = np.unique(parts.labels, return_inverse=True)
+    if project.labels is None:
+        return [EVERYTHING], np.zeros(len(project.maps), dtype=np.uint16)
+    values, inverse = np.unique(project.labels, return_inverse=True)
     return [EVERYTHING, *map(str, values)], (inverse + 1).astype(np.uint16)
 
 
@@ -143,8 +149,8 @@ def _identifier(number: int) -> str:
     return f"{number:08d}"
 
 
-def _picture(parts: VirelayParts, i: int, size: tuple[int, ...]) -> Pixels:
-    pixels = parts.image(i)
+def _picture(project: VirelayProject, i: int, size: tuple[int, ...]) -> Pixels:
+    pixels = project.image(i)
     if pixels.shape != (3, *size):
         raise InputError(
             f"image {i} is {pixels.shape}, the first one (3, {size[0]}, {size[1]}): bring them to one size."
@@ -152,9 +158,9 @@ def _picture(parts: VirelayParts, i: int, size: tuple[int, ...]) -> Pixels:
     return pixels
 
 
-def _attribution(map_: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+def _attribution(heatmap: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
     """The map at the picture's size (3, H, W), cells as squares; NaN and infinity, which no viewer paints, as 0."""
-    finite = np.where(np.isfinite(map_), map_, 0).astype(np.float32)
+    finite = np.where(np.isfinite(heatmap), heatmap, 0).astype(np.float32)
     fine = Image.fromarray(finite).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return np.broadcast_to(np.asarray(fine), (3, *size))
 
@@ -166,22 +172,22 @@ def _write_rows(file: Any, name: str, rows: Iterator[Any], dtype: Any, size: tup
         stored[i] = row
 
 
-def _write_category(group: Any, parts: VirelayParts, chosen: NDArray[np.int64]) -> None:
-    group["index"] = parts.kept[chosen].astype(np.uint32)
-    group["embedding/spectral"] = parts.embedding[chosen].astype(np.float32)
-    group["embedding/spectral"].attrs["eigenvalue"] = parts.eigenvalues
-    group["embedding/tsne"] = parts.plane[chosen].astype(np.float32)
+def _write_category(group: Any, project: VirelayProject, selected: NDArray[np.int64]) -> None:
+    group["index"] = project.analysed[selected].astype(np.uint32)
+    group["embedding/spectral"] = project.embedding[selected].astype(np.float32)
+    group["embedding/spectral"].attrs["eigenvalue"] = project.eigenvalues
+    group["embedding/tsne"] = project.plane[selected].astype(np.float32)
     group["embedding/tsne"].attrs.update(embedding="spectral", index=np.array([0, 1]))
-    for name, labels in parts.clusterings.items():
-        group[f"cluster/{name}"] = labels[chosen].astype(np.int32)
-        axes = np.arange(parts.embedding.shape[1])
+    for name, labels in project.clusterings.items():
+        group[f"cluster/{name}"] = labels[selected].astype(np.int32)
+        axes = np.arange(project.embedding.shape[1])
         group[f"cluster/{name}"].attrs.update(embedding="spectral", k=len(np.unique(labels)), index=axes)
 
 
-def _project(parts: VirelayParts, size: tuple[int, ...]) -> dict[str, Any]:
+def _project(project: VirelayProject, size: tuple[int, ...]) -> dict[str, Any]:
     return {
         "name": "SpRAy",
-        "model": parts.model,
+        "model": project.model,
         "label_map": "label-map.json",
         "dataset": {
             "name": "images",
@@ -193,7 +199,7 @@ def _project(parts: VirelayParts, size: tuple[int, ...]) -> dict[str, Any]:
             "up_sampling_method": "none",
         },
         "attributions": {
-            "attribution_method": parts.method,
+            "attribution_method": project.method,
             "attribution_strategy": "true_label",
             "sources": ["attributions.h5"],
         },
@@ -210,10 +216,8 @@ def _hdf5(path: Path) -> Iterator[Any]:
 
 
 def _library(name: str) -> Any:
-    import importlib
-
     try:
-        return importlib.import_module(name)
+        return import_module(name)
     except ImportError as error:
         raise InputError(
             f"projects of ViRelAy need h5py and PyYAML: pip install 'chinspect[virelay]' ({error})."

@@ -12,7 +12,7 @@ _SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".tif", 
 def list_images(folder: str | Path) -> list[Path]:
     """All images below a folder, by their suffix, sorted by path; hidden files and folders are left out.
 
-    Symbolic links may point to other places below the folder. Links to folders are not followed: what they show is
+    Symbolic links may point elsewhere below the folder. Links to folders are not followed: what they show is
     listed where it lies.
 
     Raises `InputError` if the folder does not exist, holds no image, or holds a link that leads out of it.
@@ -30,12 +30,12 @@ def list_images(folder: str | Path) -> list[Path]:
 
 def _walk(root: Path) -> Iterator[Path]:
     inside = root.resolve()
-    for place, folders, files in os.walk(root):
+    for parent, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         candidates = [name for name in files if not name.startswith(".") and Path(name).suffix.lower() in _SUFFIXES]
         for name in [*folders, *candidates]:
-            _check_link(Path(place, name), inside)
-        yield from (Path(place, name) for name in candidates)
+            _check_link(Path(parent, name), inside)
+        yield from (Path(parent, name) for name in candidates)
 
 
 def _check_link(path: Path, root: Path) -> None:

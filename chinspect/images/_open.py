@@ -25,6 +25,7 @@ MIN_SIDE = 8
 _ORIENTATION = 0x0112  # of EXIF
 _DARK = 65536 // 16  # 12 bits in a file of 16, as X-ray detectors give them, stay below
 
+# what Pillow's decoders raise on damaged files, by fuzzing them
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -37,7 +38,7 @@ _DAMAGED = (
     MemoryError,
     struct.error,
     zlib.error,
-)  # what Pillow's decoders raise on damaged files, by fuzzing them
+)
 
 
 def open_image(path: str | Path) -> Image.Image:
@@ -77,9 +78,9 @@ def open_image(path: str | Path) -> Image.Image:
 
 
 def as_picture(image: str | Path | Image.Image) -> Image.Image:
-    """A picture from its path, see `open_image`, or a given one, turned upright as its EXIF orientation says.
+    """A picture from its path, see `open_image`, or the picture itself, turned upright as its EXIF orientation says.
 
-    Raises `InputError` as `open_image` does, for a given picture if its size is out of range.
+    Raises `InputError` as `open_image` does, and for a picture whose size is out of range.
     """
     if not isinstance(image, Image.Image):
         return open_image(image)
@@ -100,7 +101,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        grey = np.asarray(image).astype(np.float64) / 257.0
+        grey = np.asarray(image) / 257.0  # 65535 = 255 * 257, so that white stays white
         return Image.fromarray(np.round(grey).astype(np.uint8)).convert("RGB")
     if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         return _on_white(image)

@@ -1,6 +1,6 @@
-"""From an image to what a network sees, and from places in the network's input back to the image.
+"""From an image to what a network sees, and from points of the network's input back to the image.
 
-With the image of size (W, H) resized to (w, h) and cropped at (left, top), a place (x, y) of the network's input lies
+With the image of size (W, H) resized to (w, h) and cropped at (left, top), a point (x, y) of the network's input lies
 at ((x + left) W / w, (y + top) H / h) in the image.
 """
 
@@ -67,9 +67,8 @@ class Preprocessing:
             raise InputError(
                 f"An image of {image.width} x {image.height} pixels would become {width} x {height}; crop it first."
             )
-        rgb = to_rgb(image)
         left, top = self._corner(width, height)
-        resized = rgb.resize((width, height), _INTERPOLATION[self.interpolation])
+        resized = to_rgb(image).resize((width, height), _INTERPOLATION[self.interpolation])
         return resized.crop((left, top, left + self.size, top + self.size))
 
     def to_original(self, boxes: ArrayLike, original_size: tuple[int, int]) -> NDArray[np.float64]:
@@ -79,30 +78,31 @@ class Preprocessing:
         `original_size` is (width, height) of the image as `open_image` gives it. The result (..., 4) is in the image's
         pixels, not rounded, clipped to the image.
         """
-        width, height = self._resized(original_size)
-        left, top = self._corner(width, height)
-        scale = np.array([original_size[0] / width, original_size[1] / height] * 2)
-        corner = np.array([left, top, left, top])
-        return np.clip((np.asarray(boxes, dtype=np.float64) + corner) * scale, 0.0, np.array([*original_size] * 2))
+        resized = self._resized(original_size)
+        corner = np.tile(self._corner(*resized), 2)
+        size = np.tile(original_size, 2)
+        scale = size / np.tile(resized, 2)
+        return np.clip((np.asarray(boxes, dtype=np.float64) + corner) * scale, 0.0, size)
 
     def box(self, original_size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """What of an image of a size (width, height) the network sees: (left, top, right, bottom), whole pixels."""
-        left, top, right, bottom = self.to_original([0, 0, self.size, self.size], original_size).round().astype(int)
-        return int(left), int(top), max(int(right), int(left) + 1), max(int(bottom), int(top) + 1)
+        """What of an image of a size (width, height) the network sees: (left, top, right, bottom), at least a pixel."""
+        edges = self.to_original([0, 0, self.size, self.size], original_size)
+        left, top, right, bottom = (int(edge) for edge in edges.round())
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
     @property
     def _target(self) -> int:
         return self.size if self.resize_size is None else self.resize_size
 
     def _resized(self, original_size: tuple[int, int]) -> tuple[int, int]:
-        """Size after the resize; torchvision truncates the longer side."""
+        """Size after the resize."""
         if self.resize == "squash":
             return self._target, self._target
-        width, height = original_size
-        if width <= height:
-            return self._target, int(self._target * height / width)
-        return int(self._target * width / height), self._target
+        shorter = min(original_size)
+        # the longer side is truncated, as in torchvision; in this order, since a rounded ratio could lose a pixel
+        width, height = (int(self._target * side / shorter) for side in original_size)
+        return width, height
 
     def _corner(self, width: int, height: int) -> tuple[int, int]:
-        """Left and top edge of the centre crop, rounded as in torchvision."""
+        """Left and top edge of the centre crop, rounded to even as in torchvision."""
         return round((width - self.size) / 2.0), round((height - self.size) / 2.0)

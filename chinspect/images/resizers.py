@@ -50,11 +50,12 @@ def resize(image: Image.Image | Pixels, size: int, resizer: str) -> Pixels:
     check_resizer(resizer, size)
     if isinstance(image, Image.Image):
         usable = image.mode == "RGB"
+        kind = image.mode
     else:
         usable = image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+        kind = f"{image.dtype} {image.shape}"
     if not usable:
-        given = image.mode if isinstance(image, Image.Image) else f"{image.dtype} {image.shape}"
-        raise InputError(f"resizers read 8-bit RGB images (H, W, 3), not {given}: open the file with open_image.")
+        raise InputError(f"resizers read 8-bit RGB images (H, W, 3), not {kind}: open the file with open_image.")
     return RESIZERS[resizer](image, size)
 
 
@@ -112,15 +113,14 @@ def _torch(mode: str, antialias: bool, image: Image.Image | Pixels, size: int) -
 
 
 RESIZERS: dict[str, Resizer] = {
-    "opencv-nearest": partial(_opencv, "INTER_NEAREST"),
-    "opencv-linear": partial(_opencv, "INTER_LINEAR"),
-    "opencv-cubic": partial(_opencv, "INTER_CUBIC"),
-    "opencv-area": partial(_opencv, "INTER_AREA"),
-    "opencv-nearest-exact": partial(_opencv, "INTER_NEAREST_EXACT"),
-    "pillow-nearest": partial(_pillow, Image.Resampling.NEAREST),
-    "pillow-bilinear": partial(_pillow, Image.Resampling.BILINEAR),
-    "pillow-bicubic": partial(_pillow, Image.Resampling.BICUBIC),
-    "pillow-lanczos": partial(_pillow, Image.Resampling.LANCZOS),
+    **{
+        f"opencv-{name}": partial(_opencv, f"INTER_{name.replace('-', '_').upper()}")
+        for name in ("nearest", "linear", "cubic", "area", "nearest-exact")
+    },
+    **{
+        f"pillow-{name}": partial(_pillow, Image.Resampling[name.upper()])
+        for name in ("nearest", "bilinear", "bicubic", "lanczos")
+    },
     "torch-bilinear": partial(_torch, "bilinear", False),
     "torch-bilinear-aa": partial(_torch, "bilinear", True),
     "torch-bicubic-aa": partial(_torch, "bicubic", True),

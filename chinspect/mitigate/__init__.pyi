@@ -1,20 +1,21 @@
 from .blur import Blur, SpectralWeights
 from .comparison import average_over_seeds, compare_mitigations, finding
-from .direction import concept_direction
+from .detectors import detector_remedy, save_remedied
 from .finetuning import Schedule
-from .measures import Reliance, output_share, reliance
-from .plateaus import plateau
+from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
 from .recalibration import recalibrate
-from .responsive import random_channels, rank_edits, responsiveness, select_responsive, top_channels
+from .remedy import Remedy, prune, unlearn
+from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
 from .saving import RESUME, check_encoder_folder, save_encoder
-from .unlearning import Unlearning, unlearn
+from .unlearning import Unlearning, train_unlearning
 
 __all__ = [
     "RESUME",
     "Blur",
     "PruningSearch",
     "Reliance",
+    "Remedy",
     "Schedule",
     "SpectralWeights",
     "Unlearning",
@@ -22,17 +23,19 @@ __all__ = [
     "check_encoder_folder",
     "compare_mitigations",
     "concept_direction",
+    "detector_remedy",
     "finding",
-    "output_share",
-    "plateau",
+    "output_relevance",
+    "prune",
     "random_channels",
     "rank_edits",
     "recalibrate",
     "reliance",
     "responsiveness",
     "save_encoder",
+    "save_remedied",
     "search_pruning",
-    "select_responsive",
     "top_channels",
+    "train_unlearning",
     "unlearn",
 ]

@@ -1,7 +1,8 @@
-"""The losses of `unlearn`, as functions of the network, the places of a batch and random numbers."""
+"""The losses of unlearning, as functions of the network, the indices of a batch and random numbers."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,15 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import Encoder
-from chinspect.encoders.layers import output_shape
+from chinspect.encoders import Encoder, output_shape
 from chinspect.errors import InputError
 from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import painted, pasted
 
-Training = Sequence[Image.Image]
-_PAIRS = 64
-"""Images by which a layer's direction is found, and of a batch."""
+Images = Sequence[Image.Image]
+_BATCH = 64  # images in memory at a time, and images by which a layer's direction is known well enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +29,25 @@ class Align:
 
     encoder: Encoder
     artefact: Artefact
-    images: Training
+    images: Images
 
     @cached_property
     def targets(self) -> Tensor:
-        """Embeddings before (N, D) of the images, the artefact's place painted from its surroundings."""
-        place, view, batches = self.artefact.closed(), self.encoder.preprocessing, range(0, len(self.images), _PAIRS)
-        free = ([painted(picture, place, view) for picture in self.images[i : i + _PAIRS]] for i in batches)
-        return torch.cat([self.encoder.embed(batch) for batch in free])
-
-    def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
-        """The mean over a batch, in units of the targets' variance."""
-        pictures = [self.images[place] for place in places]
+        """Embeddings before (N, D) of the images, the artefact's region painted from its surroundings."""
+        region = self.artefact.closed()
         view = self.encoder.preprocessing
-        marked = [pasted(picture, _varied(self.artefact, rng), view) for picture in pictures]
-        goal, variance = self.targets[list(places)], self.targets.var(0, correction=0).sum().clamp(min=1e-12)
-        errors = [(module(_inputs(self.encoder, some)) - goal).square().sum(1) for some in (marked, pictures)]
-        return torch.cat(errors).mean() / variance
+        batches = (self.images[start : start + _BATCH] for start in range(0, len(self.images), _BATCH))
+        return torch.cat([self.encoder.embed([painted(one, region, view) for one in batch]) for batch in batches])
+
+    def __call__(self, module: nn.Module, indices: Sequence[int], rng: np.random.Generator) -> Tensor:
+        """The mean over a batch, in units of the targets' variance."""
+        pictures = [self.images[index] for index in indices]
+        marked = [pasted(picture, _varied(self.artefact, rng), self.encoder.preprocessing) for picture in pictures]
+        goal = self.targets[list(indices)]
+        # an encoder that puts all images at one point has no variance; the floor keeps its loss finite
+        variance = self.targets.var(0, correction=0).sum().clamp(min=1e-12)
+        outputs = [module(_inputs(self.encoder, images)) for images in (marked, pictures)]
+        return torch.cat([(output - goal).square().sum(1) for output in outputs]).mean() / variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +56,15 @@ class Unhans:
 
     encoder: Encoder
     artefact: Artefact | None
-    images: Training
+    images: Images
     labels: Tensor
 
-    def __call__(self, module: nn.Module, places: Sequence[int], _rng: np.random.Generator) -> Tensor:
+    def __call__(self, module: nn.Module, indices: Sequence[int], _rng: np.random.Generator) -> Tensor:
         """The mean over a batch."""
-        pictures = [self.images[place] for place in places]
+        pictures = [self.images[index] for index in indices]
         if self.artefact is not None:
             pictures = [pasted(picture, self.artefact, self.encoder.preprocessing) for picture in pictures]
-        return F.cross_entropy(module(_inputs(self.encoder, pictures)), self.labels[list(places)])
+        return F.cross_entropy(module(_inputs(self.encoder, pictures)), self.labels[list(indices)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,38 +82,32 @@ class Added:
 
 @dataclass(frozen=True, eq=False)
 class Clarc:
-    """Cross-entropy of images, to half of which the artefact is added at a layer."""
+    """A loss of images, to half of which the artefact is added at a layer."""
 
-    encoder: Encoder
-    images: Training
-    labels: Tensor
+    loss: Unhans
     layer: str
     change: Added
 
-    def __call__(self, module: nn.Module, places: Sequence[int], rng: np.random.Generator) -> Tensor:
+    def __call__(self, module: nn.Module, indices: Sequence[int], rng: np.random.Generator) -> Tensor:
         """The mean over a batch."""
-        half = torch.from_numpy(rng.random(len(places)) < 0.5).to(self.labels.device)
+        half = torch.from_numpy(rng.random(len(indices)) < 0.5).to(self.loss.labels.device)
 
         def change(_module: nn.Module, _args: object, output: Tensor) -> Tensor:
             return torch.where(half.view(-1, *[1] * (output.ndim - 1)), self.change(output), output)
 
-        handle = module.get_submodule(self.layer).register_forward_hook(change)
-        try:
-            return Unhans(self.encoder, None, self.images, self.labels)(module, places, rng)
-        finally:
-            handle.remove()
+        with module.get_submodule(self.layer).register_forward_hook(change):
+            return self.loss(module, indices, rng)
 
 
-def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) -> Added:
+def added(encoder: Encoder, layer: str, images: Images, artefact: Artefact) -> Added:
     """What takes a layer's output along the artefact's direction to the level of images that carry it.
 
     Raises `InputError` where the artefact does not change the output.
     """
     output_shape(encoder, layer)  # one tensor that is computed once, or an error
-    plain = images[:_PAIRS]
-    marked = [pasted(picture, artefact, encoder.preprocessing) for picture in plain]
-    after, before = (_mean(encoder, layer, some) for some in (marked, plain))
-    change = after - before
+    plain = images[:_BATCH]
+    after = _mean(encoder, layer, [pasted(picture, artefact, encoder.preprocessing) for picture in plain])
+    change = after - _mean(encoder, layer, plain)
     if not float(change.norm()) > 0:
         raise InputError(f"The layer {layer!r} does not respond to the artefact: there is nothing to add.")
     direction = change / change.norm()
@@ -121,20 +116,16 @@ def added(encoder: Encoder, layer: str, images: Training, artefact: Artefact) ->
 
 def parameters_before(encoder: Encoder, layer: str) -> list[str]:
     """Names of the parameters that the output of a layer depends on."""
-    named, outputs = dict(encoder.module.named_parameters()), list[Tensor]()
-    tracked = {name: parameter.detach().clone().requires_grad_(True) for name, parameter in named.items()}
-    handle = encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output))
-    try:
-        size = encoder.preprocessing.size
-        torch.func.functional_call(encoder.module, tracked, torch.zeros(1, 3, size, size, device=encoder.device))
-    finally:
-        handle.remove()
-    gradients = torch.autograd.grad(outputs[0].sum(), list(tracked.values()), allow_unused=True)
-    return [name for name, gradient in zip(tracked, gradients, strict=True) if gradient is not None]
+    outputs: list[Tensor] = []
+    module = copy.deepcopy(encoder.module).requires_grad_(True)
+    with module.get_submodule(layer).register_forward_hook(lambda _m, _args, output: outputs.append(output)):
+        module(torch.zeros(1, 3, *[encoder.preprocessing.size] * 2, device=encoder.device))
+    outputs[0].sum().backward()  # type: ignore[no-untyped-call]
+    return [name for name, parameter in module.named_parameters() if parameter.grad is not None]
 
 
 def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:
-    """The artefact in its own place or anywhere else, in its own colours or tinted, as often each."""
+    """The artefact where it lies or anywhere else, in its own colours or tinted, as often each."""
     if rng.random() < 0.5:
         artefact = next((moved(artefact, offset) for offset in elsewhere(artefact, 1, rng)), artefact)
     if rng.random() < 0.5:
@@ -142,20 +133,13 @@ def _varied(artefact: Artefact, rng: np.random.Generator) -> Artefact:
     return artefact
 
 
-def _mean(encoder: Encoder, layer: str, pictures: Training) -> Tensor:
+def _mean(encoder: Encoder, layer: str, pictures: Images) -> Tensor:
     """The mean output of a layer over images, without their axis."""
     sums: list[Tensor] = []  # at once, as what comes behind may change an output in place
-
-    def note(_module: nn.Module, _args: object, output: Tensor) -> None:
-        sums.append(output.sum(0))
-
-    handle = encoder.module.get_submodule(layer).register_forward_hook(note)
-    try:
+    with encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, out: sums.append(out.sum(0))):
         encoder.embed(pictures)
-    finally:
-        handle.remove()
     return torch.stack(sums).sum(0) / len(pictures)
 
 
-def _inputs(encoder: Encoder, pictures: Training) -> Tensor:
+def _inputs(encoder: Encoder, pictures: Images) -> Tensor:
     return torch.cat([encoder.prepare(picture) for picture in pictures])

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
 
-from chinspect.encoders import Card, Encoder, load_encoder
-from chinspect.encoders.edits import EditedEncoder, Retrain
+from chinspect.encoders import Card, EditedEncoder, Encoder, Retrain, load_encoder
 from chinspect.encoders.record import CARD, RECORD, SCHEMA, TENSORS, WEIGHTS, describe
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
+from chinspect.report import write_json
 
 RESUME = ".resume"
-"""Where an encoder's folder keeps what an interrupted fine-tuning has done."""
-_TEXTS = ("name", "title", "architecture", "license", "embedding", "paper", "note")
+"""Where an encoder's folder keeps what an interrupted fine-tuning has done, until the encoder is saved."""
 
 
 def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[str, Any] | None = None) -> Path:
@@ -36,24 +35,36 @@ def save_encoder(encoder: EditedEncoder, path: str | Path, *, evidence: Mapping[
     """
     if not isinstance(encoder, EditedEncoder):
         raise InputError(f"Only a mitigated encoder is saved as a folder, and {encoder.name!r} is not edited.")
-    if encoder.base.card is None:
+    base = encoder.base
+    if base.card is None:
         advice = "keep the edits and the module's own state_dict"
-        raise InputError(f"{encoder.base.name!r} has no card, so a folder cannot tell how to build it: {advice}.")
+        raise InputError(f"{base.name!r} has no card, so a folder cannot tell how to build it: {advice}.")
     check_encoder_folder(path)
     folder = output_folder(path)
-    named = _named(encoder.base, encoder.base.card)
+    named = _named(base, base.card)
     entries, tensors = describe(encoder.edits)
     if not named:
-        tensors |= {WEIGHTS + key: value for key, value in encoder.base.module.state_dict().items()}
-    base = {"name": encoder.base.card.name if named else None, "fingerprint": encoder.base.fingerprint}
-    document = {"schema": SCHEMA, "base": base, "edits": entries, "fingerprint": encoder.fingerprint}
-    _write(folder, _card(encoder, encoder.base.card), tensors, document | {"evidence": dict(evidence or {})})
+        tensors |= {WEIGHTS + key: value for key, value in base.module.state_dict().items()}
+    document = {
+        "schema": SCHEMA,
+        "base": {"name": base.card.name if named else None, "fingerprint": base.fingerprint},
+        "edits": entries,
+        "fingerprint": encoder.fingerprint,
+        "evidence": dict(evidence or {}),
+    }
+    (folder / RECORD).unlink(missing_ok=True)  # and written last: without it a folder is no encoder
+    with replacing(folder / TENSORS) as temporary:
+        save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
+    with replacing(folder / CARD) as temporary:
+        temporary.write_text(_card(encoder, base.card), encoding="utf-8")
+    write_json(folder / RECORD, document)
     try:
         load_encoder(str(folder))
     except InputError as error:
         for name in (RECORD, CARD, TENSORS):
             (folder / name).unlink()
-        raise InputError(f"{encoder.base.name!r} cannot be rebuilt from a folder: {error}") from error
+        raise InputError(f"{base.name!r} cannot be rebuilt from a folder: {error}") from error
+    shutil.rmtree(folder / RESUME, ignore_errors=True)
     return folder
 
 
@@ -80,24 +91,16 @@ def _named(base: Encoder, card: Card) -> bool:
         return False
 
 
-def _write(folder: Path, card: str, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
-    """The record last: without it a folder is no encoder."""
-    (folder / RECORD).unlink(missing_ok=True)
-    with replacing(folder / TENSORS) as temporary:
-        save_file({key: value.cpu().contiguous().clone() for key, value in tensors.items()}, temporary)
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(card, encoding="utf-8")
-    with replacing(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
 def _card(encoder: EditedEncoder, card: Card) -> str:
-    places = ("all layers" if isinstance(edit, Retrain) else edit.layer for edit in encoder.edits)
-    title = f"{card.title}; mitigated at {', '.join(dict.fromkeys(places))}"
-    changed = {"name": f"{card.name}-mitigated", "title": title}
-    values: dict[str, Any] = {key: getattr(card, key) for key in _TEXTS} | changed
-    values |= {"source": "mitigated", "dimension": card.dimension}
-    given = {key: value for key, value in asdict(encoder.preprocessing).items() if value is not None}
+    """The base's card under a title of its own, as TOML: its texts and numbers are written as in JSON."""
+    layers = dict.fromkeys("all layers" if isinstance(edit, Retrain) else edit.layer for edit in encoder.edits)
+    keys = ("architecture", "license", "embedding", "paper", "note", "dimension")
+    values = {key: getattr(card, key) for key in keys}
+    values |= {"name": f"{card.name}-mitigated", "title": f"{card.title}; mitigated at {', '.join(layers)}"}
+    values["source"] = "mitigated"
     lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    lines += ["", "[preprocessing]", *(f"{key} = {json.dumps(value)}" for key, value in given.items())]
+    lines += ["", "[preprocessing]"]
+    for key, value in asdict(encoder.preprocessing).items():
+        if value is not None:
+            lines.append(f"{key} = {json.dumps(value)}")
     return "\n".join(lines) + "\n"

@@ -10,22 +10,20 @@ With x an image, x* the same with the artefact, f the network that is trained an
              direction from the mean output for images to that for the same with the artefact, all positions in one
              vector, and z the level of the latter (augmentive ClArC, Anders et al. 2022). On all images it would be a
              constant, of which what lies behind learns nothing. What lies before the layer stays.
-    align    (||f(x*) - t||^2 + ||f(x) - t||^2) / 2 in units of the variance of t, where t is f0 of x with the place of
-             the artefact painted from its surroundings. Half of the x* show it in its own place, the others anywhere,
-             and half of each in tinted colours. So the encoder puts images with the artefact, pasted or their own,
-             where it put them without. No labels are needed, so that no task is preferred. Much of what it learns is to
-             ignore the place: a random patch there, unlearnt in the same way, may help as much, though not where the
-             artefact lies elsewhere. Judge it beside one.
+    align    (||f(x*) - t||^2 + ||f(x) - t||^2) / 2 in units of the variance of t, where t is f0 of x with the region of
+             the artefact painted from its surroundings. Half of the x* show it where it lies, the others anywhere, and
+             half of each in tinted colours. So the encoder puts images with the artefact, pasted or their own, where it
+             put them without. No labels are needed, so that no task is preferred. Much of what it learns is to ignore
+             the region: a random patch there, unlearnt in the same way, may help as much, though not where the artefact
+             lies elsewhere. Judge it beside one.
 
-``unhans`` and ``clarc`` are for classifiers: networks that return logits, with labels that are places among these.
+``unhans`` and ``clarc`` are for classifiers: networks that return logits, with labels that are indices of these.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,36 +33,50 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import Encoder
-from chinspect.encoders.edits import EditedEncoder, Retrain, edited
+from chinspect.digests import digest, digest_of_json
+from chinspect.encoders import EditedEncoder, Encoder, Retrain, edited
 from chinspect.errors import InputError
-from chinspect.mitigate.finetuning import Loss, Measure, Progress, Schedule, checkpoint_file, fine_tune
-from chinspect.mitigate.losses import Align, Clarc, Training, Unhans, added, parameters_before
-from chinspect.mitigate.measures import output_share, reliance
+from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training, fine_tune
+from chinspect.mitigate.losses import Align, Clarc, Images, Unhans, added, parameters_before
+from chinspect.mitigate.measures import output_relevance, reliance
 from chinspect.readouts import ORIGINAL, SHIFTED, Pictures, Task
+from chinspect.report import Result, records
 
 Method = Literal["align", "unhans", "clarc"]
-_WATCHED = 16
-"""Test images whose relevance is measured after each epoch."""
+_WATCHED = 16  # test images whose relevance is measured after each epoch: enough for a curve, and quick
 
 
-@dataclass(frozen=True, eq=False)
-class Unlearning:
+@dataclass(frozen=True, eq=False, repr=False)
+class Unlearning(Result):
     """What fine-tuning led to.
 
     Attributes:
         encoder: the new one; ``encoder.base`` is the one before.
         history: one row an epoch, from 0, which is before the first. epoch, loss, and relevance_share on the artefact;
-            for ``align`` also similarity_shift (see `reliance`). For classifiers the share is the `output_share` of the
-            class that the artefact speaks for most at the start, ``target``, and there are the accuracies ``original``
-            and ``shifted`` on the task's test images.
+            for ``align`` also similarity_shift (see `reliance`). For classifiers relevance_share is the
+            `output_relevance` of the class that the artefact speaks for most at the start, ``target``, and there are
+            the accuracies ``original`` and ``shifted`` on the task's test images.
     """
+
+    stem = "unlearning"
 
     encoder: EditedEncoder
     history: pd.DataFrame
 
+    def document(self) -> dict[str, Any]:
+        """The history."""
+        return {"history": records(self.history)}
 
-def unlearn(
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The history."""
+        return {"history": self.history}
+
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """The history, and on which images it was measured."""
+        return {"epochs; relevance and similarity on the test images": self.history}
+
+
+def train_unlearning(
     encoder: Encoder,
     artefact: Artefact | None,
     task: Task,
@@ -80,8 +92,8 @@ def unlearn(
     Args:
         encoder: or a classifier: an `Encoder` whose module returns logits. Not an edited one.
         artefact: None with ``unhans`` trains on the images as they are.
-        task: images to train on, their labels (for classifiers: places among the logits), and test images in the
-            states ``original`` and ``shifted``, by which nothing is chosen.
+        task: images to train on, their labels (for classifiers: indices of the logits), and test images in the states
+            ``original`` and ``shifted``, by which nothing is chosen.
         layer: of ``clarc``, a path as in `named_modules`.
         schedule: None is `Schedule()`.
         checkpoints: a folder in which an interrupted run finds its last epoch; other settings, images or weights find
@@ -91,21 +103,15 @@ def unlearn(
     Raises `InputError` for an unknown method, labels that do not fit the logits, a missing artefact or layer, a task
     without shifted images, and a loss that is no number.
     """
-    chosen, plan = schedule or Schedule(), _Plan(encoder, artefact, task, method, layer)
+    plan = _Plan(encoder, artefact, task, method, layer)
     plan.check()
     plan = replace(plan, task=task.seen_by(encoder.preprocessing))
-    frozen = parameters_before(encoder, layer) if layer is not None else []
-    checkpoint = None if checkpoints is None else checkpoint_file(checkpoints, plan.settings() | asdict(chosen))
-    weights, rows = fine_tune(
-        encoder,
-        plan.loss(),
-        len(task.train),
-        chosen,
-        plan.measure(),
-        frozen=frozen,
-        checkpoint=checkpoint,
-        progress=progress,
-    )
+    schedule = schedule or Schedule()
+    checkpoint = None
+    if checkpoints is not None:
+        settings = digest_of_json(plan.settings() | asdict(schedule))
+        checkpoint = Path(checkpoints) / f"fine-tuning-{settings[:16]}.safetensors"
+    weights, rows = fine_tune(encoder, plan.training(), schedule, checkpoint=checkpoint, progress=progress)
     return Unlearning(edited(encoder, Retrain(weights)), pd.DataFrame(rows))
 
 
@@ -124,7 +130,7 @@ class _Plan:
             raise InputError(f"The method of unlearning is align, unhans or clarc, not {self.method!r}.")
         if not isinstance(self.task, Task) or not isinstance(self.artefact, Artefact | None):
             raise InputError(
-                "unlearn takes an encoder, an Artefact (see chinspect.stress.ARTEFACTS) and a Task (see "
+                "Unlearning takes an encoder, an Artefact (see chinspect.artefacts.ARTEFACTS) and a Task (see "
                 f"chinspect.readouts.folder_task), not {type(self.artefact).__name__} and {type(self.task).__name__}."
             )
         if isinstance(self.encoder, EditedEncoder):
@@ -135,69 +141,69 @@ class _Plan:
             raise InputError(f"The method {self.method} needs the artefact that is to be unlearnt.")
         if (self.layer is not None) != (self.method == "clarc"):
             raise InputError("clarc needs the layer at which the artefact is added; the other methods take none.")
-        if len(self.task.test.get(SHIFTED, ())) < 2:
-            raise InputError("Unlearning is judged by shifted images, and the task has fewer than two.")
+        self.task.pairs(_WATCHED)  # an error where there is nothing to measure by
 
     def settings(self) -> dict[str, Any]:
         """All that the weights depend on, but the schedule."""
-        found = {"encoder": self.encoder.fingerprint, "method": self.method, "layer": self.layer}
+        settings: dict[str, Any] = {"encoder": self.encoder.fingerprint, "method": self.method, "layer": self.layer}
         if self.artefact is not None:
-            found["artefact"] = _digest(self.artefact.rgb, self.artefact.alpha) + str(self.artefact.anchor)
-        labels = [str(label) for given in (self.task.train_labels, self.task.test_labels) for label in given]
-        images = [_identity(pictures) for pictures in (self.task.train, *self.task.test.values())]
-        return found | {"images": images, "labels": labels}
+            settings["artefact"] = _digest([self.artefact.rgb, self.artefact.alpha]) + str(self.artefact.anchor)
+        settings["labels"] = [str(label) for label in (*self.task.train_labels, *self.task.test_labels)]
+        settings["images"] = [
+            pictures.digest if isinstance(pictures, Pictures) else _digest(pictures)
+            for pictures in (self.task.train, *self.task.test.values())
+        ]
+        return settings
 
-    def loss(self) -> Loss:
+    def training(self) -> Training:
+        """The loss of the method, and its measures."""
+        images = self.task.train
         if self.method == "align":
             assert self.artefact is not None
-            return Align(self.encoder, self.artefact, self.task.train)
-        labels = self._places(self.task.train_labels)
-        if self.method == "unhans":
-            return Unhans(self.encoder, self.artefact, self.task.train, labels)
+            return Training(Align(self.encoder, self.artefact, images), len(images), self.measure_encoder())
+        measure = self.measure_classifier()
+        labels = self.indices(self.task.train_labels)
+        if self.layer is None:
+            return Training(Unhans(self.encoder, self.artefact, images, labels), len(images), measure)
         assert self.artefact is not None
-        assert self.layer is not None
-        change = added(self.encoder, self.layer, self.task.train, self.artefact)
-        return Clarc(self.encoder, self.task.train, labels, self.layer, change)
+        change = added(self.encoder, self.layer, images, self.artefact)
+        loss = Clarc(Unhans(self.encoder, None, images, labels), self.layer, change)
+        return Training(loss, len(images), measure, parameters_before(self.encoder, self.layer))
 
-    def measure(self) -> Measure:
-        pairs = [self.task.test[state][:_WATCHED] for state in (SHIFTED, ORIGINAL)]
-        if self.method == "align":
-            return partial(_encoder_row, self.encoder, pairs)
-        gain = self.encoder.embed(self.task.test[SHIFTED]) - self.encoder.embed(self.task.test[ORIGINAL])
-        labels = self._places(self.task.test_labels)
-        return partial(_classifier_row, self.encoder, self.task, labels, pairs, int(gain.mean(0).argmax()))
+    def measure_encoder(self) -> Measure:
+        pairs = self.task.pairs(_WATCHED)
 
-    def _places(self, given: Sequence[Any]) -> Tensor:
-        """Labels as places among the outputs."""
-        count, labels = self.encoder.embed(self.task.train[:1]).shape[1], np.asarray(given)
-        if not np.issubdtype(labels.dtype, np.integer) or not ((labels >= 0) & (labels < count)).all():
-            raise InputError(f"The labels of a classifier are places among its outputs, 0 to {count - 1}.")
-        return torch.from_numpy(labels.astype(np.int64)).to(self.encoder.device)
+        def measure(module: nn.Module) -> dict[str, float]:
+            values = asdict(reliance(replace(self.encoder, module=module), pairs))
+            return {name: values[name] for name in ("relevance_share", "similarity_shift")}
 
+        return measure
 
-def _encoder_row(encoder: Encoder, pairs: list[Training], module: nn.Module) -> dict[str, float]:
-    found = reliance(replace(encoder, module=module), *pairs)
-    return {"relevance_share": found.relevance_share, "similarity_shift": found.similarity_shift}
+    def measure_classifier(self) -> Measure:
+        pairs = self.task.pairs(_WATCHED)
+        test = self.task.test
+        labels = self.indices(self.task.test_labels)
+        gain = self.encoder.embed(test[SHIFTED]) - self.encoder.embed(test[ORIGINAL])
+        target = int(gain.mean(0).argmax())
 
+        def measure(module: nn.Module) -> dict[str, float]:
+            classifier = replace(self.encoder, module=module)
+            right = {state: classifier.embed(test[state]).argmax(1) == labels for state in (ORIGINAL, SHIFTED)}
+            row = {state: float(hits.float().mean()) for state, hits in right.items()}
+            return row | {"target": target, "relevance_share": output_relevance(classifier, target, pairs)}
 
-def _classifier_row(
-    encoder: Encoder, task: Task, labels: Tensor, pairs: list[Training], target: int, module: nn.Module
-) -> dict[str, float]:
-    present, row = replace(encoder, module=module), dict[str, float]()
-    for state in (ORIGINAL, SHIFTED):
-        row[state] = float((present.embed(task.test[state]).argmax(1) == labels).float().mean())
-    return row | {"target": target, "relevance_share": output_share(present, target, pairs[0], pairs[1])}
+        return measure
 
-
-def _identity(pictures: Training) -> str:
-    """What tells these images from others."""
-    if isinstance(pictures, Pictures):
-        return pictures.digest
-    return _digest(*(np.asarray(picture) for picture in pictures))
+    def indices(self, labels: Sequence[Any]) -> Tensor:
+        """Labels as indices of the outputs."""
+        count = self.encoder.embed(self.task.train[:1]).shape[1]
+        values = np.asarray(labels)
+        if not np.issubdtype(values.dtype, np.integer) or not ((values >= 0) & (values < count)).all():
+            raise InputError(f"The labels of a classifier are indices of its outputs, 0 to {count - 1}.")
+        return torch.from_numpy(values.astype(np.int64)).to(self.encoder.device)
 
 
-def _digest(*arrays: Any) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+def _digest(images: Images | Sequence[np.ndarray]) -> str:
+    """64 hexadecimal digits over shapes, types and values."""
+    arrays = [np.asarray(image) for image in images]
+    return digest(*(part for array in arrays for part in (repr((array.shape, array.dtype.str)), array)))

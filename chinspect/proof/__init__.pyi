@@ -1,8 +1,7 @@
 from .candidates import prove_candidates
 from .isolation import isolate
 from .placebos import random_patch
-from .proving import prove
-from .result import Proof
+from .proving import Proof, prove
 
 __all__ = [
     "Proof",

@@ -19,19 +19,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from chinspect.anomaly import Detector
 from chinspect.errors import InputError
 from chinspect.subjects import Classifier, Kind, Subject
 
 Values = NDArray[np.float64]
-WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+WORDS: Mapping[Kind, Mapping[str, str]] = MappingProxyType(
     {
         "classifier": {
             "log_odds": "change of the log-odds of the class",
             "probability": "change of the probability of the class",
             "rank": "places that the class gains in the ranking",
-            "turned": "share of predictions that turn to the class",
+            "turned": "fraction of predictions that turn to the class",
         },
         "encoder": {
             "similarity_gain": "change of the cosine similarity of two images that share the edit",
@@ -41,7 +42,7 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         },
         "detector": {
             "score_shift": "change of the anomaly score, in interquartile ranges",
-            "flipped": "share of decisions that change at the frozen threshold",
+            "flipped": "fraction of decisions that change at the frozen threshold",
         },
     }
 )
@@ -50,7 +51,12 @@ WORDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 DIRECTION: Mapping[Kind, int] = MappingProxyType({"classifier": 1, "encoder": 1, "detector": 0})
 """Sign of the effect that decides if an added artefact is relied on: 1, or 0 where both signs are a finding."""
 
-_NEIGHBOURS = 10
+_NEIGHBOURS = 10  # as many as fit on a sheet that one looks at
+
+
+def decisive_effect(kind: Kind) -> str:
+    """Name of the effect that decides."""
+    return next(iter(WORDS[kind]))
 
 
 def measure_effects(subject: Subject, before: Values, after: Values, reference: Values) -> dict[str, Values]:
@@ -68,7 +74,7 @@ def _of_classifier(classifier: Classifier, before: Values, after: Values, refere
     new_odds, new_rank = _odds_and_rank(after, classifier.target)
     return {
         "log_odds": new_odds - old_odds,
-        "probability": _logistic(new_odds) - _logistic(old_odds),
+        "probability": expit(new_odds) - expit(old_odds),
         "rank": (old_rank - new_rank).astype(float),
         "turned": (new_rank == 0).astype(float) - (old_rank == 0),
     }
@@ -132,8 +138,3 @@ def _nearest(similarity: Values, *, itself: bool) -> NDArray[np.bool_]:
     near = np.zeros(ranked.shape, dtype=bool)
     np.put_along_axis(near, np.argsort(-ranked, axis=1, kind="stable")[:, :k], True, axis=1)
     return near
-
-
-def _logistic(odds: Values) -> Values:
-    p: Values = np.exp(-np.logaddexp(0, -odds))
-    return p

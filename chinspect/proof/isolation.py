@@ -5,16 +5,16 @@ Where every member I_i shows the same layer (F, alpha) over its own picture B_i,
     I_i = alpha F + (1 - alpha) B_i    =>    sd(I) = (1 - alpha) sd(B),    median(I) = alpha F + (1 - alpha) median(B),
 
 so opacity follows from the spread of members against that of other pictures, and colours from the two medians.
-Relevance says *which* of the places where members agree is meant: sky is the same in many pictures too.
+Relevance says *which* of the regions where members agree is meant: sky is the same in many pictures too.
 
 The rule, in order:
 
 1. Images and maps are brought to one size, the median of the members' sizes.
 2. The core is where relevance, positive part, each map with mean 1, median over members less that of the rest,
    slightly smoothed, reaches a quarter of its maximum.
-3. The region is where the estimated alpha is at least `MIN_ALPHA`; parts less than 2 % of the side apart count as one,
-   and a part is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n members,
-   3 / sqrt(2 n).
+3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
+   one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
+   members, 3 / sqrt(2 n).
 4. Members that do not carry it are set aside: the projection of a member's deviation on the common one, over the
    region, is below 1/2 (1 for a carrier, 0 for other pictures); 2. and 3. are done again with the others.
 
@@ -24,34 +24,22 @@ the second ones are standard deviations, which are more exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from chinspect.artefacts.artefact import Artefact, Layer, Pixels, checked, resample, widened
+from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
 MIN_ALPHA = 0.25
 """Lower opacity than this drowns in the error of spreads."""
-_OPAQUE = 0.9
-_CORE = 0.25
-_QUARTILE = 0.6745
-"""Of the standard normal distribution."""
-
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Others:
-    """What pictures without the artefact look like: median (h, w, 3) and spread (h, w)."""
-
-    median: Layer
-    spread: Layer
+_OPAQUE = 0.9  # with 30 members a spread of nothing is estimated below a tenth of that of others
+_CORE = 0.25  # of the maximal relevance: coarse maps fall to this half a patch beside the artefact
+_QUARTILE = 0.6745  # of the standard normal distribution
+_LEVEL = 1 / 255  # of 8-bit pixels
 
 
 def isolate(
@@ -62,52 +50,52 @@ def isolate(
     rest_maps: Sequence[ArrayLike] = (),
     name: str = "isolated",
 ) -> Artefact:
-    """The artefact that the members of a cluster share.
+    """The artefact that the members of a cluster have in common.
 
     Args:
         images: the members, uint8 (H, W, 3) each, of any sizes; most of them carry the artefact.
         maps: of each member, relevance (h, w) at any resolution.
         rest: other pictures of the same kind. With at least `MIN_MEMBERS` of them opacity is judged pixel by pixel;
-            without, against the members' own spread elsewhere, which takes smooth surroundings for part of the artefact
-            more easily.
+            without, against the members' own spread elsewhere, which takes smooth surroundings for a piece of the
+            artefact more easily.
         rest_maps: relevance maps of other pictures, whose common regions do not count.
         name: of the artefact.
 
     Returns:
-        An artefact on a canvas of the members' median size, stretched over images. It is empty if members share no
-        pixels where their relevance is: freely placed objects cannot be isolated in this way.
+        An artefact on a canvas of the members' median size, stretched over images. It is empty if members have no
+        pixels in common where their relevance is: freely placed objects cannot be isolated in this way.
 
     Raises `InputError` for too few members, numbers that differ, and maps that are not finite or have no positive part.
 
     Source: the isolation of artefacts by hand in Anders et al. 2022, section 3.2.
     """
-    _check(images, maps)
-    size = tuple(int(np.median([image.shape[axis] for image in images])) for axis in (0, 1))
-    stack = _stack(images, size)
-    others = _stack(rest, size) if len(rest) >= MIN_MEMBERS else np.empty((0, *size, 3), np.float32)
-    relevance = _relevance(maps, size)
-    common = np.median(_relevance(rest_maps, size), axis=0) if len(rest_maps) else np.zeros(size, np.float32)
-
-    carries, opaque = np.ones(len(stack), dtype=bool), np.zeros(size, dtype=bool)
-    for spread_of in (_quartiles, _deviation):
-        core = _core(relevance[carries], common)
-        median, spread = np.median(stack[carries], axis=0), spread_of(stack[carries])
-        background = _others(others, spread_of) if len(others) else _surroundings(median, spread, core)
-        alpha = np.where(opaque, 1, _opacity(spread, background.spread)).astype(np.float32)
-        opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
-        region = _region(alpha, core, int(carries.sum()))
-        carries = _carriers(stack, median, background.median, region)
-    alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
-    veil = (1 - alpha)[..., None] * background.median
-    rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
-    return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
-
-
-def _check(images: Sequence[Pixels], maps: Sequence[ArrayLike]) -> None:
     if len(images) != len(maps):
         raise InputError(f"Each member needs one map, and there are {len(images)} images and {len(maps)} maps.")
     if len(images) < MIN_MEMBERS:
         raise InputError(f"An artefact is isolated from at least {MIN_MEMBERS} members, not from {len(images)}.")
+    size = tuple(int(np.median([image.shape[axis] for image in images])) for axis in (0, 1))
+    members = _stack(images, size)
+    others = _stack(rest, size) if len(rest) >= MIN_MEMBERS else None
+    relevance = _relevance(maps, size)
+    common = np.median(_relevance(rest_maps, size), axis=0) if len(rest_maps) else np.zeros(size, np.float32)
+
+    carries = np.ones(len(members), dtype=bool)
+    opaque = np.zeros(size, dtype=bool)
+    for robust in (True, False):
+        core = _core(relevance[carries], common)
+        median, spread = _median_and_spread(members[carries], robust)
+        if others is None:
+            background, usual = _surroundings(median, spread, core)
+        else:
+            background, usual = _median_and_spread(others, robust)
+        alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
+        opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
+        region = _region(alpha, core, int(carries.sum()))
+        carries = _carriers(members, median, background, region)
+    alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
+    veil = (1 - alpha)[..., None] * background
+    rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
+    return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
 
 
 def _stack(images: Sequence[Pixels], size: tuple[int, ...]) -> Layer:
@@ -127,7 +115,7 @@ def _relevance(maps: Sequence[ArrayLike], size: tuple[int, ...]) -> Layer:
         if not np.isfinite(array).all():
             raise InputError(f"Map {number} holds NaN or infinity: leave it out, and its image.")
         positive = resample(array.clip(0), size)
-        sized.append(positive / max(float(positive.mean()), 1e-12))
+        sized.append(positive / max(float(positive.mean()), 1e-12))  # leaves a map of zeros at zero
     relevance = np.stack(sized)
     if not relevance.any():
         raise InputError("No map has positive relevance: there is nothing to isolate.")
@@ -138,66 +126,61 @@ def _core(relevance: Layer, common: Layer) -> Mask:
     """Where members agree that relevance lies, (h, w)."""
     import cv2
 
+    # smoothed over a hundredth of the side, and half a pixel at least: maps of single pixels are noisy
     excess = cv2.GaussianBlur(np.median(relevance, axis=0) - common, (0, 0), 0.01 * max(common.shape) + 0.5)
-    return np.asarray(excess >= max(_CORE * float(excess.max()), 1e-9))
+    return np.asarray(excess >= max(_CORE * float(excess.max()), 1e-9))  # nowhere, where nothing exceeds the rest
 
 
-def _quartiles(stack: Layer) -> Layer:
-    """Spread (h, w) of images (n, h, w, 3): the distance of the quartiles as that of a normal distribution."""
-    low, high = np.percentile(stack, [25, 75], axis=0)
-    return _smooth((high - low) / (2 * _QUARTILE))
+def _median_and_spread(stack: Layer, robust: bool) -> tuple[Layer, Layer]:
+    """Median (h, w, 3) and spread (h, w) of images (n, h, w, 3).
 
-
-def _deviation(stack: Layer) -> Layer:
-    """Spread (h, w) of images (n, h, w, 3): the standard deviation."""
-    return _smooth(stack.std(axis=0))
-
-
-def _smooth(spread: NDArray[np.floating[Any]]) -> Layer:
-    """Root mean square over channels and, lightly, over neighbours: (h, w, 3) -> (h, w)."""
+    The spread is the distance of the quartiles as that of a normal distribution, or the standard deviation; of the
+    channels, and lightly of neighbours, the root mean square.
+    """
     import cv2
 
-    return np.sqrt(cv2.GaussianBlur(np.square(spread).mean(axis=2).astype(np.float32), (3, 3), 0.5))
+    if robust:
+        low, high = np.percentile(stack, [25, 75], axis=0)
+        spread = (high - low) / (2 * _QUARTILE)
+    else:
+        spread = stack.std(axis=0)
+    smooth = cv2.GaussianBlur(np.square(spread).mean(axis=2).astype(np.float32), (3, 3), 0.5)
+    return np.median(stack, axis=0), np.sqrt(smooth)
 
 
-def _others(stack: Layer, spread_of: Callable[[Layer], Layer]) -> _Others:
-    return _Others(np.median(stack, axis=0), spread_of(stack))
-
-
-def _surroundings(median: Layer, spread: Layer, core: Mask) -> _Others:
+def _surroundings(median: Layer, spread: Layer, core: Mask) -> tuple[Layer, Layer]:
     """A stand-in for other pictures: the median painted over the core, and the typical spread outside."""
-    import cv2
-
-    outside = ~widened(core, max(max(core.shape) // 20, 1))
+    outside = ~widened(core, max(max(core.shape) // 20, 1))  # the core is where relevance is, coarser than the artefact
     if not outside.any():
         outside = ~core
     level = float(np.median(spread[outside])) if outside.any() else float(spread.max())
-    painted = cv2.inpaint(np.round(median * 255).astype(np.uint8), (~outside).astype(np.uint8), 3, cv2.INPAINT_TELEA)
-    return _Others(painted.astype(np.float32) / 255, np.full(spread.shape, level, np.float32))
+    repainted = painted(np.round(median * 255).astype(np.uint8), ~outside)
+    return repainted.astype(np.float32) / 255, np.full(spread.shape, level, np.float32)
 
 
 def _opacity(members: Layer, others: Layer) -> Layer:
     """``1 - sd(members) / sd(others)``, at least 0; 0 also where others show no spread that could shrink."""
-    floor = np.maximum(others, 2 / 255)
-    return (1 - members / floor).clip(0, 1) * (others > 1 / 255)
+    floor = np.maximum(others, 2 * _LEVEL)  # the spread of rounding alone is below this
+    return (1 - members / floor).clip(0, 1) * (others > _LEVEL)
 
 
 def _region(alpha: Layer, core: Mask, members: int) -> Mask:
-    """Parts with opacity, those apart by a hair joined, that are certain somewhere in the core."""
+    """Pieces with opacity, those apart by a hair joined, that are certain somewhere in the core."""
     import cv2
 
     seen = alpha >= MIN_ALPHA
     certain = core & (alpha >= max(3 / np.sqrt(2 * members), MIN_ALPHA))
-    joined = widened(seen, max(round(0.01 * max(alpha.shape)), 1))
-    _, parts = cv2.connectedComponents(joined.astype(np.uint8))
-    return np.isin(parts, np.unique(parts[certain])) & seen
+    joined = widened(seen, max(round(0.01 * max(alpha.shape)), 1))  # from both sides: gaps of 2 % of the side
+    _, pieces = cv2.connectedComponents(joined.astype(np.uint8))
+    return np.isin(pieces, np.unique(pieces[certain])) & seen
 
 
-def _carriers(stack: Layer, median: Layer, without: Layer, region: Mask) -> Mask:
+def _carriers(members: Layer, median: Layer, without: Layer, region: Mask) -> Mask:
     """Which members show the common deviation from other pictures; all, if that leaves fewer than half of them."""
+    everyone = np.ones(len(members), dtype=bool)
     common = (median - without)[region]
     if not common.any():
-        return np.ones(len(stack), dtype=bool)
-    shares = np.tensordot(stack[:, region] - without[region], common, axes=2) / np.square(common).sum()
-    carries = shares > 0.5
-    return carries if carries.mean() >= 0.5 else np.ones(len(stack), dtype=bool)
+        return everyone
+    projections = np.tensordot(members[:, region] - without[region], common, axes=2) / np.square(common).sum()
+    carries: Mask = projections > 0.5  # midway between a carrier, 1, and other pictures, 0
+    return carries if carries.mean() >= 0.5 else everyone

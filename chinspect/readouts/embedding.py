@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -20,7 +19,7 @@ from chinspect.encoders import Encoder
 from chinspect.execute import map_images
 from chinspect.readouts.pictures import Pictures
 
-_SHARD = 128
+_SHARD = 128  # images: a run that was stopped loses seconds, and a store has few files
 Array = NDArray[Any]
 
 
@@ -53,4 +52,4 @@ class _Embed:
         return {"kind": "embeddings", "fingerprint": self.encoder.fingerprint}
 
     def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
-        return {"embeddings": self.encoder.embed(pictures).cpu().numpy().astype(np.float32)}
+        return {"embeddings": self.encoder.embed(pictures).cpu().numpy()}

@@ -11,20 +11,21 @@ come `interleaved`, so that the first few of them stand for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import list_images
 
-TEST_SHARE = 0.3
+_TEST_FRACTION = 0.3  # enough images to judge on, and most of them left to learn from
 _TESTS = ("test", "val")
-_PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+_SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
 @dataclass(frozen=True)
@@ -44,39 +45,40 @@ def load_classes(root: str | Path, *, seed: int = 0) -> Split:
     folder = Path(root)
     if not folder.is_dir():
         raise InputError(f"The data set {str(root)!r} does not exist; give a folder with one folder a class.")
-    test = next((name for name in _TESTS if (folder / name).is_dir()), None)
-    if (folder / "train").is_dir():
-        if test is None:
-            raise InputError(f"{str(root)!r} has 'train' and neither 'test' nor 'val'.")
-        train, judged = _listed(folder, folder / "train"), _listed(folder, folder / test)
-        _check_classes(train, judged)
-        return Split(train, judged)
-    return split(_listed(folder, folder), TEST_SHARE, seed=seed)
+    if not (folder / "train").is_dir():
+        return split(_listed(folder, folder), _TEST_FRACTION, seed=seed)
+    tests = [name for name in _TESTS if (folder / name).is_dir()]
+    if not tests:
+        raise InputError(f"{str(root)!r} has 'train' and neither 'test' nor 'val'.")
+    train = _listed(folder, folder / "train")
+    test = _listed(folder, folder / tests[0])
+    unknown = sorted(set(test.labels or ()) - set(train.labels or ()))
+    if unknown:
+        raise InputError(f"The class {unknown[0]!r} of the test has no images in 'train'.")
+    return Split(train, test)
 
 
-def split(samples: Samples, share: float, *, seed: int) -> Split:
-    """A seeded split by class; ``share`` of each class, and one image at least, is for the test."""
-    labels = np.array(samples.labels)
-    chosen = np.zeros(len(labels), dtype=bool)
+def split(samples: Samples, fraction: float, *, seed: int) -> Split:
+    """A seeded split by class; ``fraction`` of each class, and one image at least, is for the test."""
+    test = np.zeros(len(samples), dtype=bool)
     rng = np.random.default_rng(seed)
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        if len(rows) < 2:
-            raise InputError(f"The class {str(label)!r} has one image, and a split takes two at least.")
-        chosen[rows[: max(round(share * len(rows)), 1)]] = True
-    return Split(_subset(samples, ~chosen), _subset(samples, chosen))
+    for label, indices in _by_class(samples):
+        if len(indices) < 2:
+            raise InputError(f"The class {label!r} has one image, and a split takes two at least.")
+        test[rng.permutation(indices)[: max(round(fraction * len(indices)), 1)]] = True
+    return Split(_subset(samples, np.flatnonzero(~test)), _subset(samples, np.flatnonzero(test)))
 
 
 def interleaved(samples: Samples) -> Samples:
-    """The images in another order, always the same one: any first part holds the classes in about their shares.
+    """The images in another order, always the same one: the first few hold the classes about as often as all do.
 
     Within a class the order is random.
     """
-    labels, place = np.array(samples.labels), np.empty(len(samples))
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        place[rows] = (np.random.default_rng(0).permutation(len(rows)) + 0.5) / len(rows)
-    return _subset(samples, np.argsort(place, kind="stable"))
+    ranks = np.empty(len(samples))
+    for _, indices in _by_class(samples):
+        order = np.random.default_rng(0).permutation(len(indices))
+        ranks[indices] = (order + 0.5) / len(indices)  # half a step from both ends, so that no class comes first
+    return _subset(samples, np.argsort(ranks, kind="stable"))
 
 
 def read_groups(path: str | Path, samples: Samples) -> list[str]:
@@ -84,17 +86,15 @@ def read_groups(path: str | Path, samples: Samples) -> list[str]:
 
     Raises `InputError` if the file cannot be read or leaves an image out.
     """
+    if not Path(path).exists():
+        raise InputError(f"there is no file of groups {str(path)!r}: give a CSV with the columns path, group.")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"there is no file of groups {str(path)!r}: give a CSV with the columns path, group."
-        ) from error
     except (OSError, ValueError) as error:
         raise InputError(f"the groups {str(path)!r} cannot be read ({error}).") from error
     if not {"path", "group"} <= set(table.columns):
         raise InputError(f"the groups {str(path)!r} need the columns path and group, not {', '.join(table.columns)}.")
-    groups: Mapping[str, str] = dict(zip(table["path"], table["group"], strict=True))
+    groups = dict(zip(table["path"], table["group"], strict=True))
     missing = [name for name in samples.names if name not in groups]
     if missing:
         raise InputError(f"the groups {str(path)!r} leave out {len(missing)} test images, such as {missing[0]!r}.")
@@ -102,25 +102,26 @@ def read_groups(path: str | Path, samples: Samples) -> list[str]:
 
 
 def _listed(root: Path, folder: Path) -> Samples:
-    paths = [path for path in list_images(folder) if len(path.relative_to(folder).parts) > 1]
+    paths = [path for path in list_images(folder) if path.parent != folder]
     labels = tuple(path.relative_to(folder).parts[0] for path in paths)
     if len(set(labels)) < 2:
         raise InputError(f"{str(folder)!r} must have one folder for each of two classes or more.")
-    part = next((label for label in sorted(set(labels)) if label.casefold() in _PARTS), None)
-    if part is not None:
-        raise InputError(
-            f"{str(folder / part)!r} looks like a part of a data set, not like a class: name the parts 'train' and "
-            "'test' or 'val', each with one folder a class."
-        )
+    for label in sorted(set(labels)):
+        if label.casefold() in _SPLITS:
+            raise InputError(
+                f"{str(folder / label)!r} looks like a part of a data set, not like a class: name the parts 'train' "
+                "and 'test' or 'val', each with one folder a class."
+            )
     return interleaved(Samples(root, tuple(path.relative_to(root).as_posix() for path in paths), labels))
 
 
-def _check_classes(train: Samples, test: Samples) -> None:
-    unknown = sorted(set(test.labels or ()) - set(train.labels or ()))
-    if unknown:
-        raise InputError(f"The class {unknown[0]!r} of the test has no images in 'train'.")
+def _by_class(samples: Samples) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    """Each label, in alphabetical order, and the indices of its images."""
+    labels = np.array(samples.labels)
+    for label in np.unique(labels):
+        yield str(label), np.flatnonzero(labels == label)
 
 
-def _subset(samples: Samples, rows: np.ndarray) -> Samples:
-    names, labels = np.array(samples.names, dtype=object), np.array(samples.labels, dtype=object)
-    return Samples(samples.root, tuple(names[rows]), tuple(labels[rows]))
+def _subset(samples: Samples, indices: NDArray[np.intp]) -> Samples:
+    labels = samples.labels or ()
+    return Samples(samples.root, tuple(samples.names[i] for i in indices), tuple(labels[i] for i in indices))

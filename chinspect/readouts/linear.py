@@ -7,7 +7,6 @@ sign or the largest of the decision values: no threshold is tuned, on test data 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -19,13 +18,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chinspect.errors import InputError
 
-_MAKERS: Mapping[str, tuple[float, Callable[..., Any]]] = MappingProxyType(
-    {
-        "logistic": (1.0, lambda **options: LogisticRegression(fit_intercept=False, **options)),
-        "svm": (0.01, lambda **options: LinearSVC(**options)),
-    }
-)
-KINDS = tuple(_MAKERS)
+# the parameters of the published study; its regression has no bias, its support vector machine has one
+_MODELS: Mapping[str, tuple[Callable[..., Any], Mapping[str, Any]]] = {
+    "logistic": (LogisticRegression, {"C": 1.0, "fit_intercept": False}),
+    "svm": (LinearSVC, {"C": 0.01}),
+}
+KINDS = tuple(_MODELS)
 
 
 class LinearReadout(ClassifierMixin, BaseEstimator):
@@ -49,19 +47,25 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
     def __init__(
         self, *, kind: str = "logistic", C: float | None = None, max_iter: int = 1000, random_state: int = 0
     ) -> None:
-        self.kind, self.C, self.max_iter, self.random_state = kind, C, max_iter, random_state
+        self.kind = kind
+        self.C = C
+        self.max_iter = max_iter
+        self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Learn from embeddings (N, D) and labels (N,) of at least two classes."""
-        if self.kind not in _MAKERS:
+        if self.kind not in _MODELS:
             raise InputError(f"The kind of a readout must be one of {', '.join(KINDS)}, not {self.kind!r}.")
         values, labels = validate_data(self, X, y)
         if len(np.unique(labels)) < 2:
             raise InputError(f"A readout tells two classes or more apart, and the labels hold 1 class, {labels[0]}.")
-        published, make = _MAKERS[self.kind]
-        options = {"max_iter": self.max_iter, "random_state": self.random_state, "class_weight": "balanced"}
-        self.model_ = make(C=published if self.C is None else self.C, **options).fit(values, labels)
-        self.classes_, self.coef_ = self.model_.classes_, self.model_.coef_
+        model, published = _MODELS[self.kind]
+        options = {**published, "max_iter": self.max_iter, "random_state": self.random_state}
+        if self.C is not None:
+            options["C"] = self.C
+        self.model_ = model(class_weight="balanced", **options).fit(values, labels)
+        self.classes_ = self.model_.classes_
+        self.coef_ = self.model_.coef_
         self.n_iter_ = int(np.max(self.model_.n_iter_))
         return self
 
@@ -73,7 +77,6 @@ class LinearReadout(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Labels (N,)."""
-        scores = self.decision_function(X)
-        index = (scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(1)
-        labels: NDArray[Any] = self.classes_[index]
+        check_is_fitted(self)
+        labels: NDArray[Any] = self.model_.predict(validate_data(self, X, reset=False))
         return labels

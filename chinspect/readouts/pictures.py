@@ -1,22 +1,24 @@
 """Images of a data set as they are, or with an artefact pasted onto each.
 
 A network crops what it is given, and an artefact in a corner may be cut away with it. So an artefact is laid over what
-is seen: the ``view`` says what that is. Without one it is laid over the whole image.
+is seen: the ``view`` says what that is. Without one it is laid over the full image.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
-from chinspect.artefacts import Artefact
-from chinspect.artefacts.artefact import Pixels
+from chinspect.artefacts import Artefact, Pixels
+from chinspect.digests import digest
+from chinspect.encoders import Encoder
+from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import Preprocessing, open_image
 
@@ -32,11 +34,7 @@ class Pictures(Sequence[Image.Image]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    @overload
-    def __getitem__(self, index: int) -> Image.Image: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Image.Image]: ...
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         names = self.samples.names[index]  # not the paths, which are made anew for all images
         return [self._read(name) for name in names] if isinstance(names, tuple) else self._read(names)
 
@@ -45,7 +43,8 @@ class Pictures(Sequence[Image.Image]):
         return self.artefact
 
     def _read(self, name: str) -> Image.Image:
-        picture, artefact = open_image(self.samples.root / name), self.shown(name)
+        picture = open_image(self.samples.root / name)
+        artefact = self.shown(name)
         return picture if artefact is None else pasted(picture, artefact, self.view)
 
     def marked(self, artefact: Artefact) -> Self:
@@ -67,10 +66,39 @@ class Pictures(Sequence[Image.Image]):
         if self.artefact is None:
             return self.samples.digest
         how = f"{self.samples.digest} {self.artefact.anchor} {self.view} {type(self).__name__}"
-        digest = hashlib.sha256(how.encode())
-        for values in (self.artefact.rgb, self.artefact.alpha):
-            digest.update(repr(values.shape).encode() + np.ascontiguousarray(values).tobytes())
-        return digest.hexdigest()
+        rgb = self.artefact.rgb
+        alpha = self.artefact.alpha
+        return digest(how, repr(rgb.shape), rgb, repr(alpha.shape), alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The same images, in the same order, with an artefact and without it.
+
+    Raises `InputError` for fewer than two pairs, and for numbers of images that differ.
+    """
+
+    with_artefact: Sequence[Image.Image]
+    without: Sequence[Image.Image]
+
+    def __post_init__(self) -> None:
+        numbers = len(self.with_artefact), len(self.without)
+        if numbers[0] != numbers[1] or numbers[0] < 2:
+            raise InputError(f"Pairs of images are needed, two at least, not {numbers[0]} and {numbers[1]}.")
+
+    def inputs(self, encoder: Encoder) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each pair the encoder's input with the artefact (1, 3, S, S), and where the artefact changes it (S, S).
+
+        Raises `InputError` after the last pair if no input is changed.
+        """
+        changed = False
+        for picture, plain in zip(self.with_artefact, self.without, strict=True):
+            x = encoder.prepare(picture)
+            mask = (x != encoder.prepare(plain)).any(1)[0]
+            changed |= bool(mask.any())
+            yield x, mask
+        if not changed:
+            raise InputError("The images with the artefact are the same as those without it.")
 
 
 def pasted(picture: Image.Image, artefact: Artefact, view: Preprocessing | None = None) -> Image.Image:
@@ -79,19 +107,18 @@ def pasted(picture: Image.Image, artefact: Artefact, view: Preprocessing | None 
 
 
 def painted(picture: Image.Image, artefact: Artefact, view: Preprocessing | None = None) -> Image.Image:
-    """A picture with the artefact's place painted from its surroundings; see `Artefact.remove`."""
+    """A picture with the artefact's region painted from its surroundings; see `Artefact.remove`."""
     return _edited(picture, artefact.remove, view)
 
 
-def seen(picture: Image.Image, view: Preprocessing) -> Pixels:
-    """What a network sees of a picture, before it is resized: (H, W, 3)."""
-    return np.asarray(picture.convert("RGB").crop(view.box(picture.size)))
+def seen(picture: Image.Image, view: Preprocessing | None) -> Pixels:
+    """What a network sees of a picture before it is resized, or all of it: (H, W, 3), uint8."""
+    pixels = picture.convert("RGB")
+    return np.asarray(pixels if view is None else pixels.crop(view.box(picture.size)))
 
 
 def _edited(picture: Image.Image, edit: Callable[[Pixels], Pixels], view: Preprocessing | None) -> Image.Image:
-    if view is None:
-        return Image.fromarray(edit(np.asarray(picture.convert("RGB"))))
-    whole = picture.convert("RGB")  # a copy
-    left, top, _, _ = view.box(picture.size)
-    whole.paste(Image.fromarray(edit(seen(picture, view))), (left, top))
-    return whole
+    result = picture.convert("RGB")  # a copy
+    corner = (0, 0) if view is None else view.box(picture.size)[:2]
+    result.paste(Image.fromarray(edit(seen(picture, view))), corner)
+    return result

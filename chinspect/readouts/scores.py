@@ -1,6 +1,6 @@
 """Scores of a classifier by subgroup: an average hides who pays for it.
 
-Shares carry 95 % Wilson intervals. For a class of interest the rates are
+Rates carry 95 % Wilson intervals. For a class of interest they are
 
     FPR = FP / (FP + TN),        FNR = FN / (FN + TP),
 
@@ -41,14 +41,14 @@ def score_groups(
     Raises `InputError` for lengths that differ, no image, and a group that is called `ALL`.
     """
     truth, guess = _checked(labels, predicted)
-    if groups is not None and ALL in groups:
-        raise InputError(f"No group or class may be called {ALL!r}, as all images together are: rename it.")
-    names = np.array([ALL] * len(truth) if groups is None else list(groups), dtype=object)
-    if len(names) != len(truth):
-        raise InputError(f"There must be one group an image, not {len(names)} for {len(truth)}.")
     selections = [(ALL, np.ones(len(truth), dtype=bool))]
-    selections += [] if groups is None else [(name, names == name) for name in sorted(set(names))]
-    return pd.DataFrame([_row(name, truth[some], guess[some], positive) for name, some in selections])
+    if groups is not None:
+        if ALL in groups:
+            raise InputError(f"No group or class may be called {ALL!r}, as all images together are: rename it.")
+        if len(groups) != len(truth):
+            raise InputError(f"There must be one group an image, not {len(groups)} for {len(truth)}.")
+        selections += [(name, np.array(groups, dtype=object) == name) for name in sorted(set(groups))]
+    return pd.DataFrame([_row(name, truth[rows], guess[rows], positive) for name, rows in selections])
 
 
 def score_classes(labels: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
@@ -62,13 +62,9 @@ def score_classes(labels: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
 
 def each_state(table: pd.DataFrame, score: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
     """What ``score`` makes of the rows of each readout and state, with the columns readout and state in front."""
-    parts = []
-    for (readout, state), rows in table.groupby(["readout", "state"], sort=False):
-        part = score(rows)
-        part.insert(0, "state", str(state))
-        part.insert(0, "readout", str(readout))
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    keys = ["readout", "state"]
+    scores = {key: score(rows) for key, rows in table.groupby(keys, sort=False)}
+    return pd.concat(scores, names=keys).reset_index(keys).reset_index(drop=True)
 
 
 def worst_group(table: pd.DataFrame) -> pd.Series[Any]:
@@ -77,37 +73,32 @@ def worst_group(table: pd.DataFrame) -> pd.Series[Any]:
     return rows.iloc[int(rows["accuracy"].to_numpy().argmin())]
 
 
-def confusion(labels: ArrayLike, predicted: ArrayLike) -> pd.DataFrame:
-    """Numbers of images by label (rows) and prediction (columns), over all classes that occur in either."""
-    truth, guess = _checked(labels, predicted)
-    classes = sorted(set(truth.tolist()) | set(guess.tolist()))
-    counts = pd.crosstab(pd.Series(truth), pd.Series(guess))
-    table: pd.DataFrame = counts.reindex(index=classes, columns=classes, fill_value=0)
-    return table.rename_axis(index="label", columns="predicted")
-
-
 def _row(name: str, truth: NDArray[Any], guess: NDArray[Any], positive: Any) -> dict[str, Any]:
     right = truth == guess
     recalls = [float(right[truth == label].mean()) for label in np.unique(truth)]
-    row = {"group": name, "n": len(truth)} | _share("accuracy", int(right.sum()), len(truth))
+    row = {"group": name, "n": len(truth)} | _rate("accuracy", right)
     row["balanced_accuracy"] = float(np.mean(recalls))
     return row if positive is None else row | {"positive": positive} | _rates(truth, guess, positive)
 
 
 def _rates(truth: NDArray[Any], guess: NDArray[Any], positive: Any) -> dict[str, float]:
-    own, called = truth == positive, guess == positive
-    return _share("fpr", int((called & ~own).sum()), int((~own).sum())) | _share(
-        "fnr", int((~called & own).sum()), int(own.sum())
-    )
+    own = truth == positive
+    called = guess == positive
+    return _rate("fpr", called[~own]) | _rate("fnr", ~called[own])
 
 
-def _share(name: str, count: int, n: int) -> dict[str, float]:
-    low, high = wilson(count, n) if n else (math.nan, math.nan)
-    return {name: count / n if n else math.nan, f"{name}_low": low, f"{name}_high": high}
+def _rate(name: str, hits: NDArray[Any]) -> dict[str, float]:
+    """How often something is so (n,), with its interval."""
+    rate = low = high = math.nan
+    if len(hits):
+        rate = float(hits.mean())
+        low, high = wilson(int(hits.sum()), len(hits))
+    return {name: rate, f"{name}_low": low, f"{name}_high": high}
 
 
 def _checked(labels: ArrayLike, predicted: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
-    truth, guess = np.asarray(labels), np.asarray(predicted)
+    truth = np.asarray(labels)
+    guess = np.asarray(predicted)
     if truth.ndim != 1 or truth.shape != guess.shape or not len(truth):
         raise InputError(f"Labels and predictions must be two lists of one length, not {truth.shape}, {guess.shape}.")
     return truth, guess

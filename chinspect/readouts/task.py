@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from sklearn.base import clone
 
 from chinspect.artefacts import Artefact
 from chinspect.encoders import Encoder
+from chinspect.errors import InputError
 from chinspect.images import Preprocessing
 from chinspect.readouts.embedding import embeddings
 from chinspect.readouts.folders import Split
-from chinspect.readouts.linear import LinearReadout
-from chinspect.readouts.pictures import Pictures
+from chinspect.readouts.linear import KINDS, LinearReadout
+from chinspect.readouts.pictures import Pairs, Pictures
 from chinspect.readouts.scores import each_state, score_groups
 
-ORIGINAL, SHIFTED = "original", "shifted"
+ORIGINAL = "original"
+SHIFTED = "shifted"
 Labels = Sequence[Any]
 
 
@@ -59,22 +62,29 @@ class Task:
         test = {state: turned(pictures) for state, pictures in self.test.items()}
         return replace(self, train=turned(self.train), test=test)
 
+    def pairs(self, most: int) -> Pairs:
+        """The first test images, ``most`` at most, with the artefact and without it.
+
+        Raises `InputError` for a task without shifted images, or with fewer than two.
+        """
+        if SHIFTED not in self.test:
+            raise InputError("What an artefact does is judged by shifted images, and the task has none.")
+        return Pairs(self.test[SHIFTED][:most], self.test[ORIGINAL][:most])
+
     def predict(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
         """What each readout says of each test image in each state.
 
         Returns:
             One row a readout, state and image: readout, state, group, label and predicted, in the order of the images.
         """
-        from sklearn.base import clone
-
         seen = self.seen_by(encoder.preprocessing)
         fitted = embeddings(encoder, seen.train, cache)
         judged = {state: embeddings(encoder, pictures, cache) for state, pictures in seen.test.items()}
         tables = []
         for name, readout in self.readouts.items():
-            train, test = (self._labels(name, labels) for labels in (self.train_labels, self.test_labels))
-            model = clone(readout).fit(fitted, train)
-            groups = [str(label) for label in test] if self.groups is None else list(self.groups)
+            model = clone(readout).fit(fitted, self._labels(name, self.train_labels))
+            test = self._labels(name, self.test_labels)
+            groups = list(map(str, test) if self.groups is None else self.groups)
             for state, values in judged.items():
                 columns = {"group": groups, "label": test, "predicted": model.predict(values)}
                 tables.append(pd.DataFrame({"readout": name, "state": state} | columns))
@@ -97,17 +107,18 @@ class Task:
 
     def _labels(self, readout: str, labels: Labels) -> np.ndarray:
         names = self.relabel.get(readout)
-        return np.array([label if names is None else names[label] for label in labels])
+        return np.array(labels if names is None else [names[label] for label in labels])
 
 
 def folder_task(split: Split, artefact: Artefact | None = None, groups: Sequence[str] | None = None) -> Task:
     """The task of a folder of classes, with both readouts; without an artefact there is no shifted state.
 
-    The artefact lies over whole images until `Task.seen_by` lays it over what an encoder sees of them.
+    The artefact lies over full images until `Task.seen_by` lays it over what an encoder sees of them.
     """
-    train, test = Pictures(split.train), Pictures(split.test)
+    test = Pictures(split.test)
     states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test}
     if artefact is not None:
         states[SHIFTED] = test.marked(artefact)
-    readouts = {kind: LinearReadout(kind=kind) for kind in ("logistic", "svm")}
+    readouts = {kind: LinearReadout(kind=kind) for kind in KINDS}
+    train = Pictures(split.train)
     return Task(train, split.train.labels or (), states, split.test.labels or (), readouts, groups=groups)

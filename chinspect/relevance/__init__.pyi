@@ -1,5 +1,6 @@
 from ._graph import Graph, trace
-from ._operations import HANDLERS, Push, Site, handles
+from ._handlers import HANDLERS, handles
+from ._operations import Push, Site
 from .bands import (
     PAPER_EDGES,
     BandEdges,
@@ -14,7 +15,7 @@ from .bands import (
     split_bands,
     zigzag,
 )
-from .components import Components, Partition, Parts, channels, patches, segments
+from .components import Components, Decomposition, Partition, channels, patches, segments
 from .composites import COMPOSITES, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 
@@ -26,9 +27,9 @@ __all__ = [
     "Bands",
     "Components",
     "Composite",
+    "Decomposition",
     "Graph",
     "Partition",
-    "Parts",
     "Push",
     "RelevanceMap",
     "RelevanceWarning",

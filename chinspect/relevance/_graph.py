@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,7 +24,8 @@ from chinspect.errors import InputError
 aten = torch.ops.aten
 
 _CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
-_BATCH_NORMS = (aten._native_batch_norm_legit_no_training.default, aten.batch_norm.default)
+# batch norms in evaluation mode, and which of their arguments is epsilon
+_BATCH_NORMS = {aten._native_batch_norm_legit_no_training.default: 6, aten.batch_norm.default: 7}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Operation:
     kwargs: dict[str, Any]
     path: str
     module_type: str
+
+    @property
+    def kind(self) -> str:
+        """The target's short name: ``aten.relu.default`` is ``relu``."""
+        return getattr(self.target, "overloadpacket", self.target).__name__
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
@@ -69,20 +75,39 @@ class Graph:
     sink: str
     input_shape: torch.Size
 
-    @cached_property
-    def last_reads(self) -> dict[str, list[str]]:
-        """For each operation the values that nothing reads after it."""
-        return last_reads([(operation.name, operation.reads) for operation in self.operations], keep={self.sink})
+
+class Reader(Protocol):
+    """Something that makes the value ``name`` from the values that it ``reads``."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
 
 
-def last_reads(steps: list[tuple[str, tuple[str, ...]]], keep: set[str]) -> dict[str, list[str]]:
-    """For each step ``(name, reads)`` the values, except those to ``keep``, that no later step reads."""
-    last = {value: name for name, reads in steps for value in reads}
-    freed: dict[str, list[str]] = {name: [] for name, _ in steps}
-    for value, reader in last.items():
+AnyReader = TypeVar("AnyReader", bound=Reader)
+
+
+def last_reads(readers: Sequence[Reader], keep: Collection[str]) -> dict[str, list[str]]:
+    """For each reader the values, except those to ``keep``, that no later one reads."""
+    last = {value: reader.name for reader in readers for value in reader.reads}
+    freed: dict[str, list[str]] = {reader.name: [] for reader in readers}
+    for value, name in last.items():
         if value not in keep:
-            freed[reader].append(value)
+            freed[name].append(value)
     return freed
+
+
+def needed(readers: Sequence[AnyReader], sink: str) -> tuple[AnyReader, ...]:
+    """Those that the value ``sink`` depends on, in their order: assertions and unused values fall away."""
+    names = {sink}
+    result = []
+    for reader in reversed(readers):
+        if reader.name in names:
+            names.update(reader.reads)
+            result.append(reader)
+    return tuple(reversed(result))
 
 
 def trace(model: nn.Module, x: Tensor) -> Graph:
@@ -99,7 +124,7 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
         try:
             program = torch.export.export(model, (x,)).run_decompositions({})
         except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(
                 f"torch.export cannot read {type(model).__name__} at input shape {tuple(x.shape)}: {reason}"
             ) from error
@@ -114,7 +139,7 @@ def trace(model: nn.Module, x: Tensor) -> Graph:
         raise InputError(f"{type(model).__name__} returns {count} values, and an encoder returns one tensor (N, D).")
     operations = [_read(node) for node in program.graph.nodes if node.op == "call_function"]
     operations, sink = _fold_batch_norms(operations, constants, signature.user_outputs[0])
-    return Graph(_needed(operations, sink), constants, source, sink, x.shape)
+    return Graph(needed(operations, sink), constants, source, sink, x.shape)
 
 
 @contextmanager
@@ -137,16 +162,6 @@ def _read(node: fx.Node) -> Operation:
     return Operation(node.name, node.target, args, kwargs, path, kind.rsplit(".", 1)[-1])
 
 
-def _needed(operations: list[Operation], sink: str) -> tuple[Operation, ...]:
-    """The operations that the sink depends on: assertions and unused outputs fall away."""
-    needed, kept = {sink}, []
-    for operation in reversed(operations):
-        if operation.name in needed:
-            needed.update(operation.reads)
-            kept.append(operation)
-    return tuple(reversed(kept))
-
-
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """``scale * x + shift`` for each channel: a batch norm in evaluation mode."""
     channels = (-1, *[1] * (x.ndim - 2))
@@ -156,29 +171,26 @@ def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 def _fold_batch_norms(
     operations: list[Operation], constants: dict[str, Tensor], sink: str
 ) -> tuple[list[Operation], str]:
-    """Batch norms become part (copies) of the convolution before them, if nothing else reads that; else `affine`."""
+    """Batch norms are folded into a copy of the convolution before them, if nothing else reads that; else `affine`."""
     readers = Counter(name for operation in operations for name in operation.reads)
-    kept: dict[str, Operation] = {}
+    folded: dict[str, Operation] = {}
     alias: dict[str, str] = {}
     for original in operations:
         operation = _renamed(original, alias)
         if operation.target in _BATCH_NORMS and constants.keys() >= set(operation.reads[1:]):
-            before = kept.get(operation.args[0].name)
-            if before is not None and _foldable(before, constants) and readers[before.name] == 1:
-                kept[before.name] = _fold(before, operation, constants)
+            before = folded.get(operation.args[0].name)
+            foldable = before is not None and before.target in _CONVOLUTIONS and readers[before.name] == 1
+            if before is not None and foldable and constants.keys() >= set(before.reads[1:]):
+                folded[before.name] = _fold(before, operation, constants)
                 alias[operation.name] = before.name
             else:
-                kept[operation.name] = _as_affine(operation, constants)
+                folded[operation.name] = _as_affine(operation, constants)
                 alias[operation.name] = operation.name
         elif operation.target is operator.getitem and original.args[0].name in alias:
             alias[operation.name] = operation.args[0].name  # the batch norm's first result; the others are empty
         else:
-            kept[operation.name] = operation
-    return list(kept.values()), alias.get(sink, sink)
-
-
-def _foldable(operation: Operation, constants: dict[str, Tensor]) -> bool:
-    return operation.target in _CONVOLUTIONS and constants.keys() >= set(operation.reads[1:])
+            folded[operation.name] = operation
+    return list(folded.values()), alias.get(sink, sink)
 
 
 def _renamed(operation: Operation, alias: dict[str, str]) -> Operation:
@@ -191,9 +203,10 @@ def _fold(convolution: Operation, norm: Operation, constants: dict[str, Tensor])
     scale, shift = _scale_and_shift(norm, constants)
     weight = constants[convolution.args[1].name]
     bias = convolution.args[2] if len(convolution.args) > 2 else None
-    bias = shift if bias is None else constants[bias.name] * scale + shift
-    folded = {f"{convolution.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1))}
-    folded[f"{convolution.name}.bias"] = bias
+    folded = {
+        f"{convolution.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1)),
+        f"{convolution.name}.bias": shift if bias is None else constants[bias.name] * scale + shift,
+    }
     constants.update(folded)
     return replace(convolution, args=(convolution.args[0], *map(Ref, folded), *convolution.args[3:]))
 
@@ -209,6 +222,5 @@ def _scale_and_shift(norm: Operation, constants: dict[str, Tensor]) -> tuple[Ten
     """Scale and shift (C,) of a batch norm with its stored statistics, its epsilon included."""
     args, _ = norm.arguments(constants | {norm.args[0].name: None})
     _, weight, bias, mean, variance = args[:5]
-    epsilon = args[6] if norm.target == _BATCH_NORMS[0] else args[7]
-    scale = (variance + epsilon).rsqrt() * (1 if weight is None else weight)
+    scale = (variance + args[_BATCH_NORMS[norm.target]]).rsqrt() * (1 if weight is None else weight)
     return scale, (0 if bias is None else bias) - mean * scale

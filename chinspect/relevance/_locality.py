@@ -8,8 +8,10 @@ with a wider spacing, until each patch has a map of its own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,22 +24,38 @@ Interval = tuple[int, int]  # from, to (excluded)
 
 
 @dataclass(frozen=True)
-class Tiling:
-    """Where the patches of a grid reach at one value, and how they are laid on maps there.
+class Side:
+    """One axis of a tiling.
 
     Attributes:
-        rows, columns: for each row (column) of patches the interval of pixels that it reaches.
-        spacing: patches that many rows and columns apart share a map.
+        intervals: for each row (column) of patches the pixels that it reaches.
+        spacing: patches that many rows (columns) apart share a map.
     """
 
-    rows: tuple[Interval, ...]
-    columns: tuple[Interval, ...]
-    spacing: tuple[int, int]
+    intervals: tuple[Interval, ...]
+    spacing: int
+
+
+class Tiling(NamedTuple):
+    """Where the patches of a grid reach at one value, and how they are laid on maps there."""
+
+    down: Side
+    across: Side
+
+    @property
+    def spacing(self) -> tuple[int, int]:
+        """Patches that many rows and columns apart share a map."""
+        return self.down.spacing, self.across.spacing
 
     @property
     def maps(self) -> int:
         """Number of maps."""
-        return self.spacing[0] * self.spacing[1]
+        return math.prod(self.spacing)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches: the spacing at which each patch has a map of its own."""
+        return len(self.down.intervals), len(self.across.intervals)
 
 
 def tilings(steps: Sequence[Step], source: str, partition: Partition, shape: Sequence[int]) -> dict[str, Tiling]:
@@ -47,31 +65,27 @@ def tilings(steps: Sequence[Step], source: str, partition: Partition, shape: Seq
         shape: (H, W) of the image.
     """
     assert partition.grid is not None
-    sides = zip(partition.grid, shape, strict=True)
-    rows, columns = (tuple(_cells(count, partition.cell, size)) for count, size in sides)
-    start = Tiling(rows, columns, (1, 1))
-    known = {source: start, indicator(source): start}
+    cell = partition.cell
+    start = Tiling(
+        *(
+            Side(tuple((index * cell, min((index + 1) * cell, size)) for index in range(count)), spacing=1)
+            for count, size in zip(partition.grid, shape, strict=True)
+        )
+    )
+    result = {source: start, indicator(source): start}
     for step in steps:
-        inputs = [known.get(name) for name in step.push.reads]
-        if step.push.window is None or any(tiling is None for tiling in inputs):
-            continue
-        known[step.name] = _after(step, [tiling for tiling in inputs if tiling is not None])
-    return known
+        if step.push.window is not None and result.keys() >= set(step.reads):
+            inputs = zip(*(result[name] for name in step.reads), strict=True)
+            sides = zip(inputs, step.push.window, step.shape[2:], strict=True)
+            result[step.name] = Tiling(*(_after(before, axis, size) for before, axis, size in sides))
+    return result
 
 
-def _cells(count: int, cell: int, size: int) -> list[Interval]:
-    return [(index * cell, min((index + 1) * cell, size)) for index in range(count)]
-
-
-def _after(step: Step, inputs: list[Tiling]) -> Tiling:
-    assert step.push.window is not None
-    vertical, horizontal = step.push.window
-    rows = _reached([tiling.rows for tiling in inputs], vertical, step.shape[2])
-    columns = _reached([tiling.columns for tiling in inputs], horizontal, step.shape[3])
+def _after(inputs: Sequence[Side], axis: Axis, size: int) -> Side:
+    """The side of an output of ``size`` pixels, from those of all that a step reads."""
+    intervals = _reached([side.intervals for side in inputs], axis, size)
     # never closer than before: what shares a map at the input cannot be taken apart at the output
-    down = max(_spacing(rows), *(tiling.spacing[0] for tiling in inputs))
-    across = max(_spacing(columns), *(tiling.spacing[1] for tiling in inputs))
-    return Tiling(rows, columns, (down, across))
+    return Side(intervals, max(_spacing(intervals), *(side.spacing for side in inputs)))
 
 
 def _reached(inputs: list[tuple[Interval, ...]], axis: Axis, size: int) -> tuple[Interval, ...]:
@@ -79,7 +93,9 @@ def _reached(inputs: list[tuple[Interval, ...]], axis: Axis, size: int) -> tuple
     kernel, stride, padding, dilation = axis
     reached = []
     for intervals in zip(*inputs, strict=True):
-        low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
+        low = min(low for low, _ in intervals)
+        high = max(high for _, high in intervals)
+        # output o sees the inputs from o * stride - padding on, as far as dilation * (kernel - 1) further
         start = -((dilation * (kernel - 1) - padding - low) // stride)
         reached.append((max(start, 0), min((high - 1 + padding) // stride + 1, size)))
     return tuple(reached)
@@ -94,29 +110,28 @@ def _spacing(intervals: tuple[Interval, ...]) -> int:
     return count
 
 
-def lay_out(t: Tensor, tiling: Tiling, spacing: tuple[int, int], maps: Sequence[int]) -> Tensor:
+def lay_out(t: Tensor, tiling: Tiling, spacing: tuple[int, int], maps: Tensor) -> Tensor:
     """Components (K, N, C, H, W), laid out by ``tiling``, laid out again with a wider spacing.
 
     Args:
-        maps: which of the new maps are wanted.
+        maps: numbers of the new maps that are wanted.
     """
     _, n, c, height, width = t.shape
-    rows = _sources(tiling.rows, tiling.spacing[0], spacing[0], height)
-    columns = _sources(tiling.columns, tiling.spacing[1], spacing[1], width)
-    wanted = torch.tensor(list(maps))
-    row, column = rows[wanted // spacing[1]][:, :, None], columns[wanted % spacing[1]][:, None, :]
-    held = ((row >= 0) & (column >= 0)).flatten().nonzero().squeeze(1)
+    rows = _sources(tiling.down, spacing[0], height)[maps // spacing[1]][:, :, None]
+    columns = _sources(tiling.across, spacing[1], width)[maps % spacing[1]][:, None, :]
+    filled = ((rows >= 0) & (columns >= 0)).flatten().nonzero().squeeze(1)
     pixels = torch.arange(height * width).view(height, width)
-    taken = ((row * tiling.spacing[1] + column) * height * width + pixels).flatten()[held]
-    result = t.new_zeros(len(wanted), height, width, n, c)
+    origin = ((rows * tiling.across.spacing + columns) * height * width + pixels).flatten()[filled]
+    # channels last, so that a pixel with all its images and channels is copied as one row
+    result = t.new_zeros(len(maps), height, width, n, c)
     source = t.permute(0, 3, 4, 1, 2).reshape(-1, n * c)
-    result.view(-1, n * c).index_copy_(0, held.to(t.device), source.index_select(0, taken.to(t.device)))
+    result.view(-1, n * c).index_copy_(0, filled.to(t.device), source.index_select(0, origin.to(t.device)))
     return result.permute(0, 3, 4, 1, 2)
 
 
-def _sources(intervals: tuple[Interval, ...], spacing: int, wider: int, size: int) -> Tensor:
-    """For each new row of maps (wider) and pixel row the old row of maps that holds it, or -1: (wider, size)."""
-    sources = torch.full((wider, size), -1)
-    for index, (low, high) in enumerate(intervals):
-        sources[index % wider, low:high] = index % spacing
+def _sources(side: Side, spacing: int, size: int) -> Tensor:
+    """For each new row of maps and pixel row the old row of maps that holds it, or -1: (spacing, size)."""
+    sources = torch.full((spacing, size), -1)
+    for index, (low, high) in enumerate(side.intervals):
+        sources[index % spacing, low:high] = index % side.spacing
     return sources

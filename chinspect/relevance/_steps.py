@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -11,16 +12,14 @@ import torch
 from torch import Tensor
 
 from chinspect.errors import InputError
-from chinspect.relevance import _attention  # noqa: F401, registers its operations
-from chinspect.relevance._graph import Graph, Operation, Ref
-from chinspect.relevance._layer import Layer, contributions
-from chinspect.relevance._operations import HANDLERS, Push, Site, Window
-from chinspect.relevance._pooling import pair
+from chinspect.relevance._graph import Graph, Operation, Ref, last_reads, needed
+from chinspect.relevance._handlers import HANDLERS
+from chinspect.relevance._operations import Push, Site, Window, pair, window
 from chinspect.relevance.composites import Composite
-from chinspect.relevance.rules import Term
+from chinspect.relevance.rules import Input, Layer, Term
 
-_CONVOLUTIONS, _PRODUCTS = ("conv1d", "conv2d"), ("matmul", "mm", "addmm")
-_CONVOLUTION_DEFAULTS = ((3, 1), (4, 0), (5, 1), (6, 1))
+_CONVOLUTIONS = ("conv1d", "conv2d")
+_PRODUCTS = ("matmul", "mm", "addmm")
 
 
 @dataclass(frozen=True)
@@ -31,13 +30,18 @@ class Step:
     push: Push
     shape: torch.Size
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the values whose components the push takes."""
+        return self.push.reads
+
 
 def indicator(name: str) -> str:
     """The name under which the indicator of a component's pixels travels, beside the component ``name``."""
     return f"{name}@indicator"
 
 
-def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, list[Step], str]:
+def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, tuple[Step, ...], str]:
     """Runs the graph on ``x``.
 
     Returns:
@@ -46,25 +50,15 @@ def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, list[S
     Raises:
         InputError: an operation has no rule, or nothing of the image carries relevance to the output.
     """
-    state = _Builder(graph, composite, {**graph.constants, graph.source: x})
+    builder = _Builder(graph, x, composite)
     for operation in graph.operations:
-        state.add(operation)
-    if graph.sink not in state.carriers:
+        builder.add(operation)
+    if graph.sink not in builder.carriers:
         raise InputError(f"composite {composite.name!r} lets no relevance pass from the output to the image.")
-    sink = state.alias.get(graph.sink, graph.sink)
-    return state.values[graph.sink], _needed(state.steps, sink), sink
+    sink = builder.alias.get(graph.sink, graph.sink)
+    return builder.values[graph.sink], needed(list(builder.steps.values()), sink), sink
 
 
-def _needed(steps: dict[str, Step], sink: str) -> list[Step]:
-    needed, kept = {sink}, []
-    for name, step in reversed(steps.items()):
-        if name in needed:
-            needed.update(step.push.reads)
-            kept.append(step)
-    return kept[::-1]
-
-
-@dataclass
 class _Builder:
     """What is known while the graph is walked.
 
@@ -74,22 +68,24 @@ class _Builder:
         carriers: that have components, and
         raw: that are the image itself, moved and scaled, which the first layers read.
         covered: for each raw value what the indicators of all pixels sum to (1, *shape).
+        last_reads: for each operation the values that nothing reads after it.
+        readers: how many operations read a value.
+        private: names of the values whose components one step alone reads, so that it may scale them.
         alias: the step that makes the components of a value, where it has another name.
     """
 
-    graph: Graph
-    composite: Composite
-    values: dict[str, Any]
-    steps: dict[str, Step] = field(default_factory=dict)
-    alias: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        source = self.graph.source
-        self.dependent, self.carriers, self.raw = {source}, {source}, {source}
-        self.readers = Counter(name for operation in self.graph.operations for name in operation.reads)
-        self.readers.update(indicator(name) for name in list(self.readers))
+    def __init__(self, graph: Graph, x: Tensor, composite: Composite) -> None:
+        self.composite = composite
+        self.values: dict[str, Any] = {**graph.constants, graph.source: x}
+        self.steps: dict[str, Step] = {}
+        self.alias: dict[str, str] = {}
+        self.dependent = {graph.source}
+        self.carriers = {graph.source}
+        self.raw = {graph.source}
+        self.covered: dict[str, Any] = {graph.source: torch.ones_like(x)[None]}
+        self.last_reads = last_reads(graph.operations, {graph.sink})
+        self.readers = Counter(name for operation in graph.operations for name in operation.reads)
         self.private: set[str] = set()
-        self.covered: dict[str, Any] = {source: torch.ones_like(self.values[source])[None]}
 
     def add(self, operation: Operation) -> None:
         """Computes the operation's value, and the step that pushes its components."""
@@ -99,48 +95,50 @@ class _Builder:
             self.dependent.add(operation.name)
         if not self.carriers.isdisjoint(operation.reads):
             layer = self._layer(operation, args, output)
-            push = self._other(operation, output) if layer is None else self._ruled(operation, layer)
+            push = self._handled(operation, output) if layer is None else self._ruled(operation, layer)
             if push is not None:
                 self._record(operation, push, output)
-        for name in self.graph.last_reads[operation.name]:
+        for name in self.last_reads[operation.name]:
             del self.values[name]
 
     def _layer(self, operation: Operation, args: tuple[Any, ...], output: Any) -> Layer | None:
         """The operation as a layer with a weight, or None."""
-        kind = operation_name(operation)
-        if kind in _CONVOLUTIONS:
-            return _convolution(operation, args, output)
-        if kind == "linear":
-            bias = args[2] if len(args) > 2 else None
-            return Layer(torch.nn.functional.linear, args[0], args[1], bias, output)
-        if kind not in _PRODUCTS:
+        if operation.kind in (*_CONVOLUTIONS, "linear"):
+            x, weight, bias = (*args, None)[:3]
+            bias = weight.new_zeros(1) if bias is None else bias
+            if operation.kind == "linear":
+                return Layer(torch.nn.functional.linear, x, weight, bias, output)
+            return _convolution(operation, args, bias, output)
+        if operation.kind not in _PRODUCTS:
             return None
-        (left, right), bias = args[-2:], args[0] if kind == "addmm" else None
-        names = [ref.name for ref in operation.args[-2:]]
-        if names[1] not in self.dependent:
+        left, right = args[-2:]
+        bias = args[0] if operation.kind == "addmm" else right.new_zeros(1)
+        if operation.args[-1].name not in self.dependent:
             return Layer(torch.matmul, left, right, bias, output)
-        if names[0] not in self.dependent:
+        if operation.args[-2].name not in self.dependent:
             return Layer(lambda t, weight: weight @ t, right, left, bias, output)
         return None
 
     def _ruled(self, operation: Operation, layer: Layer) -> Push | None:
-        ref = next(ref for ref in operation.args if isinstance(ref, Ref) and ref.name in self.dependent)
-        if ref.name not in self.carriers:
+        """The push of a layer by its rule; None where no relevance passes."""
+        name = next(ref.name for ref in operation.args if isinstance(ref, Ref) and ref.name in self.dependent)
+        if name not in self.carriers:
             return None
-        first = ref.name in self.raw
+        first = name in self.raw
         rule = self.composite.rule(layer_kind(operation, layer.weight), operation.path, first)
-        terms = rule.terms(replace(layer, covered=self.covered[ref.name][0]) if first else layer)
-        uses = {part.indicator for term in terms for part in term.parts}
-        if True in uses and not first:
+        terms = rule.terms(replace(layer, covered=self.covered[name][0]) if first else layer)
+        inputs = sorted({summand.reads for term in terms for summand in term.summands})
+        if "indicator" in inputs and not first:
             raise InputError(
                 f"rule {type(rule).__name__} shares relevance among pixels and {operation.path!r} does not read them: "
                 "give its row position='first'."
             )
-        reads = tuple(indicator(ref.name) if use else ref.name for use in sorted(uses))
-        return _layer_push(operation, layer, terms, reads) if terms else None
+        reads = tuple(indicator(name) if kind == "indicator" else name for kind in inputs)
+        return _layer_push(operation, layer, terms, inputs, reads) if terms else None
 
-    def _other(self, operation: Operation, output: Any) -> Push | None:
-        handler = HANDLERS.get(operation_name(operation))
+    def _handled(self, operation: Operation, output: Any) -> Push | None:
+        """The push of an operation that has no rule; None where it freezes."""
+        handler = HANDLERS.get(operation.kind)
         if handler is None:
             raise InputError(
                 f"operation {operation.target} in module {operation.path!r} ({operation.module_type}) has no rule: "
@@ -150,34 +148,27 @@ class _Builder:
         return handler(Site(operation, values, frozenset(self.carriers), output, self.composite.attention))
 
     def _record(self, operation: Operation, push: Push, output: Any) -> None:
-        name, carried = operation.name, [read for read in operation.reads if read in self.carriers]
-        follows = operation_name(operation) in HANDLERS and (push.moves or push.function is None)
-        if follows and self.raw.issuperset(carried):
+        name = operation.name
+        carried = self.carriers.intersection(operation.reads)
+        if (push.moves or push.function is None) and self.raw.issuperset(carried):
             self.raw.add(name)
-            moved = replace(push, scale=None)
+            moved = replace(push, scale=None)  # a scaled pixel is still one pixel
             self.covered[name] = moved(*(self.covered[read] for read in push.reads))
             self._put(indicator(name), replace(moved, reads=tuple(map(indicator, push.reads))), output)
         self.carriers.add(name)
         self._put(name, push, output)
 
     def _put(self, name: str, push: Push, output: Any) -> None:
-        """A step of its own, or, where the push only scales what nothing else reads, a part of the step before."""
-        read = self.alias.get(push.reads[0], push.reads[0])
+        """A step of its own, or, where the push only scales what nothing else reads, joined to the step before."""
+        reads = tuple(self.alias.get(read, read) for read in push.reads)
         private = push.reads[0] in self.private
+        before = self.steps.get(reads[0]) if private else None
         if push.function is None and push.scale is None:
-            self.alias[name] = read
-        elif (
-            push.function is None
-            and push.scale is not None
-            and private
-            and read in self.steps
-            and self.steps[read].push.fresh
-        ):
-            before = self.steps[read]
-            self.steps[read] = replace(before, push=before.push.scaled(push.scale))
-            self.alias[name] = read
+            self.alias[name] = reads[0]
+        elif push.function is None and push.scale is not None and before is not None and before.push.fresh:
+            self.steps[reads[0]] = replace(before, push=before.push.scaled(push.scale))
+            self.alias[name] = reads[0]
         else:
-            reads = tuple(self.alias.get(read, read) for read in push.reads)
             shape = output.shape if isinstance(output, Tensor) else torch.Size()
             self.steps[name] = Step(name, replace(push, reads=reads), shape)
             private = True
@@ -185,64 +176,59 @@ class _Builder:
             self.private.add(name)
 
 
-def operation_name(operation: Operation) -> str:
-    """``aten.relu.default`` is ``relu``."""
-    target = operation.target
-    return target.overloadpacket.__name__ if isinstance(target, torch._ops.OpOverload) else target.__name__
-
-
 def layer_kind(operation: Operation, weight: Tensor) -> str:
     """The layer's kind as composites name it."""
-    if operation_name(operation) not in _CONVOLUTIONS:
+    if operation.kind not in _CONVOLUTIONS:
         return "linear"
     pointwise = all(size == 1 for size in weight.shape[2:])
     return "conv.strided" if pointwise and max(pair(convolution_options(operation.args)[0])) > 1 else "conv"
 
 
-def _convolution(operation: Operation, args: tuple[Any, ...], output: Tensor) -> Layer:
-    x, weight, bias = args[0], args[1], args[2] if len(args) > 2 else None
+def convolution_options(args: tuple[Any, ...]) -> list[Any]:
+    """Stride, padding, dilation and groups of a convolution, with ATen's defaults."""
+    return [args[position] if position < len(args) else default for position, default in enumerate((1, 0, 1, 1), 3)]
+
+
+def _convolution(operation: Operation, args: tuple[Any, ...], bias: Tensor, output: Tensor) -> Layer:
+    x, weight, *_ = args
     if weight.ndim == 4:
-        weight = weight.contiguous(memory_format=torch.channels_last)
+        weight = weight.contiguous(memory_format=torch.channels_last)  # the faster layout for a batch of components
 
     def apply(t: Tensor, weight: Tensor) -> Tensor:
         return operation.target(t.flatten(0, 1), weight, None, *args[3:]).unflatten(0, t.shape[:2])
 
-    shaped = None if bias is None else bias.view(-1, *[1] * (output.ndim - 2))
-    return Layer(apply, x, weight, shaped, output)
+    return Layer(apply, x, weight, bias.view(-1, *[1] * (output.ndim - 2)), output)
 
 
-def _layer_push(operation: Operation, layer: Layer, terms: list[Term], reads: tuple[str, ...]) -> Push:
-    """The push of a layer by a rule. A single term's scale is the push's own, so that what follows can join it."""
+def _layer_push(
+    operation: Operation, layer: Layer, terms: Sequence[Term], inputs: Sequence[Input], reads: tuple[str, ...]
+) -> Push:
+    """The push of a layer by the terms of its rule.
+
+    The scale of a single term is the push's own, so that a push that only scales can join it.
+    """
     single = len(terms) == 1
-    needs_components = any(not part.indicator for term in terms for part in term.parts)
 
-    def function(*given: Tensor) -> Tensor:
-        t = given[0] if needs_components else None
-        mask = given[-1] if len(given) == 2 or t is None else None
-        pushed = [contributions(layer, term.parts, t, mask) for term in terms]
+    def function(*components: Tensor) -> Tensor:
+        values = dict(zip(inputs, components, strict=True))
+        totals = [layer.total(term.summands, values) for term in terms]
         if single:
-            return pushed[0]
-        scaled = [value.mul_(term.scale) for value, term in zip(pushed, terms, strict=True)]
-        return reduce(Tensor.add_, scaled)
+            return totals[0]
+        return reduce(Tensor.add_, [total.mul_(term.scale) for total, term in zip(totals, terms, strict=True)])
 
+    summands = sum(len(term.summands) for term in terms)
     return Push(
         reads,
         function,
         scale=terms[0].scale if single else None,
         fresh=True,
         window=_layer_window(operation, layer),
-        macs=sum(len(term.parts) for term in terms) * layer.output.numel() * layer.weight[0].numel(),
+        macs=summands * layer.output.numel() * layer.weight[0].numel(),
     )
 
 
 def _layer_window(operation: Operation, layer: Layer) -> Window | None:
-    if operation_name(operation) != "conv2d" or "padding" in str(operation.target):
+    # the overload "conv2d.padding" names its padding ("same"), which may differ from side to side
+    if operation.kind != "conv2d" or "padding" in str(operation.target):
         return None
-    stride, padding, dilation = (pair(value) for value in convolution_options(operation.args)[:3])
-    vertical, horizontal = zip(layer.weight.shape[2:], stride, padding, dilation, strict=True)
-    return vertical, horizontal
-
-
-def convolution_options(args: tuple[Any, ...]) -> list[Any]:
-    """Stride, padding, dilation and groups of a convolution."""
-    return [args[position] if position < len(args) else default for position, default in _CONVOLUTION_DEFAULTS]
+    return window(layer.weight.shape[2:], *convolution_options(operation.args)[:3])

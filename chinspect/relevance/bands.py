@@ -26,7 +26,7 @@ from scipy.fft import dct
 from torch import Tensor
 
 from chinspect.errors import InputError
-from chinspect.relevance.components import Components, Partition, Parts, patches
+from chinspect.relevance.components import Components, Decomposition, Partition, patches
 
 PAPER = "kauffmann2025"
 PAPER_EDGES = (2, 19)
@@ -108,7 +108,7 @@ def band_edges(shape: Sequence[int], bands: int | Sequence[int]) -> list[int]:
 
 def _geometric_edges(orders: int, count: int) -> list[int]:
     """``count - 1`` orders from 2 on that grow geometrically; the first band holds orders 0 and 1."""
-    limit = max(1, min(64, orders - 1))  # more than 64 bands say no more about an image and cost a component each
+    limit = max(1, min(64, orders - 1))  # at most 64: each band is a component, and costs a pass
     if not 1 <= count <= limit:
         raise InputError(f"{count} frequency bands cannot be made of {orders} orders: choose 1 to {limit}.")
     edges = np.geomspace(2, orders, count)[:-1].round().astype(int)
@@ -178,7 +178,7 @@ def inner_by_band(x: Tensor, y: Tensor, edges: BandEdges) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Bands(Parts):
+class Bands(Decomposition):
     """The frequency bands of each component of a partition, component-major.
 
     Attributes:

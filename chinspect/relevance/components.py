@@ -1,8 +1,9 @@
-"""Components: the parts of an image that relevance is asked for.
+"""Components: what relevance is asked for, pieces of an image that sum to it.
 
 The components of an image ``x`` sum to ``x``: its patches, its segments, its colour channels, its frequency bands, or
-the frequency bands of each patch. Those that *partition* the pixels also say which pixels are whose; rules that give
-relevance to pixels without value (flat, w-square, z-box) need that, and refuse the others.
+the frequency bands of each patch (see `chinspect.relevance.bands`). Those that *partition* the pixels also say which
+pixel belongs to which component; rules that give relevance to pixels without value (flat, w-square, z-box) need that,
+and refuse the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from chinspect.errors import InputError
 
 
-class Parts(ABC):
+class Decomposition(ABC):
     """Components laid over images of one shape. There are ``count`` of them, and they sum to the image."""
 
     count: int
@@ -37,14 +38,14 @@ class Parts(ABC):
 
 @dataclass(frozen=True)
 class Components:
-    """Components of images of any shape: ``on((H, W))`` lays them over one."""
+    """Components of images of any shape: ``on((..., H, W))`` lays them over images of that shape."""
 
     name: str
-    on: Callable[[Sequence[int]], Parts]
+    on: Callable[[Sequence[int]], Decomposition]
 
 
 @dataclass(frozen=True, eq=False)
-class Partition(Parts):
+class Partition(Decomposition):
     """Components that each own some entries of the image.
 
     Attributes:
@@ -91,7 +92,8 @@ def patches(size: int) -> Components:
                 f"a patch of {size} pixels does not fit the {height}x{width} image that the model sees: "
                 f"choose a patch size of at most {min(height, width)}."
             )
-        rows, columns = -(-height // size), -(-width // size)
+        rows = -(-height // size)
+        columns = -(-width // size)
         cells = torch.arange(rows)[:, None] * columns + torch.arange(columns)
         labels = cells.repeat_interleave(size, 0)[:height].repeat_interleave(size, 1)[:, :width]
         return Partition(labels, (rows, columns), size)

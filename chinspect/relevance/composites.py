@@ -15,7 +15,6 @@ relevance would end in them otherwise. ``composite("epsilon_plus_flat", bias=Tru
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -54,7 +53,7 @@ class Composite:
 
     Attributes:
         attention: ``frozen`` takes attention weights as they are and lets the values carry the relevance; ``attnlrp``
-            shares it between the weights and the values (Achtibat et al. 2024, arXiv:2402.05602, eqs. 8 and 13).
+            divides it between the weights and the values (Achtibat et al. 2024, arXiv:2402.05602, eqs. 8 and 13).
     """
 
     name: str
@@ -67,10 +66,6 @@ class Composite:
             if row.matches(operation, path, first):
                 return row.rule
         raise InputError(f"composite {self.name!r} has no row for the {operation} layer at {path!r}: add one.")
-
-    def with_bias(self, bias: bool) -> Composite:
-        """The same table with biases in (True) or out of (False) the denominators."""
-        return replace(self, rows=tuple(replace(row, rule=replace(row.rule, bias=bias)) for row in self.rows))
 
 
 def composite(name: str, *, bias: bool | None = None, low: Bounds = -3.0, high: Bounds = 3.0) -> Composite:
@@ -86,35 +81,32 @@ def composite(name: str, *, bias: bool | None = None, low: Bounds = -3.0, high: 
     """
     if name not in COMPOSITES:
         raise InputError(f"unknown composite {name!r}: choose one of {', '.join(COMPOSITES)}.")
-    rows, attention = COMPOSITES[name](low, high)
-    table = Composite(name, rows, attention)
-    return table if bias is None else table.with_bias(bias)
+    table = COMPOSITES[name]
+    rows = []
+    for row in table.rows:
+        rule = replace(row.rule, low=low, high=high) if isinstance(row.rule, ZBox) else row.rule
+        rows.append(replace(row, rule=rule if bias is None else replace(rule, bias=bias)))
+    return replace(table, rows=tuple(rows))
 
 
-_Table = tuple[tuple[Row, ...], Literal["frozen", "attnlrp"]]
-_FLAT, _CONV_PLUS, _EPSILON = Row(Flat(), position="first"), Row(ZPlus(), "conv*"), Row(Epsilon())
+_FLAT = Row(Flat(), position="first")
+_BOX = Row(ZBox(), "conv*", position="first")
+_PLUS = Row(ZPlus(), "conv*")
+_GAMMA = Row(Gamma(), "conv*")
+_EPSILON = Row(Epsilon())
+# the stabiliser of the authors' code
+_STABLE = Row(Epsilon(stabiliser=1e-3))
 
-
-def _epsilon_gamma_box(low: Bounds, high: Bounds) -> _Table:
-    return (Row(ZBox(low=low, high=high), "conv*", position="first"), Row(Gamma(), "conv*"), _EPSILON), "frozen"
-
-
-def _kauffmann2025(low: Bounds, high: Bounds) -> _Table:
-    rows = (
-        Row(ZBox(low=low, high=high), "conv*", position="first"),
-        Row(Zero(), "conv.strided"),
-        Row(Gamma(), "conv*"),
-        Row(Epsilon(stabiliser=1e-3)),
+COMPOSITES = {
+    table.name: table
+    for table in (
+        Composite("epsilon_plus_flat", (_FLAT, _PLUS, _EPSILON)),
+        Composite("epsilon_plus", (_PLUS, _EPSILON)),
+        Composite("epsilon_gamma_box", (_BOX, _GAMMA, _EPSILON)),
+        Composite("epsilon_alpha2_beta1_flat", (_FLAT, Row(AlphaBeta(), "conv*"), _EPSILON)),
+        Composite("epsilon", (_EPSILON,)),
+        Composite("kauffmann2025", (_BOX, Row(Zero(), "conv.strided"), _GAMMA, _STABLE)),
+        Composite("attn_lrp", (_GAMMA, _EPSILON), attention="attnlrp"),
     )
-    return rows, "frozen"
-
-
-COMPOSITES: dict[str, Callable[[Bounds, Bounds], _Table]] = {
-    "epsilon_plus_flat": lambda _low, _high: ((_FLAT, _CONV_PLUS, _EPSILON), "frozen"),
-    "epsilon_plus": lambda _low, _high: ((_CONV_PLUS, _EPSILON), "frozen"),
-    "epsilon_gamma_box": _epsilon_gamma_box,
-    "epsilon_alpha2_beta1_flat": lambda _low, _high: ((_FLAT, Row(AlphaBeta(), "conv*"), _EPSILON), "frozen"),
-    "epsilon": lambda _low, _high: ((_EPSILON,), "frozen"),
-    "kauffmann2025": _kauffmann2025,
-    "attn_lrp": lambda _low, _high: ((Row(Gamma(), "conv*"), _EPSILON), "attnlrp"),
 }
+"""The composites by name."""

@@ -21,13 +21,15 @@ from torch import Tensor, nn
 
 from chinspect.errors import InputError
 from chinspect.relevance._graph import Graph, trace
-from chinspect.relevance._push import Program, plan, push
+from chinspect.relevance._program import Program, plan, push
 from chinspect.relevance._steps import build
-from chinspect.relevance.components import Components, Partition, Parts
-from chinspect.relevance.composites import Composite, composite
+from chinspect.relevance.components import Components, Decomposition, Partition
+from chinspect.relevance.composites import Composite
+from chinspect.relevance.composites import composite as named_composite
 
-_MOST_MEMORY = 1 << 30  # larger chunks are no faster
+_MEMORY_LIMIT = 1 << 30  # larger chunks are no faster
 _EXPLODED = 1e3  # sum of absolute contributions over that of the outputs; signed rules that behave stay below 100
+_CONSERVED = (0.5, 2.0)  # contributions over outputs: outside, half of the relevance is lost, or as much is added
 
 
 class RelevanceWarning(UserWarning):
@@ -58,11 +60,8 @@ def relevance_map(
     graph = model if isinstance(model, Graph) else trace(model, x)
     if graph.input_shape != x.shape:
         raise InputError(f"the graph was traced for images {tuple(graph.input_shape)}, not {tuple(x.shape)}.")
-    return RelevanceMap(graph, x, _named(composite), memory_limit)
-
-
-def _named(table: Composite | str) -> Composite:
-    return composite(table) if isinstance(table, str) else table
+    table = named_composite(composite) if isinstance(composite, str) else composite
+    return RelevanceMap(graph, x, table, memory_limit)
 
 
 class RelevanceMap:
@@ -77,7 +76,7 @@ class RelevanceMap:
     def __init__(self, graph: Graph, x: Tensor, composite: Composite, memory_limit: int | None = None) -> None:
         self.x = x.detach()
         self.composite = composite
-        self._memory = memory_limit or min(_free_memory(x.device) // 2, _MOST_MEMORY)
+        self._memory = memory_limit or min(_free_memory(x.device) // 2, _MEMORY_LIMIT)
         with torch.no_grad():
             self.output, steps, sink = build(graph, self.x, composite)
         if self.output.ndim != 2:
@@ -96,16 +95,14 @@ class RelevanceMap:
         Raises:
             InputError: the components do not partition the pixels and the first layer's rule needs that.
         """
-        parts = components.on(self.x.shape)
-        if self._program.reads_indicators and not isinstance(parts, Partition):
-            raise InputError(
-                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
-                "relevance among pixels: choose a composite such as epsilon_plus."
-            )
-        how = plan(self._program, parts, self._memory)
+        decomposition = self._decomposed(components)
+        how = plan(self._program, decomposition, self._memory)
         backward = self.output.shape[1] * sum(step.push.macs for step in self._program.steps)
         with torch.no_grad():
-            table = self._pulled(parts) if backward < how.macs else push(self._program, parts, how).movedim(0, 1)
+            if backward < how.macs:
+                table = self._pulled(decomposition)
+            else:
+                table = push(self._program, decomposition, how).movedim(0, 1)
         self._check(table)
         return table[0] if len(table) == 1 else table
 
@@ -124,24 +121,46 @@ class RelevanceMap:
         return self.x * values + indicators
 
     def multipliers(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
-        """What `pull` is linear in: relevance at the pixels is ``x * values + indicators``, both like ``x``.
+        """What makes `pull` of the image: relevance at the pixels is ``x * values + indicators``, both like ``x``.
 
         A component ``t`` of the image holds ``sum(t * values)``, by rules that read no indicators.
         """
-        if relevance.shape != self.output.shape:
-            raise InputError(
-                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
-            )
-        seed = torch.where(self.output == 0, 0, relevance / self.output)
-        values, indicators = self._transposed(seed[None])
+        values, indicators = self._transposed(self._seed(relevance)[None])
         return values[0], indicators[0]
+
+    def pull_components(self, relevance: Tensor, components: Components) -> Tensor:
+        """LRP: relevance at the outputs (N, D), see `pull`, back to components: (N, P).
+
+        It is ``push(components) @ (relevance / output)`` in one backward pass. Raises `InputError` as `push` does.
+        """
+        decomposition = self._decomposed(components)
+        values, indicators = self.multipliers(relevance)
+        return self._inner(decomposition, values[None], indicators[None])[..., 0]
 
     @cached_property
     def conservation(self) -> float:
         """``<sum of all components' contributions, y> / <y, y>`` for the output ``y``: 1 where no relevance is lost."""
         with torch.no_grad():
-            total = self._program.whole(self.x[None], torch.ones_like(self.x)[None])[0]
+            total = self._program.apply(self.x[None], torch.ones_like(self.x)[None])[0]
         return self._ratio(total)
+
+    def _decomposed(self, components: Components) -> Decomposition:
+        """The components of these images, if the rules can divide relevance among them."""
+        decomposition = components.on(self.x.shape)
+        if self._program.reads_indicators and not isinstance(decomposition, Partition):
+            raise InputError(
+                f"{components.name} overlap in the pixels, and the first rule of {self.composite.name!r} shares "
+                "relevance among pixels: choose a composite such as epsilon_plus."
+            )
+        return decomposition
+
+    def _seed(self, relevance: Tensor) -> Tensor:
+        """What is pulled for relevance (N, D) at the outputs."""
+        if relevance.shape != self.output.shape:
+            raise InputError(
+                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
+            )
+        return torch.where(self.output == 0, 0, relevance / self.output)
 
     def _ratio(self, total: Tensor) -> float:
         return float((total.double() * self.output).sum() / self.output.double().square().sum())
@@ -151,10 +170,12 @@ class RelevanceMap:
         total = float(self.output.abs().sum())
         if total == 0:
             return
-        ratio, magnitude = self._ratio(table.sum(1)), float(table.abs().sum()) / total
-        if magnitude < _EXPLODED and 0.5 <= ratio <= 2:
+        ratio = self._ratio(table.sum(1))
+        magnitude = float(table.abs().sum()) / total
+        low, high = _CONSERVED
+        if magnitude < _EXPLODED and low <= ratio <= high:
             return
-        absorbed = magnitude < _EXPLODED and abs(ratio) < 0.5
+        absorbed = magnitude < _EXPLODED and abs(ratio) < low
         what = "is mostly absorbed (by biases, as a rule)" if absorbed else "explodes"
         warnings.warn(
             f"relevance {what} under {self.composite.name!r}: the contributions sum to {ratio:.3g} times the output, "
@@ -165,26 +186,27 @@ class RelevanceMap:
 
     def _transposed(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """The transposed push of ``seeds`` (K, N, D), for components and for indicators: each (K, N, C, H, W)."""
-        start = (self.x[None], torch.ones_like(self.x)[None])
-        transpose = torch.func.vjp(self._program.whole, *start)[1]
+        transpose = torch.func.vjp(self._program.apply, self.x[None], torch.ones_like(self.x)[None])[1]
         values, indicators = torch.vmap(transpose, chunk_size=self._seeds_at_once())(seeds[:, None])
         return values[:, 0], indicators[:, 0]
 
     def _seeds_at_once(self) -> int:
+        # four values of the largest size for each seed: one of the push, its cotangent, and a copy of either
         largest = max((step.shape.numel() for step in self._program.steps), default=1)
         return max(1, self._memory // (4 * largest * self.x.element_size()))
 
-    def _pulled(self, parts: Parts) -> Tensor:
-        """The push of all parts, from the transposed map of each output: (N, P, D)."""
+    def _pulled(self, decomposition: Decomposition) -> Tensor:
+        """The push of all components, from the transposed map of each output: (N, P, D)."""
         seeds = torch.eye(self.output.shape[1]).to(self.output)[:, None].expand(-1, len(self.x), -1)
-        tables = []
-        for some in seeds.split(self._seeds_at_once()):
-            values, indicators = self._transposed(some)
-            table = parts.inner(self.x, values)
-            if self._program.reads_indicators:
-                table = table + parts.inner(torch.ones_like(self.x), indicators)
-            tables.append(table)
-        return torch.cat(tables, -1)
+        chunks = seeds.split(self._seeds_at_once())
+        return torch.cat([self._inner(decomposition, *self._transposed(chunk)) for chunk in chunks], -1)
+
+    def _inner(self, decomposition: Decomposition, values: Tensor, indicators: Tensor) -> Tensor:
+        """Relevance (N, P, K) of components, from the transposed push of K seeds."""
+        table = decomposition.inner(self.x, values)
+        if self._program.reads_indicators:
+            table = table + decomposition.inner(torch.ones_like(self.x), indicators)
+        return table
 
 
 def _free_memory(device: torch.device) -> int:

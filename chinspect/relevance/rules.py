@@ -1,16 +1,23 @@
 """The propagation rules of LRP, each declared once.
 
-A rule says how a layer ``y = W a + b`` shares its output among its inputs. It is written as the *push* of components:
-a component ``t`` of the input ``a`` (a part of it, such as one patch's) contributes to the output
+A rule says how a layer ``y = W a + b`` distributes its output over its inputs. It is written as the *push* of
+components: a component ``t`` of the input ``a``, such as one patch's, contributes to the output
 
-    push(t) = sum_branches  s * (W' (t * f)) * y / z,      z = W' (a * f) + b'
+    push(t) = sum_terms  c * (W' (t * f)) * y / z,      z = W' (a * f) + b'
 
 where ``W'``, ``b'`` are the rule's weights and ``f`` selects what of the input they see. The components of ``a`` sum to
-``a``, so what is pushed sums to ``y`` (for biases kept out of ``z``; else the bias's share is absorbed). The transposed
-map takes relevance from outputs to inputs: it is the rule as published, ``R_i = a_i * sum_j W'_ji f_i / z_j * R_j``.
+``a``, so what is pushed sums to ``y`` where biases stay out of ``z``; else the bias absorbs its fraction. The
+transposed map takes relevance from outputs to inputs: it is the rule as published,
+``R_i = a_i * sum_j W'_ji f_i / z_j * R_j``.
 
 Rules that give relevance to pixels without value (flat, w-square, z-box) read, instead of the component, the
 *indicator* of the pixels that it covers. They partition pixels, and exist for the first layer.
+
+A new rule is a subclass of `Rule` that lists its terms:
+
+    class Halved(Rule):
+        def terms(self, layer):
+            return [self.term(layer, [Summand(layer.weight)], layer.bias, coefficient=0.5)]
 
 Sources: epsilon and alpha-beta, Bach et al. 2015 (10.1371/journal.pone.0130140); z-plus, w-square, z-box, Montavon et
 al. 2017 (10.1016/j.patcog.2016.11.008); flat, Lapuschkin et al. 2019 (10.1038/s41467-019-08987-4); gamma, Montavon et
@@ -20,55 +27,102 @@ al. 2019 (10.1007/978-3-030-28954-6_10), generalised to inputs of any sign as in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from chinspect.relevance._layer import Branch, Layer, Part, contributions, signed, stabilise
+Input = Literal["component", "indicator"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer at its activations: ``output = apply(input, weight) + bias``.
+
+    Attributes:
+        apply: the layer without bias, for any number of leading component dimensions before those of ``input``.
+        bias: shaped to be added to ``output``; a zero where the layer has none.
+        covered: how much of each input entry is pixels: less than 1 in a padding; None is 1 everywhere.
+    """
+
+    apply: Callable[[Tensor, Tensor], Tensor]
+    input: Tensor
+    weight: Tensor
+    bias: Tensor
+    output: Tensor
+    covered: Tensor | None = None
+
+    def total(self, summands: Sequence[Summand], values: Mapping[Input, Tensor]) -> Tensor:
+        """The sum of the summands for components and indicators in ``values``, each (K, *input): (K, *output)."""
+        return reduce(torch.add, (self._applied(summand, values[summand.reads]) for summand in summands))
+
+    def _applied(self, summand: Summand, value: Tensor) -> Tensor:
+        value = value if summand.factor is None else value * summand.factor
+        # a copy, because the result is scaled in place
+        return value.clone() if summand.weight is None else self.apply(value, summand.weight)
+
+
+@dataclass(frozen=True)
+class Summand:
+    """``weight`` applied to ``factor`` times the component, or times the indicator of the pixels that it covers.
+
+    A weight of None is the identity, a factor of None is 1.
+    """
+
+    weight: Tensor | None
+    factor: Tensor | None = None
+    reads: Input = "component"
 
 
 @dataclass(frozen=True)
 class Term:
-    """A branch ready to push: its parts, and ``scale = share * y / z`` in the shape of the output."""
+    """One term of a rule at a layer: the sum of ``summands`` times ``scale``, which has the shape of the output."""
 
-    parts: tuple[Part, ...]
+    summands: Sequence[Summand]
     scale: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(ABC):
-    """How a convolution or linear layer shares its output among its inputs.
+    """How a convolution or linear layer distributes its output over its inputs.
 
     Attributes:
         bias: whether biases count in the denominators. They absorb relevance then, and conservation drops below 1;
             without them conservation is exact, but a denominator of mixed signs (epsilon, gamma) may come close to
             zero where the output is not, and the relevance explodes. Each rule's default is the side that is safe.
-        stabiliser: added to each denominator, with its sign.
+        stabiliser: added to each denominator, with its sign. The default is Zennit's.
     """
 
     bias: bool = False
     stabiliser: float = 1e-6
 
     @abstractmethod
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        """The rule as published, for ``layer`` at its activations."""
-
     def terms(self, layer: Layer) -> list[Term]:
-        """The rule's branches with their scales."""
-        return [Term(branch.parts, self._scale(layer, branch)) for branch in self.branches(layer)]
+        """The rule as published, for ``layer`` at its activations. Without terms no relevance passes."""
 
-    def _scale(self, layer: Layer, branch: Branch) -> Tensor:
-        covered = None
-        if any(part.indicator for part in branch.parts):
-            covered = (torch.ones_like(layer.input) if layer.covered is None else layer.covered)[None]
-        z = contributions(layer, branch.parts, layer.input[None], covered)[0]
-        if self.bias and branch.bias is not None:
-            z = z + branch.bias
-        scale = branch.share * layer.output / stabilise(z, self.stabiliser)
-        flows = layer.output != 0 if branch.where is None else branch.where
-        return torch.where(flows, scale, 0)  # 0 / 0, with a stabiliser of zero, is no flow
+    def term(
+        self,
+        layer: Layer,
+        summands: Sequence[Summand],
+        bias: Tensor | float = 0.0,
+        *,
+        where: Tensor | None = None,
+        coefficient: float = 1.0,
+    ) -> Term:
+        """The term ``coefficient * y / z`` where ``where`` holds, ``z`` being the sum of the summands and the bias."""
+        values: dict[Input, Tensor] = {"component": layer.input[None]}
+        if any(summand.reads == "indicator" for summand in summands):
+            values["indicator"] = (torch.ones_like(layer.input) if layer.covered is None else layer.covered)[None]
+        z = layer.total(summands, values)[0]
+        if self.bias:
+            z = z + bias
+        z = z + torch.where(z >= 0, self.stabiliser, -self.stabiliser)  # away from zero, and zero itself upwards
+        scale = coefficient * layer.output / z
+        flows = layer.output != 0 if where is None else where
+        return Term(summands, torch.where(flows, scale, 0))  # 0 / 0, with a stabiliser of zero, is no flow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +131,16 @@ class Epsilon(Rule):
 
     bias: bool = True
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        return [Branch((Part(layer.weight),), layer.bias)]
+    def terms(self, layer: Layer) -> list[Term]:
+        return [self.term(layer, [Summand(layer.weight)], layer.bias)]
 
 
-@dataclass(frozen=True, kw_only=True)
 class ZPlus(Rule):
     """LRP-z+ : only contributions ``w a > 0`` count; inputs of any sign (equal to alpha-beta with alpha 1, beta 0)."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        return [_excitation(layer)]
+    def terms(self, layer: Layer) -> list[Term]:
+        positive = _by_sign(layer, layer.weight.clamp(min=0), layer.weight.clamp(max=0))
+        return [self.term(layer, positive, layer.bias.clamp(min=0))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +149,12 @@ class AlphaBeta(Rule):
 
     alpha: float = 2.0
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        inhibition = signed(layer, layer.weight.clamp(max=0), layer.weight.clamp(min=0), _clamp(layer.bias, max=0))
+    def terms(self, layer: Layer) -> list[Term]:
+        up = layer.weight.clamp(min=0)
+        down = layer.weight.clamp(max=0)
         return [
-            _excitation(layer).shared(self.alpha),
-            inhibition.shared(1 - self.alpha),
+            self.term(layer, _by_sign(layer, up, down), layer.bias.clamp(min=0), coefficient=self.alpha),
+            self.term(layer, _by_sign(layer, down, up), layer.bias.clamp(max=0), coefficient=1 - self.alpha),
         ]
 
 
@@ -110,32 +165,27 @@ class Gamma(Rule):
     bias: bool = True
     gamma: float = 0.25
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        up = layer.weight + self.gamma * layer.weight.clamp(min=0)
-        down = layer.weight + self.gamma * layer.weight.clamp(max=0)
-        bias_up = None if layer.bias is None else layer.bias + self.gamma * layer.bias.clamp(min=0)
-        bias_down = None if layer.bias is None else layer.bias + self.gamma * layer.bias.clamp(max=0)
+    def terms(self, layer: Layer) -> list[Term]:
+        up, bias_up = (values + self.gamma * values.clamp(min=0) for values in (layer.weight, layer.bias))
+        down, bias_down = (values + self.gamma * values.clamp(max=0) for values in (layer.weight, layer.bias))
         return [
-            signed(layer, up, down, bias_up, where=layer.output > 0),
-            signed(layer, down, up, bias_down, where=layer.output < 0),
+            self.term(layer, _by_sign(layer, up, down), bias_up, where=layer.output > 0),
+            self.term(layer, _by_sign(layer, down, up), bias_down, where=layer.output < 0),
         ]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Flat(Rule):
-    """Shares the output evenly over the pixels of the receptive field."""
+    """Distributes the output evenly over the pixels of the receptive field."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        return [Branch((Part(torch.ones_like(layer.weight), indicator=True),), None)]
+    def terms(self, layer: Layer) -> list[Term]:
+        return [self.term(layer, [Summand(torch.ones_like(layer.weight), reads="indicator")])]
 
 
-@dataclass(frozen=True, kw_only=True)
 class WSquare(Rule):
-    """Shares the output over the pixels of the receptive field by squared weight."""
+    """Distributes the output over the pixels of the receptive field by squared weight."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        bias = None if layer.bias is None else layer.bias.square()
-        return [Branch((Part(layer.weight.square(), indicator=True),), bias)]
+    def terms(self, layer: Layer) -> list[Term]:
+        return [self.term(layer, [Summand(layer.weight.square(), reads="indicator")], layer.bias.square())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,39 +199,34 @@ class ZBox(Rule):
     low: float | tuple[float, ...] = -3.0
     high: float | tuple[float, ...] = 3.0
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:
-        low, high = (_channels(bound, layer) for bound in (self.low, self.high))
-        parts = (
-            Part(layer.weight),
-            Part(layer.weight.clamp(min=0), -low, indicator=True),
-            Part(layer.weight.clamp(max=0), -high, indicator=True),
+    def terms(self, layer: Layer) -> list[Term]:
+        by_channel = (-1, *[1] * (layer.input.ndim - 2))
+        low, high = (torch.as_tensor(bound).to(layer.input).view(by_channel) for bound in (self.low, self.high))
+        summands = (
+            Summand(layer.weight),
+            Summand(layer.weight.clamp(min=0), -low, "indicator"),
+            Summand(layer.weight.clamp(max=0), -high, "indicator"),
         )
-        return [Branch(parts, None)]
+        return [self.term(layer, summands)]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Pass(Rule):
     """Relevance passes element by element: for layers whose output is shaped like their input."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:  # noqa: ARG002
-        return [Branch((Part(None),), None)]
+    def terms(self, layer: Layer) -> list[Term]:
+        return [self.term(layer, [Summand(None)])]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Zero(Rule):
     """No relevance passes."""
 
-    def branches(self, layer: Layer) -> Sequence[Branch]:  # noqa: ARG002
+    def terms(self, layer: Layer) -> list[Term]:  # noqa: ARG002
         return []
 
 
-def _excitation(layer: Layer) -> Branch:
-    return signed(layer, layer.weight.clamp(min=0), layer.weight.clamp(max=0), _clamp(layer.bias, min=0))
-
-
-def _clamp(bias: Tensor | None, **bounds: float) -> Tensor | None:
-    return None if bias is None else bias.clamp(**bounds)
-
-
-def _channels(bound: float | tuple[float, ...], layer: Layer) -> Tensor:
-    return torch.as_tensor(bound).to(layer.input).view(-1, *[1] * (layer.input.ndim - 2))
+def _by_sign(layer: Layer, up: Tensor, down: Tensor) -> list[Summand]:
+    """Weights ``up`` for the positive inputs, ``down`` for the negative ones; one summand where there are none."""
+    if bool((layer.input >= 0).all()):
+        return [Summand(up)]
+    positive = (layer.input > 0).to(layer.input)
+    return [Summand(up, positive), Summand(down, 1 - positive)]

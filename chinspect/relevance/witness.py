@@ -20,39 +20,24 @@ from zennit.layer import Sum
 
 from chinspect.errors import InputError
 from chinspect.relevance import rules
-from chinspect.relevance._graph import Graph, Operation
-from chinspect.relevance._steps import convolution_options, layer_kind, operation_name
+from chinspect.relevance._graph import Graph
+from chinspect.relevance._operations import Site
+from chinspect.relevance._steps import layer_kind
 from chinspect.relevance.composites import Composite
 
+# operations that multiply each entry: relevance passes
 _SCALES = {"relu", "relu6", "gelu", "silu", "hardswish", "leaky_relu", "elu", "tanh", "mul", "div", "affine"}
+# operations that move entries: their gradient is right as it is
 _MOVES = {
-    "view",
-    "_unsafe_view",
-    "reshape",
-    "permute",
-    "transpose",
-    "t",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
+    *("view", "_unsafe_view", "reshape", "permute", "transpose", "t", "flatten", "unflatten", "squeeze", "unsqueeze"),
+    *("select", "slice", "split", "chunk", "unbind", "getitem", "index", "cat", "roll", "pad", "constant_pad_nd"),
+    *("clone", "contiguous", "alias", "dropout", "expand", "max_pool2d", "identity", "_to_copy"),
 }
-_MOVES |= {
-    "select",
-    "slice",
-    "split",
-    "chunk",
-    "unbind",
-    "getitem",
-    "cat",
-    "roll",
-    "pad",
-    "constant_pad_nd",
-}
-_MOVES |= {"clone", "contiguous", "alias", "dropout", "expand", "max_pool2d", "identity", "index", "_to_copy"}
+# operations that are linear: relevance is distributed by contribution
 _LINEAR = {"add", "avg_pool2d", "adaptive_avg_pool2d", "mean", "layer_norm", "scaled_dot_product_attention", "matmul"}
-_TINY = 1e-12  # sums and averages need no stabiliser: where their output is zero, so is its relevance
+# operations that carry nothing
 _GATES = {"sigmoid", "hardsigmoid", "softmax", "linalg_vector_norm", "clamp_min"}
+_TINY = 1e-12  # sums and averages need no stabiliser: where their output is zero, so is its relevance
 
 
 def zennit_relevance(graph: Graph, x: Tensor, composite: Composite, neurons: Sequence[int]) -> Tensor:
@@ -92,6 +77,18 @@ class _Call(nn.Module):
         return self.function(*inputs)
 
 
+class _Layer(_Call):
+    """A function of an input, a weight and a bias as a module; Zennit's rules modify both."""
+
+    def __init__(self, function: Callable[..., Tensor], weight: Tensor, bias: Tensor | None) -> None:
+        super().__init__(function)
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs, self.weight, self.bias)
+
+
 class _Add(nn.Module):
     """A sum that Zennit can hook."""
 
@@ -108,19 +105,21 @@ class _Witness(nn.Module):
 
     def __init__(self, graph: Graph, x: Tensor, composite: Composite) -> None:
         super().__init__()
-        self.graph, self.composite = graph, composite
+        self.graph = graph
+        self.composite = composite
         self.hooks: dict[nn.Module, Hook] = {}
         self.calls = nn.ModuleDict()
-        self.inputs: dict[str, list[str]] = {}
+        self.inputs: dict[str, tuple[str, ...]] = {}
         self.raw = {graph.source}
-        carriers, values = {graph.source}, {**graph.constants, graph.source: x}
+        carriers = {graph.source}
+        values: dict[str, Any] = {**graph.constants, graph.source: x}
         for operation in graph.operations:
             args, kwargs = operation.arguments(values)
             values[operation.name] = operation.target(*args, **kwargs)
-            carried = [read for read in operation.reads if read in carriers]
-            if carried and operation_name(operation) not in _GATES:
-                self.calls[operation.name] = self._module(operation, values, carried)
-                self.inputs[operation.name] = carried
+            site = Site(operation, values, frozenset(carriers), values[operation.name], composite.attention)
+            if site.carried and operation.kind not in _GATES:
+                self.calls[operation.name] = self._module(site)
+                self.inputs[operation.name] = site.carried
                 carriers.add(operation.name)
         self.outputs = values[graph.sink].shape[1]
 
@@ -130,73 +129,63 @@ class _Witness(nn.Module):
             live[name] = self.calls[name](*(live[read] for read in inputs))
         return live[self.graph.sink]
 
-    def _module(self, operation: Operation, values: dict[str, Any], carried: list[str]) -> nn.Module:
+    def _module(self, site: Site) -> nn.Module:
         """The operation as a module; its hook, if it needs one, is noted in ``hooks``."""
-        kind, raw = operation_name(operation), self.raw.issuperset(carried)
+        operation = site.operation
+        kind = operation.kind
+        raw = self.raw.issuperset(site.carried)
         if raw and kind in _SCALES | _MOVES:
             self.raw.add(operation.name)
-        if (layer := _layer(operation, values, carried)) is not None:
-            rule = self.composite.rule(layer_kind(operation, values[operation.args[1].name]), operation.path, raw)
+        layer = _layer(site)
+        if layer is not None:
+            rule = self.composite.rule(layer_kind(operation, layer.weight), operation.path, raw)
             self.hooks[layer] = _counterpart(rule)
             return layer
-        if kind == "add" and len(carried) == 2:
+        if kind == "add" and len(site.carried) == 2:
             add = _Add()
             self.hooks[add.total] = zennit.Norm(_TINY)
             return add
-        known = kind in _MOVES or (kind in _SCALES | _LINEAR and (len(carried) == 1 or "attention" in kind))
+        known = kind in _MOVES or (kind in _SCALES | _LINEAR and (len(site.carried) == 1 or "attention" in kind))
         if not known:
             raise InputError(f"operation {operation.target} in module {operation.path!r} cannot be verified by Zennit.")
-        call = _Call(_function(operation, values, carried))
+        call = _Call(_function(site))
         if kind not in _MOVES:
             self.hooks[call] = zennit.Pass() if kind in _SCALES else zennit.Norm(_TINY)
         return call
 
 
-def _layer(operation: Operation, values: dict[str, Any], carried: list[str]) -> nn.Module | None:
+def _layer(site: Site) -> _Layer | None:
     """The operation as a convolution or linear module, or None."""
-    kind, (args, _) = operation_name(operation), operation.arguments(values)
-    module: nn.Conv1d | nn.Conv2d | nn.Linear
-    if kind in ("conv1d", "conv2d"):
-        weight, (stride, padding, dilation, groups) = args[1], convolution_options(args)
-        size = (weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]), stride, padding, dilation, groups)
-        module = (nn.Conv2d if kind == "conv2d" else nn.Conv1d)(*size)
-    elif kind == "linear":
-        weight = args[1]
-        module = nn.Linear(weight.shape[1], weight.shape[0])
-    elif kind in ("matmul", "mm") and operation.reads == (*carried, operation.args[1].name) and args[1].ndim == 2:
-        weight = args[1].T
-        module = nn.Linear(weight.shape[1], weight.shape[0])
-    else:
-        return None
-    bias = args[2] if len(args) > 2 else None
-    module.weight = nn.Parameter(weight, requires_grad=False)
-    module.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-    return module
+    operation = site.operation
+    args, _ = operation.arguments(site.values)
+    if operation.kind in ("conv1d", "conv2d"):
+        return _Layer(lambda t, weight, bias: operation.target(t, weight, bias, *args[3:]), args[1], site.argument(2))
+    if operation.kind == "linear":
+        return _Layer(nn.functional.linear, args[1], site.argument(2))
+    matrix = operation.kind in ("matmul", "mm") and args[1].ndim == 2
+    if matrix and operation.reads == (*site.carried, operation.args[1].name):
+        return _Layer(nn.functional.linear, args[1].T, None)
+    return None
 
 
-def _function(operation: Operation, values: dict[str, Any], carried: list[str]) -> Callable[..., Any]:
+def _function(site: Site) -> Callable[..., Any]:
     """The operation as a function of what it carries, linear where the push is linear."""
-    kind = operation_name(operation)
-    args, _ = operation.arguments(values)
+    kind = site.operation.kind
+    args, kwargs = site.operation.arguments(site.values)
     if kind == "layer_norm":
-        x, dims = args[0], tuple(range(-len(args[1]), 0))
-        deviation = (x.var(dims, correction=0, keepdim=True) + (args[4] if len(args) > 4 else 1e-5)).sqrt()
-        weight = 1 if len(args) < 3 or args[2] is None else args[2]
-        bias = 0 if len(args) < 4 or args[3] is None else args[3]
-        return lambda t: (t - t.mean(dims, keepdim=True)) / deviation * weight + bias
+        dims = tuple(range(-len(args[1]), 0))
+        deviation = (args[0].var(dims, correction=0, keepdim=True) + site.argument(4, 1e-5)).sqrt()
+        weight = site.argument(2)
+        bias = site.argument(3)
+        scale = deviation.reciprocal() if weight is None else weight / deviation
+        return lambda t: (t - t.mean(dims, keepdim=True)) * scale + (0 if bias is None else bias)
     if kind == "scaled_dot_product_attention":
         identity = torch.eye(args[2].shape[-2]).to(args[2]).expand(*args[2].shape[:-1], -1)
-        weights = operation.target(args[0], args[1], identity, *args[3:], **operation.kwargs)
+        weights = site.operation.target(args[0], args[1], identity, *args[3:], **kwargs)
         return lambda *inputs: weights @ inputs[-1]
     if kind in ("view", "_unsafe_view"):
-        return lambda t: t.reshape(values[operation.name].shape)
-    fixed = {name: values[name] for name in operation.reads}
-
-    def function(*inputs: Tensor) -> Any:
-        args, kwargs = operation.arguments({**fixed, **dict(zip(carried, inputs, strict=True))})
-        return operation.target(*args, **kwargs)
-
-    return function
+        return lambda t: t.reshape(site.output.shape)
+    return site.call
 
 
 _COUNTERPARTS: dict[type[rules.Rule], Callable[..., Hook]] = {

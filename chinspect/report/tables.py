@@ -38,12 +38,15 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
 
 def print_table(table: pd.DataFrame, title: str = "") -> None:
     """One line a row, numbers with three decimals, NaN as a dash; text is shown as it is, whatever it holds."""
-    shown = Table(box=None, header_style="bold", pad_edge=False, title=escape(title) or None, title_justify="left")
+    console = Console(highlight=False)
+    if title:
+        console.print(escape(title), style="bold")
+    shown = Table(box=None, header_style="dim", pad_edge=False)
     for column in table.columns:
         shown.add_column(escape(str(column).replace("_", " ")), overflow="fold")
     for row in table.itertuples(index=False):
         shown.add_row(*(escape(cell(value)) for value in row))
-    Console(highlight=False).print(shown)
+    console.print(shown)
 
 
 def cell(value: Any) -> str:

@@ -203,7 +203,7 @@ class SimilarityExplanation(Result):
 
     def document(self) -> dict[str, Any]:
         """What there is to say, as JSON values."""
-        document = {
+        document: dict[str, Any] = {
             "similarity": self.similarity,
             "metric": self.metric,
             "relevance_sum": float(self.relevance.sum(dtype=float)),

@@ -1,15 +1,7 @@
 from .analysis import SpRAy
 from .candidates import Candidate
-from .classes import ClassRanking, rank_classes
 from .duplicates import near_duplicates
+from .pipeline import analyse, analyse_maps
 from .run import Finding, SprayRun
 
-__all__ = [
-    "Candidate",
-    "ClassRanking",
-    "Finding",
-    "SpRAy",
-    "SprayRun",
-    "near_duplicates",
-    "rank_classes",
-]
+__all__ = ["Candidate", "Finding", "SpRAy", "SprayRun", "analyse", "analyse_maps", "near_duplicates"]

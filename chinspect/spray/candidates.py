@@ -9,13 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.spray._ensemble import MERGE, Proposal
-from chinspect.spray._null import adjusted
-from chinspect.spray._shared import Members, Rows
-from chinspect.spray.pooling import Maps
+from chinspect.spray.arrays import Floats, Indices, Maps, Rows
+from chinspect.spray.proposals import MERGE, Proposal
+from chinspect.spray.significance import ALPHA, adjusted
 
-ALPHA = 0.05
-_RESAMPLES, _CONFIDENCE, _LARGEST, _MEDOIDS = 200, 0.95, 2_000, 3
+NOT_TESTED = "not tested"
+_RESAMPLES = 200  # bootstrap samples: enough for a 95 % quantile
+_CONFIDENCE = 0.95
+_LARGEST = 2_000  # maps that the bootstrap draws from; the errors of more are scaled from these
+_MEDOIDS = 3
+_ROWS = ("upper", "middle", "lower")
+_COLUMNS = ("left", "centre", "right")
+_FREQUENCIES = ("low", "middle", "high")
+_HEADLINES = {
+    "confirmed": "CONFIRMED: the model relies on what these images share",
+    "not_causal": "NOT CAUSAL: the model reacts to it no more than to random patches",
+    "undecided": "UNDECIDED: more than chance; the test on the model leans to reliance, but decides nothing",
+    "candidate": "CANDIDATE: more than chance, but not tested on the model",
+    "untested": "NOT FLAGGED: chance may explain it",
+}
+_NOT_COMPARED = "NOT TESTED: nothing was compared with chance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,35 +36,35 @@ class Candidate:
     """A set of maps that may be a strategy.
 
     Attributes:
-        indices: (m,) places of the members among the maps given, ascending.
+        indices: (m,) of the members among all maps, ascending.
         source: the clusterings that proposed it.
-        mean_map, template: (h, w), the mean of the members, and the relevance that they share and others have not; the
-            latter of the maps as they are compared, which are of unit length under the metric ``cosine``.
-        medoids: places of the three members nearest to the mean map, nearest first.
-        shared: the share of a member's relevance that the members have in common and others have not, from 0 to 1.
+        mean_map, template: (h, w), the mean of the members, and the relevance that they have in common and others have
+            not; the latter of the maps as they are compared, which are of unit length under the metric ``cosine``.
+        medoids: indices of the three members nearest to the mean map, nearest first.
+        shared: the fraction of a member's relevance that the members have in common and others have not, from 0 to 1.
         gap: by how much members hold more of the template than the nearest others, from -1 to 1.
         threshold: how much of the template a map has to hold to count as a member, see `SpRAy.carriers`.
         effect: half of the absolute difference of the mean maps of members and others, over the mean relevance of a
             map: 0 where they are the same, 1 where they have no cell in common.
-        effect_low, effect_high: its 95 % interval, the set taken as given. The effect is a norm, which errors of the
-            means can only blow up; so it is the effect less and plus the 95 % quantile of the errors' own norm over 200
-            bootstrap samples of members and others, which by the triangle inequality covers at least as often. The
-            lower end is 0 where random sets of this size differ as much.
+        effect_low, effect_high: its 95 % interval, for this set. The effect is a norm, which errors of the means can
+            only blow up; so it is the effect less and plus the 95 % quantile of the errors' own norm over 200 bootstrap
+            samples of members and others, which by the triangle inequality covers at least as often. The lower end is 0
+            where random sets of this size differ as much.
         focus: 1 - 1 / (number of cells times the mean map's concentration): 0 for an even map, near 1 for one cell.
         stability: mean Jaccard similarity to the best set in subsamples of 80 %; nan where none were drawn.
-        p_value: how often maps without a common place have any set like it, see `chinspect.spray._null`; nan if
-            untested.
+        p_value: how often maps without a common position have any set like it, see `chinspect.spray.significance`; nan
+            if untested.
         q_value: the p-value after Benjamini and Hochberg's correction over all groups of maps that were analysed; nan
             if untested.
         flagged: whether ``q_value`` is at most 0.05.
         verdict: ``candidate`` where flagged, ``untested`` otherwise; an intervention turns the first into
-            ``confirmed``, ``undecided`` or ``not_causal``, see `chinspect.stress.prove`.
+            ``confirmed``, ``undecided`` or ``not_causal``, see `chinspect.proof.prove`.
         group: the class whose maps were analysed, None for all maps.
-        label, purity, base_rate: the commonest label among the members, its share there and among all maps analysed;
+        label, purity, base_rate: the commonest label among the members, its fraction there and among all maps analysed;
             None and nan without labels.
     """
 
-    indices: NDArray[np.int64]
+    indices: Indices
     source: str
     mean_map: Maps
     template: Maps
@@ -83,6 +96,43 @@ class Candidate:
         """Number of members."""
         return len(self.indices)
 
+    @property
+    def headline(self) -> str:
+        """The verdict, for a stranger."""
+        return _HEADLINES[self.verdict] if self.compared else _NOT_COMPARED
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in a table: "not flagged" and "not tested" where there is none."""
+        if self.flagged:
+            return self.verdict.replace("_", " ")
+        return "not flagged" if self.compared else NOT_TESTED
+
+    @property
+    def position(self) -> str:
+        """Where the relevance lies that members have in common: a ninth of the image, or a range of a spectrum."""
+        weight = np.clip(self.template, 0, None).astype(float)
+        if weight.sum() == 0:
+            return "nowhere in particular"
+        row, column = (_third(weight.sum(axis)) for axis in (1, 0))
+        if len(weight) == 1:
+            return f"in the {_FREQUENCIES[column]} frequencies"
+        if row == 1 and column == 1:
+            # A mean in the centre may also be that of relevance on all sides.
+            spread = np.count_nonzero(weight > 0.25 * weight.max()) / weight.size
+            return "in the centre" if spread < 0.25 else "all over the image"
+        return f"at the {_ROWS[row]} {_COLUMNS[column]}"
+
+    @property
+    def chance(self) -> str:
+        """How it compares with maps that have no common reason."""
+        if not self.compared:
+            return "not compared with chance"
+        p = "p < 0.001" if self.q_value < 0.001 else f"p = {self.q_value:.2g}"
+        if self.flagged:
+            return f"maps without a common reason have no such set ({p})"
+        return f"maps without a common reason have such sets as well ({p})"
+
     def record(self) -> dict[str, Any]:
         """All but indices and maps, as a flat row."""
         return {name: getattr(self, name) for name in COLUMNS}
@@ -97,19 +147,21 @@ def describe(
     proposal: Proposal, maps: Maps, *, shared: float, p_value: float, stability: float, random_state: int
 ) -> Candidate:
     """A candidate of ``maps`` (n, h, w) from the set that was proposed."""
-    rows, members = maps.reshape(len(maps), -1), proposal.shared.members
+    rows = maps.reshape(len(maps), -1)
+    template = proposal.template
+    members = template.members
     mean = rows[members].mean(0, dtype=np.float64)
     near = members[np.argsort(np.linalg.norm(rows[members] - mean, axis=1), kind="stable")[:_MEDOIDS]]
-    effect, low, high = _effect(rows, members, np.random.default_rng(random_state))
+    effect, low, high = effect_interval(rows, members, np.random.default_rng(random_state))
     return Candidate(
         indices=members,
         source=", ".join(proposal.sources),
         mean_map=mean.reshape(maps.shape[1:]).astype(np.float32),
-        template=proposal.shared.template.reshape(maps.shape[1:]),
-        medoids=tuple(int(i) for i in near),
+        template=template.values.reshape(maps.shape[1:]),
+        medoids=tuple(near.tolist()),
         shared=shared,
-        gap=proposal.shared.gap,
-        threshold=proposal.shared.threshold,
+        gap=template.gap,
+        threshold=template.threshold,
         effect=effect,
         effect_low=low,
         effect_high=high,
@@ -119,7 +171,7 @@ def describe(
     )
 
 
-def focus(mean: NDArray[np.float64]) -> float:
+def focus(mean: Floats) -> float:
     """How concentrated a map is, from 0 (even) to nearly 1 (one cell): ``1 - (sum |r|)^2 / (cells * sum r^2)``."""
     energy = float((mean**2).sum())
     return 1 - float(np.abs(mean).sum()) ** 2 / (mean.size * energy) if energy > 0 else 0.0
@@ -131,46 +183,42 @@ def with_labels(candidate: Candidate, labels: NDArray[Any]) -> Candidate:
     label = values[np.argmax(counts)]
     return replace(
         candidate,
-        label=label.item() if hasattr(label, "item") else label,
+        label=plain_label(label),
         purity=float(counts.max() / counts.sum()),
         base_rate=float(np.mean(labels == label)),
     )
+
+
+def plain_label(label: Any) -> Any:
+    """A label of an array as a value of Python."""
+    return label.item() if isinstance(label, np.generic) else label
 
 
 def flag(groups: list[list[Candidate]]) -> list[Candidate]:
     """All candidates, most significant first, flagged with one correction over the groups.
 
     A p-value covers all sets of its group already. What is left to correct for are the groups: Benjamini and Hochberg's
-    procedure runs over the smallest p-value of each, and a candidate's q-value is its own p-value times the factor that
-    its group's smallest was given. Of sets that share at least 0.8 of their members (Jaccard), one of all maps and one
-    of a class, the most significant stays.
+    procedure runs over the smallest p-value of each, and a candidate's q-value is its own p-value times the factor of
+    its group's smallest. Of sets whose members overlap by at least 0.8 (Jaccard), one of all maps and one of a class,
+    the most significant stays.
     """
     best = np.array([min((c.p_value for c in group), default=1.0) for group in groups])
     factors = np.maximum(adjusted(best) / np.maximum(best, np.finfo(float).tiny), 1)
-    out = []
+    flagged = []
     for group, factor in zip(groups, factors, strict=True):
         for candidate in group:
             q = float(np.minimum(candidate.p_value * factor, 1.0))
             verdict = "candidate" if q <= ALPHA else "untested"
-            out.append(replace(candidate, q_value=q, flagged=q <= ALPHA, verdict=verdict))
-    return _different(sorted(out, key=lambda c: (np.nan_to_num(c.q_value, nan=1.0), -c.shared * max(c.gap, 0))))
+            flagged.append(replace(candidate, q_value=q, flagged=q <= ALPHA, verdict=verdict))
+    flagged.sort(key=lambda c: (np.nan_to_num(c.q_value, nan=1.0), -c.shared * max(c.gap, 0)))
+    different: list[Candidate] = []
+    for candidate in flagged:
+        if not any(_same(candidate.indices, other.indices) for other in different):
+            different.append(candidate)
+    return different
 
 
-def _different(ranked: list[Candidate]) -> list[Candidate]:
-    """The first of candidates that have nearly the same members."""
-    kept: list[Candidate] = []
-    for candidate in ranked:
-        if not any(_same(candidate.indices, other.indices) for other in kept):
-            kept.append(candidate)
-    return kept
-
-
-def _same(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
-    common = len(np.intersect1d(a, b, assume_unique=True))
-    return common >= MERGE * (len(a) + len(b) - common)
-
-
-def _effect(rows: Rows, members: Members, rng: np.random.Generator) -> tuple[float, float, float]:
+def effect_interval(rows: Rows, members: Indices, rng: np.random.Generator) -> tuple[float, float, float]:
     """The effect and its interval, see `Candidate`."""
     others = np.setdiff1d(np.arange(len(rows)), members)
     inside = rows[members].mean(0, dtype=np.float64)
@@ -182,10 +230,22 @@ def _effect(rows: Rows, members: Members, rng: np.random.Generator) -> tuple[flo
     return effect, max(effect - margin, 0.0), effect + margin
 
 
-def _errors(rows: Rows, places: Members, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Bootstrap errors (200, d) of the mean of ``rows[places]``, from at most 2,000 of them."""
-    sample = rows[places if len(places) <= _LARGEST else rng.choice(places, _LARGEST, replace=False)]
+def _same(a: Indices, b: Indices) -> bool:
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common >= MERGE * (len(a) + len(b) - common)
+
+
+def _errors(rows: Rows, members: Indices, rng: np.random.Generator) -> Floats:
+    """Bootstrap errors (200, d) of the mean of ``rows[members]``, from at most 2,000 of them."""
+    sample = rows[members if len(members) <= _LARGEST else rng.choice(members, _LARGEST, replace=False)]
     n = len(sample)
     weights = rng.multinomial(n, np.full(n, 1 / n), _RESAMPLES) / n - 1 / n
-    errors: NDArray[np.float64] = weights @ sample * (n / np.sqrt((n - 1) * len(places)))
+    # n / (n - 1) makes the variance unbiased; n / len(members) scales it from the sample to all members.
+    errors: Floats = weights @ sample * (n / np.sqrt((n - 1) * len(members)))
     return errors
+
+
+def _third(weight: Floats) -> int:
+    """In which third of a side, 0 to 2, the mean position of weights (n,) along it lies."""
+    mean = weight @ (np.arange(len(weight)) + 0.5) / weight.sum()
+    return int(3 * mean / len(weight))

@@ -25,13 +25,15 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
-from chinspect.explain.pooling import area_sum
+from chinspect.explain import area_sum
 from chinspect.images import open_image
-from chinspect.spray.pooling import Maps
+from chinspect.spray.arrays import Indices, Maps
 
-_COARSE, _FINE = 16, 64
-_DIGITS = 6
+_COARSE = 16
+_FINE = 64
+_DIGITS = 6  # of single precision, which has seven
 _BLOCK = 512  # pictures that are compared with all others at once
 BITS_APART = 6
 """Coarse hashes of one scene differ in at most this many of 256 bits; those of unrelated photographs in over 80."""
@@ -55,27 +57,28 @@ def difference_hash(image: Image.Image, side: int = _COARSE) -> Bits:
     return (np.diff(cells, axis=1) > 0).ravel()
 
 
-def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | None = None) -> NDArray[np.int64]:
-    """For each picture the place of the first that it repeats, its own where there is none: (n,).
+def near_duplicates(images: Sequence[str | Path | Image.Image], maps: Maps | None = None) -> Indices:
+    """For each picture the index of the first that it repeats, its own where there is none: (n,).
 
     ``maps`` (n, h, w) are theirs; without, pictures alone decide. See the module.
     """
     pictures = (image if isinstance(image, Image.Image) else open_image(image) for image in images)
     hashes = [(difference_hash(one), np.packbits(difference_hash(one, _FINE))) for one in pictures]
-    coarse, fine = (np.stack(part) for part in zip(*hashes, strict=True))
-    cells, words = coarse.astype(np.float32), fine.view(np.uint64)
-    rows = None if maps is None else _directions(maps)
+    coarse, fine = (np.stack(column) for column in zip(*hashes, strict=True))
+    cells = coarse.astype(np.float32)
+    words = fine.view(np.uint64)  # which are counted eight bytes at once
+    rows = None if maps is None else normalize(maps.reshape(len(maps), -1))
     search = NearestNeighbors(radius=np.sqrt(BITS_APART + 0.5), algorithm="brute").fit(cells)
     first = np.arange(len(hashes))
     for start in range(0, len(hashes), _BLOCK):  # where parts are aligned, nearly all pairs are of one scene
         scenes = search.radius_neighbors(cells[start : start + _BLOCK], return_distance=False)
-        found = [_repeats(i, others, words, rows) for i, others in enumerate(scenes, start)]
-        first = _firsts([_pairs(first), *found], len(first))
+        repeats = [_repeats(i, others, words, rows) for i, others in enumerate(scenes, start)]
+        first = _firsts([_pairs(first), *repeats], len(first))
     return first
 
 
-def same_maps(maps: Maps) -> NDArray[np.int64]:
-    """For each map (n, h, w) the place of the first that is equal to six digits of its largest value: (n,)."""
+def same_maps(maps: Maps) -> Indices:
+    """For each map (n, h, w) the index of the first that is equal to six digits of its largest value: (n,)."""
     rows = maps.reshape(len(maps), -1)
     largest = np.abs(rows).max(1, keepdims=True)
     rounded = np.round(rows / np.where(largest > 0, largest, 1), _DIGITS) + 0.0  # -0.0 and 0.0 have other bytes
@@ -83,39 +86,33 @@ def same_maps(maps: Maps) -> NDArray[np.int64]:
     return np.array([first.setdefault(row.tobytes(), i) for i, row in enumerate(rounded)])
 
 
-def joined(*found: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each picture the place of the first that it repeats by any of these answers (n,), directly or not: (n,)."""
-    return _firsts([_pairs(one) for one in found], len(found[0]))
+def joined(*firsts: Indices) -> Indices:
+    """For each picture the index of the first that it repeats by any of these answers (n,), directly or not: (n,)."""
+    return _firsts([_pairs(first) for first in firsts], len(firsts[0]))
 
 
-def _pairs(first: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each place and that of the one that it repeats: (n, 2)."""
+def _pairs(first: Indices) -> Indices:
+    """Each index and that of the one that it repeats: (n, 2)."""
     return np.stack([np.arange(len(first)), first], axis=1)
 
 
-def _repeats(i: int, others: NDArray[np.int64], fine: NDArray[np.uint64], rows: Maps | None) -> NDArray[np.int64]:
+def _repeats(i: int, others: Indices, fine: NDArray[np.uint64], rows: Maps | None) -> Indices:
     """The pairs (p, 2) of i and the later ``others`` of its scene that are one picture.
 
     ``fine`` are packed fine hashes, ``rows`` maps of unit length.
     """
     others = others[others > i]
-    differing, either = (
-        np.bitwise_count(bits).sum(1, dtype=np.int64) for bits in (fine[others] ^ fine[i], fine[others] | fine[i])
-    )
+    differing = np.bitwise_count(fine[others] ^ fine[i]).sum(1, dtype=np.int64)
+    either = np.bitwise_count(fine[others] | fine[i]).sum(1, dtype=np.int64)
     others = others[differing <= APART * either]
     if rows is not None:
         others = others[rows[others] @ rows[i] >= ALIKE]
     return np.stack([np.full(len(others), i), others], axis=1)
 
 
-def _directions(maps: Maps) -> Maps:
-    rows = maps.reshape(len(maps), -1)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-
-
-def _firsts(pairs: Sequence[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
-    """For each of n the lowest place that any of the pairs (p, 2) join it to."""
-    places = np.concatenate(pairs)
-    graph = coo_array((np.ones(len(places)), places.T), shape=(n, n))
+def _firsts(pairs: Sequence[Indices], n: int) -> Indices:
+    """For each of n the lowest index that any of the pairs (p, 2) join it to."""
+    edges = np.concatenate(pairs)
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(n, n))
     labels = connected_components(graph, directed=False)[1]
     return np.unique(labels, return_index=True)[1][labels]

@@ -1,30 +1,31 @@
-"""A run of SpRAy as a folder that people and other programs can read.
+"""A run of SpRAy: an analysis of maps with the images behind them, as a folder that people and programs can read.
 
     run.json             what was done and found: parameters, model, versions, verdict, all candidates
-    samples.parquet      one row an image: path, label, its cluster in every clustering, the candidates that it is in,
-                         the embedding's axes, a place in the plane, how usual its strategy is
+    samples.parquet      one row an image, see `chinspect.spray.samples`: path, label, its cluster in every clustering,
+                         the candidates that it is in, the embedding, a position in the plane, how usual its strategy is
     candidates.csv       one row a candidate, most significant first; also as .parquet
     maps.npy             (N, h, w), the maps in the order of the samples
     spectrum.png         the eigenvalues and their gap
     embedding.png        all images in the plane, candidates coloured
     candidates/1/        of the most significant candidate: sheet.png, members.csv, mean_map.npy, template.npy, and the
                          proof where it was tested on the model
-    explanations/        the store that an interrupted run goes on from
+    explanations/        the stores that an interrupted run goes on from
 
-Every file is written under a temporary name and moved into place, and ``run.json`` last: where it is, all is.
+Every file is written under a temporary name and moved to its own, and ``run.json`` last: where it is, all is.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,13 +34,16 @@ from PIL import Image
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
+from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
-from chinspect.spray.candidates import COLUMNS, Candidate
-from chinspect.spray.run_samples import sample_table
-from chinspect.spray.run_words import finding_sentence, merged_sentence, run_sentence
+from chinspect.spray.arrays import Indices, Rows
+from chinspect.spray.candidates import COLUMNS, NOT_TESTED, Candidate
+from chinspect.spray.samples import sample_table
 
 SHEETS = 12
 """Candidates that get a folder: those that are flagged, and the next ones up to this number."""
+LISTED = 8
+"""Candidates that are printed."""
 _MARK = ".chinspect"
 _FILES = (
     "run.json",
@@ -52,23 +56,12 @@ _FILES = (
 )
 """Beside the candidates' folders."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
-
-
-class Evidence(Protocol):
-    """What an intervention found, see `chinspect.stress.Proof`."""
-
-    @property
-    def sentence(self) -> str:
-        """In words."""
-        ...
-
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes it down."""
-        ...
-
-    def plot(self, path: str | Path) -> Path:
-        """Draws it."""
-        ...
+_OUTCOMES = {
+    "confirmed": "confirmed by an intervention",
+    "not_causal": "not causal",
+    "undecided": "tested without a decision",
+    "untested": "not testable",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +75,30 @@ class Finding:
     """
 
     candidate: Candidate
-    proof: Evidence | None = None
+    proof: Result | None = None
     note: str = ""
 
+    def sentence(self, images: int) -> str:
+        """What the members, of so many images, have in common, how sure that is, and what an intervention said."""
+        candidate = self.candidate
+        clauses = [
+            f"{candidate.size} of {images} images share {candidate.shared:.0%} of their relevance {candidate.position}"
+        ]
+        if candidate.group is not None:
+            clauses.append(f"found within the class {candidate.group!r}")
+        elif candidate.label is not None:
+            purity, base_rate = f"{candidate.purity:.0%}", f"{candidate.base_rate:.0%}"
+            clauses.append(f"{purity} of them are labelled {candidate.label!r}, as {base_rate} of all are")
+        clauses.append(candidate.chance)
+        if self.proof is not None:
+            clauses.append(self.proof.sentence.rstrip("."))
+        if self.note:
+            clauses.append(self.note.rstrip("."))
+        return ". ".join(clause[0].upper() + clause[1:] for clause in clauses) + "."
 
-@dataclass(frozen=True, eq=False)
-class SprayRun:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SprayRun(Result):
     """An analysis of maps, and the images behind them.
 
     Attributes:
@@ -96,14 +107,16 @@ class SprayRun:
         names: (N,) of the images, or of the maps where there are none.
         paths: (N,), where the images lie; None where there are none.
         labels: (N,) or None.
-        picture: from a place to the picture in whose frame the map lies; None where there are no images.
+        picture: from an index to the picture in whose frame the map lies; None where there are no images.
         made: how the maps were made, as JSON values.
         scores: name -> (N,), further columns of the samples.
         findings: the candidates, most significant first.
     """
 
+    stem = "run"
+
     spray: SpRAy
-    maps: NDArray[np.float32]
+    maps: Rows
     names: Sequence[str]
     paths: Sequence[Path] | None = None
     labels: Sequence[Any] | None = None
@@ -118,30 +131,72 @@ class SprayRun:
 
     @property
     def spectra(self) -> bool:
-        """Whether the maps are spectra (N, 1, B) and have no place in an image."""
+        """Whether the maps are spectra (N, 1, B) and have no position in an image."""
         return self.maps.shape[1] == 1
+
+    @property
+    def flagged(self) -> list[Finding]:
+        """The findings whose candidates are flagged."""
+        return [finding for finding in self.findings if finding.candidate.flagged]
 
     @property
     def verdict(self) -> str:
         """``confirmed`` if a candidate is; else ``not_causal`` if all that are flagged are; else that of the maps."""
-        flagged = [finding.candidate.verdict for finding in self.findings if finding.candidate.flagged]
-        if "confirmed" in flagged:
+        verdicts = {finding.candidate.verdict for finding in self.flagged}
+        if "confirmed" in verdicts:
             return "confirmed"
-        return "not_causal" if flagged and set(flagged) == {"not_causal"} else self.spray.verdict_
+        return "not_causal" if verdicts == {"not_causal"} else self.spray.verdict_
 
     @property
     def sentence(self) -> str:
-        """The result in words."""
-        return run_sentence(self)
+        """How many candidates there are, what became of them, and what the analysis could have seen."""
+        flagged = self.flagged
+        verb = "is" if len(flagged) == 1 else "are"
+        sentence = f"{len(flagged)} of {len(self.findings)} candidate strategies {verb} flagged"
+        if any(finding.proof is not None for finding in flagged):
+            verdicts = Counter(x.candidate.verdict if x.proof is not None else "untested" for x in flagged)
+            outcomes = [f"{verdicts[name]} {outcome}" for name, outcome in _OUTCOMES.items() if verdicts[name]]
+            sentence += f" ({', '.join(outcomes)})"
+        size = self.spray.min_detectable_size_
+        if self.spray.n_surrogates < 2:
+            return sentence + "; nothing was compared with chance (too few surrogates)."
+        if size is None:
+            return sentence + "; these maps are too few or too alike to say which artefact would have been found."
+        return sentence + f"; an artefact of half of the relevance would have been found from {size} images on."
+
+    @property
+    def repeated(self) -> str:
+        """How many images count no second time, in words; nothing where there are none."""
+        copies = self._copies
+        if not len(copies):
+            return ""
+        first = self.spray.duplicates_[copies[0]]
+        verb = "repeats another and counts" if len(copies) == 1 else "repeat another and count"
+        return (
+            f"{len(copies)} of {len(self.maps)} images {verb} once, as {self.names[copies[0]]} repeats "
+            f"{self.names[first]}."
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know beside the sentence: images that do not count, and tests that were not made."""
+        notes = [self.repeated] if self.repeated else []
+        for number, finding in enumerate(self.findings, 1):
+            if finding.note:
+                notes.append(f"candidate {number}: {finding.note}")
+        unreadable = self.made.get("unreadable", [])
+        if unreadable:
+            notes.append(f"{len(unreadable)} images cannot be read and are left out, such as {unreadable[0]}")
+        return notes
 
     def samples(self) -> pd.DataFrame:
-        """One row an image, see `chinspect.spray.run_samples`."""
-        return sample_table(self)
+        """One row an image, see `chinspect.spray.samples`."""
+        return self._samples.copy()
 
     def candidates(self) -> pd.DataFrame:
         """One row a candidate, most significant first; ``candidate`` is its number."""
         rows = [
-            {"candidate": number, **finding.candidate.record(), "finding": finding_sentence(self, finding)}
+            {"candidate": number, **finding.candidate.record(), "finding": finding.sentence(len(self.maps))}
             for number, finding in enumerate(self.findings, 1)
         ]
         return pd.DataFrame(rows, columns=["candidate", *COLUMNS, "finding"])
@@ -149,83 +204,118 @@ class SprayRun:
     def document(self) -> dict[str, Any]:
         """Everything but arrays and samples, as JSON values."""
         spray = self.spray
-        return {
-            "kind": "spray",
-            "sentence": self.sentence,
-            "verdict": self.verdict,
-            "images": len(self.maps),
-            "flagged": len(spray.flagged_),
-            "confirmed": sum(finding.candidate.verdict == "confirmed" for finding in self.findings),
-            "min_detectable_size": spray.min_detectable_size_,
-            "repeated": merged_sentence(self),
-            "duplicates": int((spray.duplicates_ != np.arange(len(self.maps))).sum()),
-            "without_relevance": spray.zero_.tolist(),
-            "not_finite": spray.invalid_.tolist(),
-            "connected_components": spray.n_components_,
-            "eigenvalues": spray.eigenvalues_.tolist(),
-            "parameters": spray.get_params(),
-            "explanation": dict(self.made),
-            "versions": {name: version(name) for name in _LIBRARIES},
-            "candidates": [_plain(row) for row in self.candidates().to_dict("records")],
+        document: dict[str, Any] = plain(
+            {
+                "kind": "spray",
+                "sentence": self.sentence,
+                "verdict": self.verdict,
+                "images": len(self.maps),
+                "flagged": len(spray.flagged_),
+                "confirmed": sum(finding.candidate.verdict == "confirmed" for finding in self.findings),
+                "min_detectable_size": spray.min_detectable_size_,
+                "repeated": self.repeated,
+                "duplicates": len(self._copies),
+                "without_relevance": spray.zero_,
+                "not_finite": spray.invalid_,
+                "connected_components": spray.n_components_,
+                "eigenvalues": spray.eigenvalues_,
+                "parameters": spray.get_params(),
+                "explanation": dict(self.made),
+                "versions": {name: version(name) for name in _LIBRARIES},
+                "candidates": self.candidates().to_dict("records"),
+            }
+        )
+        return document
+
+    def overview(self) -> dict[str, pd.DataFrame]:
+        """The first candidates, as they are printed."""
+        listed = [finding.candidate for finding in self.findings[:LISTED]]
+        columns = {
+            "candidate": range(1, len(listed) + 1),
+            "images": [c.size for c in listed],
+            "shared": [f"{c.shared:.0%}" for c in listed],
+            "where": [c.position for c in listed],
+            "class": [c.label if c.group is None else f"within {c.group}" for c in listed],
+            "corrected p": [f"{c.q_value:.2g}" if c.compared else NOT_TESTED for c in listed],
+            "verdict": [c.outcome for c in listed],
         }
+        count = len(self.findings)
+        title = f"{LISTED} of {count} shown; all in candidates.csv" if count > LISTED else ""
+        return {title: pd.DataFrame(columns)}
 
     def save(self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
         """Writes the folder, see the module; returns its files, those that a reader starts with first.
 
         Raises `InputError` where the folder cannot be written to or holds a folder ``candidates`` of other making.
         """
-        from chinspect.spray._figure import draw_embedding, draw_spectrum  # matplotlib is slow to import
-
         target = output_folder(folder)
         check_output(target)
         (target / "run.json").unlink(missing_ok=True)
-        samples, candidates = self.samples(), self.candidates()
+        candidates = self.candidates()
         with replacing(target / "maps.npy") as path, path.open("wb") as file:
             np.save(file, self.maps)
-        for name, table in (("samples", samples), ("candidates", candidates)):
+        for name, table in (("samples", self._samples), ("candidates", candidates)):
             with replacing(target / f"{name}.parquet") as path:
                 table.to_parquet(path, index=False)
         with replacing(target / "candidates.csv") as path:
             candidates.to_csv(path, index=False)
-        draw_spectrum(self, target / "spectrum.png")
-        draw_embedding(self, samples[["x", "y"]].to_numpy(dtype=float), target / "embedding.png")
-        found = self._save_candidates(target / "candidates", progress)
-        with replacing(target / "run.json") as path:
-            path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        return [*(target / name for name in _FILES), *found]
+        self.plot(target / "embedding.png")
+        self._figures.write(self._figures.draw_spectrum(self), target / "spectrum.png")
+        files = self._save_candidates(target / "candidates", progress)
+        write_json(target / "run.json", self.document())
+        return [*(target / name for name in _FILES), *files]
 
     def _save_candidates(self, target: Path, progress: Callable[[int, int], None] | None) -> list[Path]:
-        """The folders of candidates, made beside those of an earlier run and put into their place; all their files."""
-        chosen = [n for n, finding in enumerate(self.findings) if finding.candidate.flagged or n < SHEETS]
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        shutil.rmtree(part, ignore_errors=True)
+        """The folders of candidates, made beside those of an earlier run, which they replace; all their files."""
+        numbers = [n for n, finding in enumerate(self.findings, 1) if finding.candidate.flagged or n <= SHEETS]
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        shutil.rmtree(temporary, ignore_errors=True)
         try:
-            output_folder(part)
-            (part / _MARK).touch()
-            for done, n in enumerate(chosen, 1):
-                self._save_candidate(part / str(n + 1), n)
+            output_folder(temporary)
+            (temporary / _MARK).touch()
+            for done, number in enumerate(numbers, 1):
+                self._save_candidate(temporary / str(number), number)
                 if progress is not None:
-                    progress(done, len(chosen))
+                    progress(done, len(numbers))
             shutil.rmtree(target, ignore_errors=True)
-            part.replace(target)
+            temporary.replace(target)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
         files = (path for path in target.rglob("*") if path.is_file() and path.name != _MARK)
         return sorted(files, key=lambda path: (path.name != "sheet.png", path))
 
-    def _save_candidate(self, folder: Path, n: int) -> None:
-        from chinspect.spray._sheet import draw_sheet
-
-        finding = self.findings[n]
+    def _save_candidate(self, folder: Path, number: int) -> None:
+        finding = self.findings[number - 1]
+        candidate = finding.candidate
         output_folder(folder)
-        np.save(folder / "mean_map.npy", finding.candidate.mean_map)
-        np.save(folder / "template.npy", finding.candidate.template)
-        members = {"place": finding.candidate.indices, "name": [self.names[i] for i in finding.candidate.indices]}
+        np.save(folder / "mean_map.npy", candidate.mean_map)
+        np.save(folder / "template.npy", candidate.template)
+        members = {"place": candidate.indices, "name": [self.names[i] for i in candidate.indices]}
         pd.DataFrame(members).to_csv(folder / "members.csv", index=False)
-        draw_sheet(self, n, folder / "sheet.png")
+        self._figures.write(self._figures.draw_sheet(self, number), folder / "sheet.png")
         if finding.proof is not None:
             finding.proof.save(folder / "proof")
             finding.proof.plot(folder / "proof.png")
+
+    @cached_property
+    def _samples(self) -> pd.DataFrame:
+        """Made once, since t-SNE takes seconds."""
+        known: dict[str, Any] = {"name": list(self.names)}
+        if self.paths is not None:
+            known["path"] = [str(path) for path in self.paths]
+        if self.labels is not None:
+            known["label"] = list(self.labels)
+        return sample_table(self.spray, [finding.candidate for finding in self.findings], known | dict(self.scores))
+
+    @property
+    def _copies(self) -> Indices:
+        """Indices of images that repeat another."""
+        return np.flatnonzero(self.spray.duplicates_ != np.arange(len(self.maps)))
+
+    @property
+    def _figures(self) -> Any:
+        """The module of the figures, which imports this one."""
+        return import_module(str(self._drawing()))
 
 
 def check_output(target: Path) -> None:
@@ -233,8 +323,3 @@ def check_output(target: Path) -> None:
     folder = target / "candidates"
     if folder.exists() and not (folder / _MARK).is_file():
         raise InputError(f"{str(folder)!r} is there and not from an earlier run: choose another output folder.")
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """JSON has no NaN."""
-    return {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

@@ -1,4 +1,4 @@
-"""The spectral embedding of a neighbour graph.
+"""The spectral embedding of a neighbour graph, and its rows in the plane, to look at.
 
 With the symmetric affinity A and degrees D, the normalised Laplacian is ``L = I - D^-1/2 A D^-1/2``. Its eigenvalues
 lie in [0, 2]; 0 occurs once for each connected component; the eigenvectors of the lowest ones are the embedding, and
@@ -12,17 +12,22 @@ nearly bipartite have eigenvalues near -1.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.manifold import TSNE
 
-_DENSE_BELOW = 128
-_TOLERANCE = 1e-4
+from chinspect.errors import InputError
+from chinspect.spray.arrays import Floats, Indices, Rows
+
+_DENSE_BELOW = 128  # rows; Lanczos' method is no faster there
+_TOLERANCE = 1e-4  # of eigenvalues: far below the gaps that decide the number of clusters
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +41,10 @@ class Spectrum:
         components: (n,), the connected component of each row, numbered from 0.
     """
 
-    eigenvalues: NDArray[np.float64]
-    vectors: NDArray[np.float64]
-    residuals: NDArray[np.float64]
-    components: NDArray[np.int64]
+    eigenvalues: Floats
+    vectors: Floats
+    residuals: Floats
+    components: Indices
 
     @property
     def eigengap(self) -> int:
@@ -56,16 +61,41 @@ def spectrum(affinity: csr_array, q: int, *, tolerance: float = _TOLERANCE) -> S
     q = min(q, n - 1)
     components = connected_components(affinity, directed=False)[1].astype(np.int64)
     known = _known(degrees, components, q)
-    values, vectors = np.ones(known.shape[1]), known.toarray()
+    values = np.ones(known.shape[1])
+    vectors = known.toarray()
     if q > len(values):
-        more = _largest(smoother, known, q - len(values), tolerance)
-        values, vectors = np.concatenate([values, more[0]]), np.hstack([vectors, more[1]])
-    vectors = _signed(vectors)
+        further, axes = _largest(smoother, known, q - len(values), tolerance)
+        values = np.concatenate([values, further])
+        vectors = np.hstack([vectors, axes])
+    # An eigenvector's sign is arbitrary: the largest entry of each is made positive.
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(0), np.arange(vectors.shape[1])])
     residuals = np.linalg.norm(smoother @ vectors - vectors * values, axis=0)
     return Spectrum(np.clip(1 - values, 0, 2), vectors, residuals, components)
 
 
-def _known(degrees: NDArray[np.float64], components: NDArray[np.int64], q: int) -> csr_array:
+def project(embedding: Floats, method: Literal["tsne", "umap"], random_state: int) -> Rows:
+    """Rows (n, q) in the plane (n, 2), by t-SNE or UMAP with their usual parameters.
+
+    Raises `InputError` for another method, and without umap-learn.
+    """
+    if method == "tsne":
+        # The usual 30, or as large as few rows allow.
+        perplexity = min(30.0, max((len(embedding) - 1) / 3, 1.0))
+        reducer = TSNE(perplexity=perplexity, random_state=random_state, init="pca", n_jobs=1)
+        return np.asarray(reducer.fit_transform(embedding), dtype=np.float32)
+    if method != "umap":
+        raise InputError(f"the projection {method!r} is not known: use tsne or umap.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that TensorFlow is not there, and that a seed means one thread
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise InputError("UMAP needs umap-learn: pip install 'chinspect[spray]', or use tsne.") from error
+        reducer = UMAP(n_neighbors=min(15, len(embedding) - 1), random_state=random_state, init="random", n_jobs=1)
+        return np.asarray(reducer.fit_transform(embedding), dtype=np.float32)
+
+
+def _known(degrees: Floats, components: Indices, q: int) -> csr_array:
     """The eigenvectors (n, c) of 0 of the ``q`` largest components."""
     sizes = np.bincount(components)
     column = np.empty(len(sizes), dtype=np.int64)
@@ -75,24 +105,17 @@ def _known(degrees: NDArray[np.float64], components: NDArray[np.int64], q: int) 
     return csr_array((values, (np.arange(len(degrees)), column[components])), shape=shape)[:, :q]
 
 
-def _largest(
-    smoother: csr_array, known: csr_array, count: int, tolerance: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _largest(smoother: csr_array, known: csr_array, count: int, tolerance: float) -> tuple[Floats, Floats]:
     """The ``count`` largest eigenpairs but those ``known``, descending."""
     n = len(smoother.indptr) - 1
     if n <= _DENSE_BELOW:
         # all of them: LAPACK's search for a few fails on some nearly complete graphs, and is no faster at this size
         values, vectors = eigh((smoother - 2 * known @ known.T).toarray())
-        values, vectors = values[-count:], vectors[:, -count:]
+        values = values[-count:]
+        vectors = vectors[:, -count:]
     else:
         rest = LinearOperator((n, n), lambda v: smoother @ v - 2 * (known @ (known.T @ v)), dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(n)
         values, vectors = eigsh(rest, k=count, which="LA", v0=start - known @ (known.T @ start), tol=tolerance)
     order = np.argsort(-values, kind="stable")
     return values[order], vectors[:, order]
-
-
-def _signed(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Each vector with its largest entry positive, since an eigenvector's sign is arbitrary."""
-    largest = np.abs(vectors).argmax(0)
-    return vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])

@@ -7,65 +7,55 @@ outlier; the nearest prototype says which strategy it is closest to.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 
-from chinspect.spray.pooling import Maps
+from chinspect.spray.arrays import Floats, Indices, Maps
 
-_AXES = 16
+_AXES = 16  # principal components: a covariance of more axes needs more maps than most clusters have
+_RIDGE = 1e-6  # of the mean variance, so that covariances of few maps are invertible
 
 
-def strategy_scores(maps: Maps, labels: NDArray[np.int64], others: Maps | None = None) -> pd.DataFrame:
+def strategy_scores(maps: Maps, labels: Indices, others: Maps | None = None) -> pd.DataFrame:
     """One row for each map of ``others`` (m, h, w), or of ``maps`` (n, h, w) itself.
 
     Columns: ``cluster``, the nearest by Mahalanobis distance; ``distance``, that distance divided by its expectation,
-    about 1 for a usual member; ``log_likelihood`` under the mixture; ``outlier``, the share of ``maps`` that are at
-    least as likely, near 1 for a strategy that no other image uses.
+    about 1 for a usual member; ``log_likelihood`` under the mixture; ``outlier``, the fraction of ``maps`` that are
+    at least as likely, near 1 for a strategy that no other image uses.
     """
     rows = maps.reshape(len(maps), -1)
     axes = PCA(min(_AXES, len(rows) - 1, rows.shape[1]), random_state=0).fit(rows)
     known = axes.transform(rows)
-    given = known if others is None else axes.transform(others.reshape(len(others), -1))
+    asked = known if others is None else axes.transform(others.reshape(len(others), -1))
     names = np.unique(labels)
     models = [_gaussian(known[labels == name], known) for name in names]
-    weights = np.log([np.mean(labels == name) for name in names])
-    reference = logsumexp([w + _log_density(known, m) for w, m in zip(weights, models, strict=True)], axis=0)
-    likelihood = logsumexp([w + _log_density(given, m) for w, m in zip(weights, models, strict=True)], axis=0)
-    distances = np.sqrt([_squared(given, model) / given.shape[1] for model in models])
+    weights = np.log([np.mean(labels == name) for name in names])[:, None]
+    densities = np.array([model.logpdf(asked) for model in models])
+    likelihood = logsumexp(weights + densities, axis=0)
+    reference = logsumexp(weights + [model.logpdf(known) for model in models], axis=0)
+    # The density falls from that of the mean by half of the squared distance, whose expectation is the number of axes.
+    peaks = np.array([model.logpdf(model.mean) for model in models])[:, None]
+    distances = np.sqrt(2 * np.maximum(peaks - densities, 0) / asked.shape[1])
     outlier = 1 - np.searchsorted(np.sort(reference), likelihood, side="left") / len(reference)
     nearest = distances.argmin(0)
     return pd.DataFrame(
         {
             "cluster": names[nearest],
-            "distance": distances[nearest, np.arange(len(given))],
+            "distance": distances[nearest, np.arange(len(asked))],
             "log_likelihood": likelihood,
             "outlier": outlier,
         }
     )
 
 
-_Gaussian = tuple[NDArray[np.float64], tuple[NDArray[np.float64], bool]]
-
-
-def _gaussian(members: NDArray[np.float64], everyone: NDArray[np.float64]) -> _Gaussian:
-    """Mean and Cholesky factor of the shrunk covariance; that of all maps where a cluster has too few of its own."""
-    enough = len(members) > 2
-    covariance = ledoit_wolf(members if enough else everyone)[0]
-    floor = 1e-6 * np.trace(ledoit_wolf(everyone)[0]) / len(covariance)
-    return members.mean(0), cho_factor(covariance + floor * np.eye(len(covariance)), lower=True)
-
-
-def _squared(rows: NDArray[np.float64], model: _Gaussian) -> NDArray[np.float64]:
-    mean, factor = model
-    away = (rows - mean).T
-    return (away * cho_solve(factor, away)).sum(0)
-
-
-def _log_density(rows: NDArray[np.float64], model: _Gaussian) -> NDArray[np.float64]:
-    half_log_determinant = np.log(np.diag(model[1][0])).sum()
-    return -0.5 * (_squared(rows, model) + rows.shape[1] * np.log(2 * np.pi)) - half_log_determinant
+def _gaussian(members: Floats, everyone: Floats) -> Any:
+    """The normal distribution of some rows, with a shrunk covariance; that of all where a cluster has too few."""
+    covariance = ledoit_wolf(members if len(members) > 2 else everyone)[0]
+    floor = _RIDGE * np.trace(ledoit_wolf(everyone)[0]) / len(covariance)
+    return multivariate_normal(members.mean(0), covariance + floor * np.eye(len(covariance)))

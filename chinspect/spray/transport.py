@@ -16,29 +16,31 @@ from typing import Any, Literal
 
 import numpy as np
 from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from chinspect.errors import InputError
-from chinspect.explain.neighbours import Neighbours
-from chinspect.spray.pooling import Maps
+from chinspect.explain import Neighbours
+from chinspect.spray.arrays import Floats, Maps
 
 Transport = Literal["wasserstein", "gromov_wasserstein"]
-Measure = tuple[NDArray[np.float64], NDArray[np.float64]]
+Measure = tuple[Floats, Floats]
 LARGEST_SIDE = 14
-_CELLS, _MASS, _SHORTLIST, _STRETCHES = 100, 0.99, 50, 32
+_CELLS = 100  # of a measure: the cost of exact transport is cubic in them
+_MASS = 0.99  # of a map, that its measure holds
+_SHORTLIST = 50  # maps that are compared exactly with each
+_STRETCHES = 32  # of a quantile function
 
 
 def measure(map_: Maps) -> Measure:
-    """Places (c, 2) and masses (c,) that sum to 1, of the cells that hold 99 % of a map's positive relevance (h, w)."""
+    """Positions (c, 2) and masses (c,), of sum 1, of the cells with 99 % of the positive relevance of a map (h, w)."""
     mass = np.maximum(map_.ravel().astype(np.float64), 0)
     order = np.argsort(-mass, kind="stable")[:_CELLS]
     enough = int(np.searchsorted(np.cumsum(mass[order]), _MASS * mass.sum())) + 1
-    chosen = order[: max(min(enough, int((mass[order] > 0).sum())), 1)]
-    places = np.stack(np.unravel_index(chosen, map_.shape), 1).astype(np.float64)
-    weights = mass[chosen] if mass[chosen].sum() > 0 else np.ones(len(chosen))
-    return places, weights / weights.sum()
+    cells = order[: max(min(enough, int((mass[order] > 0).sum())), 1)]
+    positions = np.stack(np.unravel_index(cells, map_.shape), 1).astype(np.float64)
+    weights = mass[cells] if mass[cells].sum() > 0 else np.ones(len(cells))
+    return positions, weights / weights.sum()
 
 
 def distance(a: Measure, b: Measure, metric: Transport) -> float:
@@ -68,26 +70,29 @@ def nearest_by_transport(maps: Maps, k: int, metric: Transport, *, n_jobs: int =
     )
     distances = np.asarray(rows)
     order = np.argsort(distances, axis=1, kind="stable")[:, :k]
-    found = np.take_along_axis(near, order, 1), np.take_along_axis(distances, order, 1).astype(np.float32)
-    return Neighbours(*found, recall=1.0 if shortlist == len(maps) - 1 else float("nan"))
+    return Neighbours(
+        np.take_along_axis(near, order, 1),
+        np.take_along_axis(distances, order, 1).astype(np.float32),
+        recall=1.0 if shortlist == len(maps) - 1 else float("nan"),
+    )
 
 
 def _row(measures: list[Measure], metric: Transport) -> list[float]:
     return [distance(measures[0], other, metric) for other in measures[1:]]
 
 
-def _bounds(measures: list[Measure], metric: Transport) -> NDArray[np.float64]:
+def _bounds(measures: list[Measure], metric: Transport) -> Floats:
     """Vectors (n, d) whose Euclidean distances bound those of the measures from below."""
     if metric == "wasserstein":
-        return np.stack([weights @ places for places, weights in measures])
-    return np.stack([_eccentricities(*one) for one in measures])
+        return np.stack([weights @ positions for positions, weights in measures])
+    return np.stack([_eccentricities(positions, weights) for positions, weights in measures])
 
 
-def _eccentricities(places: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def _eccentricities(positions: Floats, weights: Floats) -> Floats:
     """How far points are from all others, ``sqrt(sum_j w_j d_ij^2)``, as the quantile function's means (32,) over
     equal stretches, divided by sqrt(32): the Euclidean distance of two is at most that of the quantile functions.
     """
-    values = np.sqrt(cdist(places, places, "sqeuclidean") @ weights)
+    values = np.sqrt(cdist(positions, positions, "sqeuclidean") @ weights)
     order = np.argsort(values, kind="stable")
     mass = np.cumsum(np.concatenate([[0.0], weights[order]]))
     integral = np.cumsum(np.concatenate([[0.0], (weights * values)[order]]))

@@ -1,21 +1,21 @@
 from .changes import CHANGES, change
 from .deployment import stress
+from .gate import Gate
 from .metrics import Evaluation, best_threshold, evaluate
 from .pipelines import Parity, onnx_session, parity, resized
-from .prediction import Prediction, predict_shift, transfer
 from .report import StressReport
-from .resizing import CHAIN, chain, decompose
-from .scoring import Condition, Mitigation, Scorer, check_rate, score_conditions
+from .resizing import CHAIN, Prediction, chain, decompose, predict_shift, transfer
+from .scoring import Condition, Mitigation, check_rate, score_conditions
 
 __all__ = [
     "CHAIN",
     "CHANGES",
     "Condition",
     "Evaluation",
+    "Gate",
     "Mitigation",
     "Parity",
     "Prediction",
-    "Scorer",
     "StressReport",
     "best_threshold",
     "chain",

@@ -6,7 +6,7 @@ A detector whose decisions change under one of them relies on something that is 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -42,7 +42,7 @@ def brightness(pixels: Pixels, _rng: np.random.Generator, *, factor: float) -> P
 
 def one_pixel_shift(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Move by one pixel of the original in one of the eight directions, drawn for each image; edges are repeated."""
-    y, x = _OFFSETS[int(rng.integers(len(_OFFSETS)))]
+    y, x = _OFFSETS[rng.integers(len(_OFFSETS))]
     padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge")
     return padded[y : y + pixels.shape[0], x : x + pixels.shape[1]]
 
@@ -84,14 +84,20 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
 
 
 def change(pixels: Pixels, name: str, *, seed: int, index: int) -> Pixels:
-    """Apply one of `CHANGES` to image number ``index``; the result depends on the seed, the index and the name only.
+    """Applies one of `CHANGES` to image number ``index``; the result depends on the seed, the index and the name only.
 
     Raises `InputError` for an unknown name.
     """
-    if name not in CHANGES:
-        raise InputError(f"The change {name!r} is not known; use one of {', '.join(CHANGES)}.")
+    check_changes([name])
     rng = np.random.default_rng([seed, index])
     return np.ascontiguousarray(CHANGES[name](pixels, rng))
+
+
+def check_changes(names: Sequence[str]) -> None:
+    """`InputError` for a name that is not in `CHANGES`."""
+    for name in names:
+        if name not in CHANGES:
+            raise InputError(f"The change {name!r} is not known; use one of {', '.join(CHANGES)}.")
 
 
 def _by_table(values: NDArray[np.floating[Any]], pixels: Pixels) -> Pixels:

@@ -29,9 +29,9 @@ class Evaluation:
         n_normal, n_defect: numbers of test images.
         threshold: the frozen one.
         f1: of the class of defects, 0..1.
-        f1_balanced: the same if both classes weighed the same: ``2 TPR / (2 TPR + FPR + FNR)``.
+        f1_balanced: the same if both classes weighed the same: ``2 TPR / (1 + TPR + FPR)``.
         f1_all_positive: F1 of calling every image anomalous; its balanced form is 2/3.
-        fpr, fnr: shares of normal images called anomalous and of defects missed, with 95 % Wilson intervals.
+        fpr, fnr: fractions of normal images called anomalous and of defects missed, with 95 % Wilson intervals.
         auroc: probability that a defect scores above a normal image.
         shift_normal, shift_defect: change of the median score against the reference, in interquartile ranges of the
             reference's normal images.
@@ -58,7 +58,7 @@ class Evaluation:
 
 
 def evaluate(scores: ArrayLike, labels: ArrayLike, threshold: float, reference: ArrayLike | None = None) -> Evaluation:
-    """Fill one row of the table.
+    """Fills one row of the table.
 
     Args:
         scores: (n,), higher is more anomalous.
@@ -70,27 +70,30 @@ def evaluate(scores: ArrayLike, labels: ArrayLike, threshold: float, reference: 
     """
     values, truth = _checked(scores, labels)
     before = values if reference is None else _checked(reference, labels)[0]
-    flagged = values > threshold
-    hits, alarms = int(flagged[truth].sum()), int(flagged[~truth].sum())
-    n_defect, n_normal = int(truth.sum()), int((~truth).sum())
-    fpr, fnr = alarms / n_normal, 1 - hits / n_defect
+    n_defect = int(truth.sum())
+    n_normal = len(truth) - n_defect
+    hits = int((values[truth] > threshold).sum())
+    alarms = int((values[~truth] > threshold).sum())
+    rates: dict[str, float] = {}
+    for name, count, n in (("fpr", alarms, n_normal), ("fnr", n_defect - hits, n_defect)):
+        low, high = wilson(count, n)
+        rates |= {name: count / n, f"{name}_low": low, f"{name}_high": high}
+    recall = 1 - rates["fnr"]
     retuned = best_threshold(values, truth)
+    normals = before[~truth]
     return Evaluation(
-        n_normal,
-        n_defect,
-        float(threshold),
-        f1_score(hits, alarms, n_defect),
-        2 * (1 - fnr) / (2 * (1 - fnr) + fpr + fnr) if hits else 0.0,
-        f1_score(n_defect, n_normal, n_defect),
-        fpr,
-        *wilson(alarms, n_normal),
-        fnr,
-        *wilson(n_defect - hits, n_defect),
-        float(roc_auc_score(truth, values)),
-        score_shift(values[~truth], before[~truth], before[~truth]),
-        score_shift(values[truth], before[truth], before[~truth]),
-        retuned,
-        f1_score(int((values[truth] > retuned).sum()), int((values[~truth] > retuned).sum()), n_defect),
+        n_normal=n_normal,
+        n_defect=n_defect,
+        threshold=float(threshold),
+        f1=f1_score(hits, alarms, n_defect),
+        f1_balanced=2 * recall / (1 + recall + rates["fpr"]),
+        f1_all_positive=f1_score(n_defect, n_normal, n_defect),
+        **rates,
+        auroc=float(roc_auc_score(truth, values)),
+        shift_normal=score_shift(values[~truth], normals, normals),
+        shift_defect=score_shift(values[truth], before[truth], normals),
+        threshold_retuned=retuned,
+        f1_retuned=f1_score(int((values[truth] > retuned).sum()), int((values[~truth] > retuned).sum()), n_defect),
     )
 
 
@@ -106,7 +109,8 @@ def best_threshold(scores: ArrayLike, labels: ArrayLike) -> float:
     """
     values, truth = _checked(scores, labels)
     order = np.argsort(-values, kind="stable")
-    ranked, hits = values[order], np.cumsum(truth[order])
+    ranked = values[order]
+    hits = np.cumsum(truth[order])
     # at the threshold ranked[i] all scores in front of the first tie with it are called anomalous
     above = np.searchsorted(-ranked, -ranked, side="left")
     true_positives = np.where(above > 0, hits[above - 1], 0)
@@ -122,7 +126,8 @@ def score_shift(after: Scores, before: Scores, normals: Scores) -> float:
 
 
 def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[Scores, NDArray[np.bool_]]:
-    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(labels).astype(bool)
+    values = np.asarray(scores, dtype=np.float64)
+    truth = np.asarray(labels).astype(bool)
     if values.ndim != 1 or values.shape != truth.shape:
         raise InputError(f"Scores and labels must be two lists of one length, not {values.shape} and {truth.shape}.")
     if not np.isfinite(values).all():

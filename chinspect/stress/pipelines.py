@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from chinspect.anomaly import Detector
 from chinspect.errors import InputError
-from chinspect.images.resizers import load_inputs
-from chinspect.stress.scoring import Scorer
+from chinspect.images import load_inputs
 
 Stage = Callable[[Any], Any]
 Pipeline = Stage | Sequence[Stage]
@@ -44,7 +45,7 @@ class Parity:
 
 
 def parity(a: Pipeline, b: Pipeline, images: Any, *, threshold: float | None = None, tolerance: float = 1e-5) -> Parity:
-    """Run two pipelines on the same images and compare.
+    """Runs two pipelines on the same images and compares.
 
     Args:
         a, b: a callable, or a list of stages that are applied one after the other; the last gives scores (N,).
@@ -56,17 +57,30 @@ def parity(a: Pipeline, b: Pipeline, images: Any, *, threshold: float | None = N
     Raises `InputError` for a pipeline without stages, and for outputs that are not two lists of finite scores of one
     length.
     """
-    outputs_a, outputs_b = _run(a, images), _run(b, images)
-    scores_a, scores_b = _scores(outputs_a[-1]), _scores(outputs_b[-1])
+    outputs_a = _run(a, images)
+    outputs_b = _run(b, images)
+    scores_a = _scores(outputs_a[-1])
+    scores_b = _scores(outputs_b[-1])
     if len(scores_a) != len(scores_b):
         raise InputError(f"The pipelines give {len(scores_a)} and {len(scores_b)} scores for the same images.")
     gaps = np.abs(scores_a - scores_b)
-    flips = None if threshold is None else int(((scores_a > threshold) != (scores_b > threshold)).sum())
-    differences, first = _stages(outputs_a, outputs_b, tolerance)
-    return Parity(scores_a, scores_b, float(gaps.max()), int(gaps.argmax()), flips, first, differences)
+    stages = list(zip(outputs_a, outputs_b, strict=True)) if len(outputs_a) == len(outputs_b) else []
+    differences = [_difference(*outputs) for outputs in stages]
+    scales = [max(float(np.abs(output).max(initial=0)), 1.0) for output, _ in stages]
+    # a difference that is not defined exceeds every tolerance
+    beyond = [not gap <= tolerance * scale for gap, scale in zip(differences, scales, strict=True)]
+    return Parity(
+        scores_a=scores_a,
+        scores_b=scores_b,
+        largest_difference=float(gaps.max()),
+        worst=int(gaps.argmax()),
+        label_flips=None if threshold is None else int(((scores_a > threshold) != (scores_b > threshold)).sum()),
+        first_stage=beyond.index(True) if any(beyond) else None,
+        stage_differences=tuple(differences),
+    )
 
 
-def resized(detector: Scorer, resizer: str) -> list[Stage]:
+def resized(detector: Detector, resizer: str) -> list[Stage]:
     """The pipeline from paths of images to scores, with this resizer: two stages, reading and scoring."""
     return [partial(load_inputs, resizer=resizer, size=detector.size), detector.decision_function]
 
@@ -90,18 +104,15 @@ def onnx_session(path: str | Path) -> Stage:
 
 def _run(pipeline: Pipeline, images: Any) -> list[NDArray[Any]]:
     """The output of each stage."""
-    stages = list(pipeline) if isinstance(pipeline, Sequence) else [pipeline]
+    stages = pipeline if isinstance(pipeline, Sequence) else [pipeline]
     if not stages:
         raise InputError("A pipeline needs at least one stage.")
-    outputs, value = [], images
+    outputs = []
+    value = images
     for stage in stages:
         value = stage(value)
-        outputs.append(_array(value))
+        outputs.append(np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value))
     return outputs
-
-
-def _array(value: Any) -> NDArray[Any]:
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _scores(output: NDArray[Any]) -> NDArray[np.float64]:
@@ -112,15 +123,8 @@ def _scores(output: NDArray[Any]) -> NDArray[np.float64]:
     return scores
 
 
-def _stages(a: list[NDArray[Any]], b: list[NDArray[Any]], tolerance: float) -> tuple[tuple[float, ...], int | None]:
-    if len(a) != len(b):
-        return (), None
-    differences, first = [], None
-    for index, (one, other) in enumerate(zip(a, b, strict=True)):
-        same_shape = one.shape == other.shape
-        gap = float(np.abs(one.astype(np.float64) - other).max(initial=0)) if same_shape else float("nan")
-        scale = max(float(np.abs(one).max(initial=0)), 1.0)
-        if first is None and not gap <= tolerance * scale:
-            first = index
-        differences.append(gap)
-    return tuple(differences), first
+def _difference(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """The largest; nan for outputs of different shapes."""
+    if a.shape != b.shape:
+        return float("nan")
+    return float(np.abs(a.astype(np.float64) - b).max(initial=0))  # float64: 8-bit pixels would wrap around

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from chinspect.files import output_folder, replacing
-from chinspect.stress.prediction import Prediction
+from chinspect.report import Result, records
+from chinspect.stress.resizing import Prediction
+
+KEYS = ("mitigation", "resizer", "change")
+"""Columns that name a row."""
+_OVERVIEW = ("f1", "f1_balanced", "fpr", "fnr", "auroc")
+_NAMES = {"mitigation": "remedy", "f1_balanced": "balanced"}  # short enough for a terminal of 80 characters
+_WHERE = {"high_frequency": "lies in high frequencies", "outside": "lies outside the defect"}
 
 
-@dataclass(frozen=True, eq=False)
-class StressReport:
-    """The result of `chinspect.stress.deployment`.
+@dataclass(frozen=True, eq=False, repr=False)
+class StressReport(Result):
+    """The result of `chinspect.stress.stress`.
 
     Attributes:
         dataset, detector: their names.
@@ -23,12 +28,12 @@ class StressReport:
         train_resizer: the resizer that the detector was fitted with.
         table: one row for each mitigation and condition, the unchanged detector under its training resizer first; see
             `chinspect.stress.Evaluation` for the columns.
-        steps: the share of phase, interpolation and antialiasing in the score shift of each deployed resizer; see
+        steps: the fraction of phase, interpolation and antialiasing in the score shift of each deployed resizer; see
             `chinspect.stress.decompose`. Without rows if the training resizer has no chain.
         scores: of each test image, one row for each mitigation and condition.
         predictions: predicted and measured score shifts of each deployed resizer, where the detector explains itself.
         shares: how much of the scores under the training resizer is high-frequency, and how much lies outside the
-            defects' masks; see `chinspect.anomaly.ScoreProfile` for the columns. Without rows if the detector does not
+            defects' masks; see `chinspect.anomaly.score_profile` for the columns. Without rows if the detector does not
             explain itself.
     """
 
@@ -42,70 +47,52 @@ class StressReport:
     predictions: tuple[Prediction, ...] = ()
     shares: pd.DataFrame = field(default_factory=pd.DataFrame)
 
+    stem = "stress"
+
     def to_frame(self) -> pd.DataFrame:
         """A copy of `table`."""
         return self.table.copy()
 
+    @property
+    def sentence(self) -> str:
+        """What to know before one believes the table."""
+        row = self.table.iloc[0]
+        warning = (
+            f"Read F1 beside {row.f1_all_positive:.3f}, which calling every image anomalous gives on these images."
+        )
+        total = row.n_normal + row.n_defect
+        explained = self.shares.images[self.shares.share == "high_frequency"].sum() if len(self.shares) else total
+        if explained == total:
+            return warning
+        return f"{warning} The shares below are of {explained} of the {total} test images, spread evenly over them."
+
+    def remarks(self) -> list[str]:
+        """How much of the scores is carried by what should not matter, one sentence for each row of `shares`."""
+        return [
+            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
+            f"{row.low:.0%} to {row.high:.0%}); {row.uniform:.0%} if it were spread evenly"
+            for row in self.shares.itertuples()
+        ]
+
     def document(self) -> dict[str, Any]:
-        """All but the single scores, as JSON-ready values; what is not defined is null."""
+        """All but the single scores, as JSON values; what is not defined is null."""
+        tables = self.tables()
         return {
             "dataset": self.dataset,
             "detector": self.detector,
             "protocol": self.protocol,
             "train_resizer": self.train_resizer,
-            "rows": _records(self.table),
-            "steps": _records(self.steps),
-            "predictions": _records(self._predictions()),
-            "shares": _records(self.shares),
+            "rows": records(self.table),
+            **{name: records(tables[name]) for name in ("steps", "predictions", "shares")},
         }
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Write `stress.json`, and each table that has rows as CSV and Parquet.
-
-        The tables are `stress`, `scores`, `steps`, `predictions` and `shares`; files that an earlier run left of a
-        table without rows are removed.
-        """
-        target = output_folder(folder)
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """All tables; `predictions` with one row for each deployed resizer."""
+        predictions = pd.DataFrame([prediction.summary() for prediction in self.predictions])
         tables = {"stress": self.table, "scores": self.scores, "steps": self.steps}
-        tables |= {"predictions": self._predictions(), "shares": self.shares}
-        paths = [target / "stress.json"]
-        with replacing(paths[0]) as path:
-            path.write_text(json.dumps(self.document(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        for name, table in tables.items():
-            if not len(table):  # an earlier run may have had rows
-                for kind in ("csv", "parquet"):
-                    (target / f"{name}.{kind}").unlink(missing_ok=True)
-                continue
-            with replacing(target / f"{name}.csv") as path:
-                table.to_csv(path, index=False)
-            with replacing(target / f"{name}.parquet") as path:
-                table.to_parquet(path, index=False)
-            paths += [target / f"{name}.csv", target / f"{name}.parquet"]
-        return paths
+        return tables | {"predictions": predictions, "shares": self.shares}
 
-    def plot(self, path: str | Path) -> Path:
-        """Draw scores, errors, steps and the prediction to a PNG, SVG or PDF file."""
-        from chinspect.stress._figure import draw  # matplotlib is slow to import
-
-        return draw(self, Path(path))
-
-    def _predictions(self) -> pd.DataFrame:
-        """One row for each deployed resizer."""
-        return pd.DataFrame(
-            [
-                {
-                    "resizer": prediction.resizer,
-                    "images": len(prediction.predicted),
-                    "predicted_mean": prediction.predicted.mean(),
-                    "measured_mean": prediction.measured.mean(),
-                    "correlation": prediction.correlation,
-                    "slope": prediction.slope,
-                }
-                for prediction in self.predictions
-            ]
-        )
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    records: list[dict[str, Any]] = json.loads(table.to_json(orient="records"))
-    return records
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """The decisions under each condition; ``balanced`` is F1 if both classes weighed the same."""
+        title = f"{self.detector} on {self.dataset}, threshold by the protocol {self.protocol}"
+        return {title: self.table[[*KEYS, *_OVERVIEW]].rename(columns=_NAMES)}

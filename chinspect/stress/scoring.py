@@ -1,45 +1,32 @@
 """Scores of the same images under many conditions, each image decoded once.
 
-Batches are scored one by one, and with a folder to resume from kept there: whoever asks again for the same scores, by
-detector, images and conditions, goes on where they stopped. Anything else is kept in another folder below it.
+Batches are scored one by one, and with a folder to resume from stored there: whoever asks again for the same scores, by
+detector, images and conditions, goes on where they stopped. Anything else is stored in another folder below it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from chinspect.anomaly import Detector
 from chinspect.anomaly.threshold import images_needed
+from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.execute import Samples, map_images
-from chinspect.images.resizers import resize, to_input
+from chinspect.images import resize, to_input
 from chinspect.stress.changes import change
 
 NONE = "none"
-_BATCH = 32
-
-
-class Scorer(Protocol):
-    """What a stress test needs of a detector; every `chinspect.anomaly.Detector` that was fitted has it."""
-
-    resizer: str
-    """The resizer of the images it was fitted on."""
-    size: int
-    """Side of its square input in pixels."""
-    threshold_: float
-    """The score above which an image is called anomalous."""
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Scores (N,) of a float32 batch (N, 3, size, size) in [-1, 1], higher is more anomalous."""
+"""Name of the change that changes nothing, and of the remedy that is none."""
+_BATCH = 32  # images at a time: under 20 conditions of 224 pixels they take 400 MB as inputs
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ class Mitigation:
     """
 
     name: str
-    detector: Scorer | None = None
+    detector: Detector | None = None
     normals: tuple[Path, ...] = ()
     fpr: float = 0.05
 
@@ -86,7 +73,7 @@ def check_rate(fpr: float, count: int) -> None:
 
 
 def score_conditions(
-    detectors: Sequence[Scorer],
+    detectors: Sequence[Detector],
     paths: Sequence[Path],
     conditions: Sequence[Condition],
     *,
@@ -98,8 +85,7 @@ def score_conditions(
 
     Args:
         seed: of what changes draw.
-        resume: a folder where batches are kept as they are done, and found again. Detectors then need a
-            ``fingerprint``, as those of `chinspect.anomaly` have.
+        resume: a folder where batches are stored as they are done, and read again. Detectors then need a fingerprint.
         progress: called with the number of images done and in all.
 
     Raises `InputError` for no image or images that cannot be read, unknown resizers or changes, detectors of several
@@ -108,35 +94,20 @@ def score_conditions(
     sizes = {detector.size for detector in detectors}
     if len(sizes) != 1:
         raise InputError(f"The detectors of one stress test need inputs of one size, not of {sorted(sizes)} pixels.")
-    if not paths:
-        raise InputError("There are no images to score: give at least one path.")
     scoring = _Scoring(detectors, conditions, seed)
-    images = _Listed(Path(), tuple(map(str, paths)))
-    folder = None if resume is None else Path(resume) / _name(scoring, images)
+    images = Samples(Path(), tuple(map(str, paths)))
+    folder = None
+    if resume is not None:
+        folder = Path(resume) / digest_of_json(scoring.description | images.description)[:16]
     results = map_images(scoring, images, folder, shard_size=_BATCH, strict=True, progress=progress)
     return np.ascontiguousarray(np.moveaxis(results.arrays("scores"), 0, 2))
-
-
-class _Listed(Samples):
-    """Test images, told apart by their names and contents only."""
-
-    @property
-    def description(self) -> dict[str, Any]:
-        return {"images": self.digest}
-
-
-def _name(scoring: _Scoring, images: _Listed) -> str:
-    """16 hexadecimal digits of the sha256 of both descriptions, in the order that folders were always named by."""
-    made = {**scoring.description, **images.description}
-    order = ("detectors", "images", "conditions", "seed", "size")
-    return hashlib.sha256(json.dumps({key: made[key] for key in order}).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
 class _Scoring:
     """The work of `score_conditions`, see `chinspect.execute.map_images`."""
 
-    detectors: Sequence[Scorer]
+    detectors: Sequence[Detector]
     conditions: Sequence[Condition]
     seed: int
     device: str = "cpu"
@@ -145,7 +116,7 @@ class _Scoring:
     def description(self) -> dict[str, Any]:
         """Detectors by fingerprint."""
         return {
-            "detectors": [_fingerprint(detector) for detector in self.detectors],
+            "detectors": [detector.fingerprint for detector in self.detectors],
             "conditions": [list(astuple(condition)) for condition in self.conditions],
             "seed": self.seed,
             "size": self.detectors[0].size,
@@ -153,31 +124,21 @@ class _Scoring:
 
     def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, NDArray[np.float64]]:
         """``scores`` (pictures, detectors, conditions)."""
-        batches = _inputs(pictures, self.conditions, self.detectors[0].size, self.seed, indices)
         scores = np.empty((len(pictures), len(self.detectors), len(self.conditions)))
-        for c, batch in enumerate(batches):
+        for c, batch in enumerate(self._inputs(pictures, indices)):
             for d, detector in enumerate(self.detectors):
                 scores[:, d, c] = detector.decision_function(batch)
         return {"scores": scores}
 
-
-def _fingerprint(detector: Scorer) -> str:
-    found = getattr(detector, "fingerprint", None)
-    if not isinstance(found, str):
-        raise InputError(f"{type(detector).__name__} has no fingerprint: give no folder to resume from.")
-    return found
-
-
-def _inputs(
-    pictures: Sequence[Image.Image], conditions: Sequence[Condition], size: int, seed: int, indices: range
-) -> list[Tensor]:
-    """One batch for each condition."""
-    pixels = np.empty((len(conditions), len(pictures), size, size, 3), dtype=np.uint8)
-    for i, (picture, index) in enumerate(zip(pictures, indices, strict=True)):
-        original = np.asarray(picture)
-        changed = {NONE: original}
-        for c, condition in enumerate(conditions):
-            if condition.change not in changed:
-                changed[condition.change] = change(original, condition.change, seed=seed, index=index)
-            pixels[c, i] = resize(changed[condition.change], size, condition.resizer)
-    return [to_input(batch) for batch in pixels]
+    def _inputs(self, pictures: Sequence[Image.Image], indices: range) -> list[Tensor]:
+        """One batch for each condition."""
+        size = self.detectors[0].size
+        pixels = np.empty((len(self.conditions), len(pictures), size, size, 3), dtype=np.uint8)
+        for i, (picture, index) in enumerate(zip(pictures, indices, strict=True)):
+            original = np.asarray(picture)
+            changed = {NONE: original}
+            for c, condition in enumerate(self.conditions):
+                if condition.change not in changed:
+                    changed[condition.change] = change(original, condition.change, seed=self.seed, index=index)
+                pixels[c, i] = resize(changed[condition.change], size, condition.resizer)
+        return [to_input(batch) for batch in pixels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
+from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
 from chinspect.subjects.subject import Kind, Pixels
 
@@ -51,9 +52,8 @@ class Classifier:
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Logits (n, classes). Raises `InputError` for other shapes, one class only, or an unknown target."""
-        prepare = self.prepare or _unit_range
         with torch.no_grad():
-            logits = [self.logits(prepare(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
+            logits = [self.logits(self._inputs(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         values = torch.cat(logits).double().cpu().numpy()
         if values.ndim != 2 or values.shape[1] < 2 or not 0 <= self.target < values.shape[1]:
             raise InputError(
@@ -61,6 +61,23 @@ class Classifier:
                 f"these have the shape {values.shape}."
             )
         return values
+
+    def explain(
+        self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
+    ) -> NDArray[np.float32]:
+        """Relevance of ``sum_c weights[i, c] * logit[i, c]``: maps (n, H, W) or spectra (n, 1, bands).
+
+        Raises `InputError` for logits that are no module, since relevance follows the operations of one.
+        """
+        if not isinstance(self.logits, nn.Module):
+            raise InputError(
+                f"A classifier is explained by the operations of its torch.nn.Module, and its logits are a "
+                f"{type(self.logits).__name__}: give the module itself."
+            )
+        return explain_outputs(self.logits, self._inputs(images), weights, self.fingerprint, bands=bands)
+
+    def _inputs(self, images: Sequence[Pixels]) -> Tensor:
+        return (self.prepare or _unit_range)(images)
 
 
 def _unit_range(images: Sequence[Pixels]) -> Tensor:

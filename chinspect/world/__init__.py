@@ -6,25 +6,6 @@
 ((128, 128, 3), (128, 128))
 """
 
-from chinspect.world.animals import ANIMALS, FISH
-from chinspect.world.industrial import industrial
-from chinspect.world.logos import Logo
-from chinspect.world.people import Person
-from chinspect.world.photos import CLASSES, iterate_scenes, scenes
-from chinspect.world.scene import Scene
-from chinspect.world.vehicles import VEHICLES
-from chinspect.world.xray import xray
+import lazy_loader
 
-__all__ = [
-    "ANIMALS",
-    "CLASSES",
-    "FISH",
-    "VEHICLES",
-    "Logo",
-    "Person",
-    "Scene",
-    "industrial",
-    "iterate_scenes",
-    "scenes",
-    "xray",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,12 +1,17 @@
 """What a generated image is: pixels, labels and the masks of everything that was drawn."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chinspect.errors import InputError
+
 Image = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+
+SIZES = (32, 2048)
+"""Smallest and largest side of a scene in pixels: below nothing can be told apart, above it takes seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,5 +36,18 @@ class Scene:
     person: Mask
     annotation: Mask
     pathology: Mask
-    text: str = field(default="")
+    text: str = ""
     """The words burnt into the image, if any."""
+
+
+def check_request(n: int, seed: int, size: int) -> None:
+    """Raise InputError for a number of images, a seed or a size that cannot be drawn."""
+    if n < 0 or seed < 0:
+        raise InputError(f"The number of scenes and the seed must not be negative, not {n} and {seed}.")
+    check_range("size of a scene", size, *SIZES, " pixels")
+
+
+def check_range(name: str, value: float, low: float = 0, high: float = 1, unit: str = "") -> None:
+    """Raise InputError for a value outside of low..high; by default, for what is no probability."""
+    if not low <= value <= high:
+        raise InputError(f"The {name} must lie between {low} and {high}{unit}, not {value}.")

@@ -1,18 +1,15 @@
-"""The parts of PatchCore against the formulations that are in use, each on the same numbers; see `anomaly.py`.
-
-python experiments/benchmarks/_patchcore_parts.py [--threads 2]
-"""
+"""The steps of PatchCore against the formulations that are in use, each on the same numbers; see `anomaly.py`."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
 import numpy as np
 import torch
@@ -22,34 +19,34 @@ from torch import Tensor
 from chinspect.anomaly._aggregate import Roth
 from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
 from chinspect.anomaly._neighbours import NearestNeighbours
+from experiments.benchmarks._timing import timed
+from experiments.study import option, read_options
 
-T = TypeVar("T")
+OPTIONS = (
+    option("threads", 2),
+    option("bank", 2.0, "size of the bank of descriptors in GB"),
+)
 
 
 def main() -> None:
-    """Prints one JSON document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--bank", type=float, help="only: score with a bank of so many GB, and report the memory")
-    options = parser.parse_args()
+    """Scores with a bank, in a process of its own, and prints the memory as one JSON document."""
+    options = read_options(__doc__, OPTIONS)
     torch.set_num_threads(options.threads)
-    if options.bank is not None:
-        print(json.dumps(_score_with_bank(options.bank)))
-        return
-    print(json.dumps(measure(), indent=2))
+    print(json.dumps(_score_with_bank(options.bank)))
 
 
 def measure() -> dict[str, Any]:
-    """All parts, with the number of threads that torch is set to."""
+    """All steps, with the number of threads that torch is set to."""
     return {"coreset": coreset(), "aggregation": aggregation(), "scoring": scoring_memory()}
 
 
-def coreset(patches: int = 47_040, share: float = 0.1) -> dict[str, Any]:
+def coreset(patches: int = 47_040, fraction: float = 0.1) -> dict[str, Any]:
     """Speculative batches against one point after the other, on the same integers: seconds, and whether they agree."""
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(patches, 32, generator=generator) @ torch.randn(32, DIMENSIONS, generator=generator)
     features += torch.randn(patches, DIMENSIONS, generator=generator)
-    points, count = integer_grid(features, np.random.default_rng(0)), round(share * patches)
+    points = integer_grid(features, np.random.default_rng(0))
+    count = round(fraction * patches)
     seconds, taken = timed(lambda: greedy_coreset(points, count, first=0), repeat=3)
     slow, expected = timed(lambda: _sequential(points, count), repeat=1)
     return {
@@ -66,7 +63,8 @@ def _sequential(points: Tensor, count: int) -> Tensor:
     """One matrix-vector product and one pass a point, nothing allocated."""
     norms = points.square().sum(1)
     taken = torch.zeros(count, dtype=torch.long)
-    distances, some = torch.full_like(norms, torch.inf), torch.empty_like(norms)
+    distances = torch.full_like(norms, torch.inf)
+    some = torch.empty_like(norms)
     for number in range(1, count):
         last = int(taken[number - 1])
         torch.addmv(norms, points, points[last], alpha=-2, out=some)
@@ -121,18 +119,6 @@ def _score_with_bank(gigabytes: float) -> dict[str, Any]:
     seconds, _ = timed(lambda: NearestNeighbours(bank).search(queries)[0], repeat=1)
     extra = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"bank_gb": bank.nbytes / 1e9, "extra_gb": extra * 1024 / 1e9, "seconds": seconds}
-
-
-def timed(function: Callable[[], T], repeat: int) -> tuple[float, T]:
-    """The best of some runs in seconds, and the result."""
-    runs = [_once(function) for _ in range(repeat)]
-    return min(seconds for seconds, _ in runs), runs[-1][1]
-
-
-def _once(function: Callable[[], T]) -> tuple[float, T]:
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
 
 
 if __name__ == "__main__":

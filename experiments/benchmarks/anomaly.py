@@ -2,7 +2,7 @@
 
 A bank of 209 images of 224 px (as many as MVTec's bottle has), aligned object with noise, 8 bits, scored in a batch.
 The usual formulations are those of the released code of Kauffmann et al. 2025: ``torch.cdist(x, u) ** 2`` for the
-score, and for the maps of three bands the gradient on the bank by autograd, filtered by a whole DCT. Errors are
+score, and for the maps of three bands the gradient on the bank by autograd, filtered by a full DCT. Errors are
 relative to float64. Prints one JSON document.
 
     python experiments/benchmarks/anomaly.py [--threads 2] [--images 32] [--only d2neighbors]
@@ -10,31 +10,38 @@ relative to float64. Prints one JSON document.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import resource
+import sys
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import torch
-from _patchcore_parts import measure as measure_patchcore
-from _patchcore_parts import timed
 from torch import Tensor
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
 from chinspect.mitigate.blur import Blur
-from chinspect.relevance import dct_matrix
+from chinspect.relevance.components import dct_matrix
+from experiments.benchmarks._patchcore_parts import measure as measure_patchcore
+from experiments.benchmarks._timing import timed
+from experiments.study import option, read_options
 
-BANK, SIZE, EDGES = 209, 224, (2, 19)
+BANK = 209
+SIZE = 224
+EDGES = (2, 19)
+OPTIONS = (
+    option("threads", 2),
+    option("images", 32),
+    option("only", choices=("d2neighbors", "patchcore")),
+)
 
 
 def main() -> None:
     """Times everything and prints the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--only", choices=("d2neighbors", "patchcore"))
-    options = parser.parse_args()
+    options = read_options(__doc__, OPTIONS)
     torch.set_num_threads(options.threads)
     result: dict[str, Any] = {
         "threads": options.threads,
@@ -51,7 +58,8 @@ def main() -> None:
 def measure_d2neighbors(images: int) -> dict[str, Any]:
     """Scores for each norm and kind of pixels, then explanations."""
     memory = measure_memory()  # first: a process remembers its peak only
-    bank, x = scene(BANK, 0), scene(images, 1)
+    bank = scene(BANK, 0)
+    x = scene(images, 1)
     continuous = [batch * 0.999 for batch in (bank, x)]
     return {
         "bank": BANK,
@@ -96,7 +104,8 @@ def measure_score(p: int, bank: Tensor, x: Tensor) -> dict[str, float]:
     reference = soft_minimum(exact, detector.gamma_)
     own_seconds, own = timed(lambda: torch.from_numpy(detector.decision_function(x)), repeat)
     usual_seconds, theirs = timed(usual, repeat)
-    own_ms, usual_ms = 1e3 * own_seconds / len(x), 1e3 * usual_seconds / len(queries)
+    own_ms = 1e3 * own_seconds / len(x)
+    usual_ms = 1e3 * usual_seconds / len(queries)
     return {
         "milliseconds_an_image": own_ms,
         "cdist_milliseconds_an_image": usual_ms,
@@ -112,33 +121,35 @@ def measure_explanation(bank: Tensor, x: Tensor) -> dict[str, float]:
     own = measure_own(detector, x)
     maps = explain_anomaly(detector, x[:2]).pixel_bands
     seconds, theirs = timed(lambda: by_autograd(x[0], bank, detector.gamma_), repeat=3)
-    shared_seconds, _ = timed(lambda: by_autograd(x[0], bank, detector.gamma_, share_gradient=True), repeat=3)
+    once_seconds, _ = timed(lambda: by_autograd(x[0], bank, detector.gamma_, once=True), repeat=3)
     difference = float((torch.from_numpy(maps[0]) - theirs).abs().max() / theirs.abs().max())
     return own | {
         "autograd_seconds_an_image": seconds,
         "speedup": seconds / own["seconds_an_image"],
-        "autograd_once_seconds_an_image": shared_seconds,
-        "speedup_over_autograd_once": shared_seconds / own["seconds_an_image"],
+        "autograd_once_seconds_an_image": once_seconds,
+        "speedup_over_autograd_once": once_seconds / own["seconds_an_image"],
         "largest_difference_over_largest_value": difference,
     }
 
 
-def by_autograd(x: Tensor, bank: Tensor, gamma: float, *, share_gradient: bool = False) -> Tensor:
+def by_autograd(x: Tensor, bank: Tensor, gamma: float, *, once: bool = False) -> Tensor:
     """Maps (3, H, W): the score's gradient on the bank, filtered to a band, times the difference.
 
-    The released code takes the gradient again for each band; ``share_gradient`` takes it once.
+    The released code takes the gradient again for each band; ``once`` takes it once.
     """
     u = bank.clone().requires_grad_()
     delta = x - bank
     order = torch.arange(SIZE)[:, None] + torch.arange(SIZE)
-    basis, maps, gradient = dct_matrix(SIZE).float(), [], None
+    basis = dct_matrix(SIZE).float()
+    maps = []
+    gradient = None
     for low, high in zip((0, *EDGES), (*EDGES, 2 * SIZE), strict=True):
-        if gradient is None or not share_gradient:
+        if gradient is None or not once:
             output = soft_minimum(torch.cdist(x.flatten()[None], u.flatten(1)) ** 2, gamma)
             (gradient,) = torch.autograd.grad(output, u)
         factor = output.detach() / (delta.flatten(1) ** 2).sum(1)
-        kept = (order >= low) & (order < high)
-        filtered = basis.T @ ((basis @ gradient @ basis.T) * kept) @ basis
+        band = (order >= low) & (order < high)
+        filtered = basis.T @ ((basis @ gradient @ basis.T) * band) @ basis
         maps.append(-0.5 * (delta * filtered * factor.view(-1, 1, 1, 1)).sum((0, 1)))
     return torch.stack(maps)
 

@@ -9,14 +9,16 @@ its maps are compared with the push's. Prints one JSON document.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
 import numpy as np
 import torch
@@ -31,18 +33,19 @@ from chinspect.encoders import Encoder, read_card
 from chinspect.images import Preprocessing
 from chinspect.relevance import Partition, patches, relevance_map, trace
 from chinspect.similarity import SimilarityIndex
+from experiments.benchmarks._timing import timed
+from experiments.study import option, read_options
 
 NEURONS = 8
 GRIDS = {7: 32, 14: 16, 28: 8}
+"""Patches along the side: pixels along the side of one."""
+OPTIONS = (option("threads", 2), option("device", "cpu"), option("pairs", 1000))
+PREPROCESSING = Preprocessing(224, "squash", "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 
 def main() -> None:
     """Times everything and prints the document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--pairs", type=int, default=1000)
-    options = parser.parse_args()
+    options = read_options(__doc__, OPTIONS)
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     model = resnet50().to(options.device)
@@ -98,25 +101,13 @@ def resnet50() -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def timed(function: Callable[[], Tensor], repeat: int = 2) -> tuple[float, Tensor]:
-    """The best of some runs in seconds, and the result."""
-    best, result = float("inf"), None
-    for _ in range(repeat):
-        start = time.perf_counter()
-        result = function()
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    assert result is not None
-    return best, result
-
-
 def time_forward(model: nn.Module, x: Tensor) -> dict[str, float]:
     """A plain forward pass in a batch of 28, seconds an image, in both memory formats."""
     seconds = {}
     batch = x.expand(28, -1, -1, -1).contiguous()
     for name, memory_format in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
-        formatted, inputs = model.to(memory_format=memory_format), batch.contiguous(memory_format=memory_format)
+        formatted = model.to(memory_format=memory_format)
+        inputs = batch.contiguous(memory_format=memory_format)
         with torch.inference_mode():
             seconds[name] = timed(lambda formatted=formatted, inputs=inputs: formatted(inputs), repeat=4)[0] / 28
     model.to(memory_format=torch.contiguous_format)
@@ -161,8 +152,8 @@ def time_zennit_batched_gradients(model: nn.Module, x: Tensor, batch: int) -> fl
 
 def seed_of(neurons: list[int], x: Tensor) -> Callable[[Tensor], Tensor]:
     """Relevance at the output: each row its neuron's activation."""
-    chosen = torch.eye(2048, device=x.device)[neurons]
-    return lambda y: y * chosen
+    one_hot = torch.eye(2048, device=x.device)[neurons]
+    return lambda y: y * one_hot
 
 
 def difference(table: Tensor, maps: Tensor, size: int) -> float:
@@ -197,8 +188,6 @@ def time_pairs(model: nn.Module, pairs: int) -> dict[str, float]:
             index.relevance(int(i), int(j))
         return {"pairs": pairs, "seconds": time.perf_counter() - start}
 
-
-PREPROCESSING = Preprocessing(224, "squash", "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 if __name__ == "__main__":
     main()

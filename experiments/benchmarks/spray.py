@@ -12,37 +12,36 @@ included, and prints seconds by step and the peak of the memory.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
-import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import numpy as np
-from _maps import blobs, f1, planted
 from numpy.typing import NDArray
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import silhouette_score
 from sklearn.metrics.pairwise import cosine_similarity
 
 from chinspect.spray import SpRAy
-from chinspect.spray._ensemble import embed, kmeans
+from chinspect.spray.proposals import Settings, embed, kmeans
+from experiments.benchmarks._maps import blobs, f1, planted
+from experiments.benchmarks._timing import timed
+from experiments.study import option, read_options
 
 Maps = NDArray[np.float32]
+OPTIONS = (option("maps", 4000), option("scale", [], type=int, nargs="*"), option("jobs", 2))
 
 
 def main() -> None:
     """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--maps", type=int, default=4000)
-    parser.add_argument("--scale", type=int, nargs="*", default=[])
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
-    beside_peers(200 if options.smoke else options.maps)
-    for count in [2_000] if options.smoke else options.scale:
+    options = read_options(__doc__, OPTIONS, smoke={"maps": 200, "scale": [2_000]})
+    beside_peers(options.maps)
+    for count in options.scale:
         grow(count, options.jobs)
 
 
@@ -50,29 +49,30 @@ def beside_peers(count: int) -> None:
     """Times all on the same maps."""
     maps, members = data(count)
     rows = maps.reshape(count, -1)
-    same_steps = timed(lambda: kmeans(embed(rows, 10, 32, 0).vectors, 2, 0))
-    analysis, spray = timed_value(lambda: SpRAy(n_surrogates=0).fit(maps))
+    same_steps, _ = timed(lambda: kmeans(embed(rows, Settings(10, 32)).vectors, 2, 0), repeat=2)
+    analysis, spray = timed(lambda: SpRAy(n_surrogates=0).fit(maps))
     best = max(f1(candidate.indices, members) for candidate in spray.candidates_)
     print(f"{count} maps of 20 x 20, a mark on 8 %")
     print(f"chinspect, the same steps     {same_steps:8.2f} s")
     print(f"chinspect, without p-values   {analysis:8.2f} s   best candidate's F1 {best:.2f}")
-    report("ShortKit-ML's algorithm", timed(lambda: shortkit(rows)), same_steps, analysis)
+    report("ShortKit-ML's algorithm", timed(lambda: shortkit(rows), repeat=2)[0], same_steps, analysis)
     pipeline = corelay_pipeline()
     if pipeline is None:
         print("CoRelAy is not installed")
     else:
-        report("CoRelAy's pipeline", timed(lambda: pipeline(rows.astype(np.float64))), same_steps, analysis)
+        seconds, _ = timed(lambda: pipeline(rows.astype(np.float64)), repeat=2)
+        report("CoRelAy's pipeline", seconds, same_steps, analysis)
 
 
 def grow(count: int, jobs: int) -> None:
     """The whole analysis of ``count`` maps, 2 % of which carry a mark."""
     maps, members = data(count, 0.02)
-    seconds, spray = timed_value(lambda: SpRAy(n_jobs=jobs).fit(maps))
-    found = max((f1(candidate.indices, members) for candidate in spray.flagged_), default=0.0)
+    seconds, spray = timed(lambda: SpRAy(n_jobs=jobs).fit(maps))
+    best = max((f1(candidate.indices, members) for candidate in spray.flagged_), default=0.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     print(
         f"{count} maps, end to end: {seconds:.0f} s, peak {peak:.2f} GiB, recall {spray.recall_:.3f}, largest residual "
-        f"{spray.residuals_.max():.1e}, {len(spray.candidates_)} candidates, flagged with F1 {found:.2f}",
+        f"{spray.residuals_.max():.1e}, {len(spray.candidates_)} candidates, flagged with F1 {best:.2f}",
         flush=True,
     )
 
@@ -113,18 +113,6 @@ def corelay_pipeline() -> Callable[[NDArray[np.float64]], Any] | None:
 def report(name: str, seconds: float, same_steps: float, analysis: float) -> None:
     """One peer's row."""
     print(f"{name:<29} {seconds:8.2f} s   {seconds / same_steps:.1f}x the same steps, {seconds / analysis:.1f}x all")
-
-
-def timed(work: Callable[[], Any]) -> float:
-    """Seconds of the faster of two runs."""
-    return min(timed_value(work)[0] for _ in range(2))
-
-
-def timed_value(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one run, and what it gives."""
-    start = time.perf_counter()
-    value = work()
-    return time.perf_counter() - start, value
 
 
 if __name__ == "__main__":

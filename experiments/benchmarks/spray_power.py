@@ -12,25 +12,38 @@ interrupted goes on behind the last one.
 from __future__ import annotations
 
 import argparse
-import time
+import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import numpy as np
 import pandas as pd
-from _maps import ARTEFACTS, NULLS, blobs, f1, null_set, planted
 
 from chinspect.files import output_folder
 from chinspect.spray import SpRAy
+from experiments.benchmarks._maps import ARTEFACTS, NULLS, blobs, f1, null_set, planted
+from experiments.benchmarks._timing import timed
+from experiments.study import option, read_options
 
-Case = tuple[str, int, float, float, int, int]  # kind, maps, prevalence, share, jitter, repeat
+Case = tuple[str, int, float, float, int, int]
+"""One value for each of `COLUMNS`; ``share`` is the fraction of the relevance on the artefact."""
 COLUMNS = ["kind", "maps", "prevalence", "share", "jitter", "repeat"]
+OPTIONS = (
+    option("nulls", 200),
+    option("repeats", 4),
+    option("surrogates", 99),
+    option("null-maps", 300),
+    option("jobs", 1),
+)
+SMOKE = {"nulls": 6, "repeats": 1, "surrogates": 9, "null_maps": 60}
 
 
 def main() -> None:
     """Measures every case that the table lacks, and prints both summaries."""
-    options = read_options()
+    options = read_options(__doc__, OPTIONS, out="results/spray_power", smoke=SMOKE)
     path = output_folder(options.out) / "cases.csv"
     done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
     seen = set(done[COLUMNS].itertuples(index=False, name=None))
@@ -44,22 +57,6 @@ def main() -> None:
     print(f"all null sets: {(table[table.share == 0].flagged > 0).mean():.3f} have a flagged candidate")
     power = table[table.share > 0].groupby(["share", "jitter", "kind", "maps", "prevalence"])
     print(power.agg(found=("found", "mean"), f1=("f1", "mean"), repeats=("found", "size")).round(2).to_string())
-
-
-def read_options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nulls", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=4)
-    parser.add_argument("--surrogates", type=int, default=99)
-    parser.add_argument("--null-maps", type=int, default=300)
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("results/spray_power"))
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
-    if options.smoke:
-        options.nulls, options.repeats, options.surrogates, options.null_maps = 6, 1, 9, 60
-    return options
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
@@ -78,18 +75,19 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 def measure(case: Case, options: argparse.Namespace) -> dict[str, float]:
     """One analysis."""
-    kind, n, prevalence, share, jitter, repeat = case
-    rng = np.random.default_rng([n, int(prevalence * 100), int(share * 100), jitter, repeat, sum(map(ord, kind))])
-    if share == 0:
-        maps, members = null_set(kind, n, rng), np.empty(0, dtype=np.int64)
+    kind, n, prevalence, fraction, jitter, repeat = case
+    rng = np.random.default_rng([n, int(prevalence * 100), int(fraction * 100), jitter, repeat, sum(map(ord, kind))])
+    if fraction == 0:
+        maps = null_set(kind, n, rng)
+        members = np.empty(0, dtype=np.int64)
     else:
-        maps, members = planted(blobs(n, rng), kind, prevalence, share, rng, jitter=jitter)
-    start = time.perf_counter()
-    spray = SpRAy(n_surrogates=options.surrogates, n_jobs=options.jobs, random_state=repeat).fit(maps)
+        maps, members = planted(blobs(n, rng), kind, prevalence, fraction, rng, jitter=jitter)
+    spray = SpRAy(n_surrogates=options.surrogates, n_jobs=options.jobs, random_state=repeat)
+    seconds, _ = timed(lambda: spray.fit(maps))
     best = max((f1(c.indices, members) for c in spray.flagged_), default=0.0) if len(members) else 0.0
     p = min((c.p_value for c in spray.candidates_), default=1.0)
-    seconds = round(time.perf_counter() - start, 1)
-    return {"flagged": len(spray.flagged_), "p_value": p, "f1": best, "found": best >= 0.9, "seconds": seconds}
+    row = {"flagged": len(spray.flagged_), "p_value": p, "f1": best, "found": best >= 0.9}
+    return row | {"seconds": round(seconds, 1)}
 
 
 if __name__ == "__main__":

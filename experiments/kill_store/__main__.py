@@ -4,7 +4,7 @@ Four processes write the same store, each shard some 100 kB. At random moments o
 another one started in its place. Once all kills are done, one process completes the store, everything is read, and all
 files are compared with those of an undisturbed run: none may be missing, half, double or different.
 
-    python experiments/kill_store.py [--kills 20] [--writers 4] [--seed 0]
+    python experiments/kill_store [--kills 20] [--writers 4] [--seed 0]
 """
 
 from __future__ import annotations
@@ -21,12 +21,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import numpy as np
 import pandas as pd
 
 from chinspect.execute import Store, run
+from experiments.study import option, read_options
 
-SHARDS, SHAPE = 3000, (8, 64, 50)
+SHARDS = 3000
+SHAPE = (8, 64, 50)
+OPTIONS = (
+    option("kills", 20),
+    option("writers", 4),
+    option("write", None, argparse.SUPPRESS, type=Path),  # what the writers are started with
+)
 
 
 @dataclass(frozen=True)
@@ -48,24 +57,20 @@ class Noise:
 
 def main() -> None:
     """Kills, compares, and prints one row a kill."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--writers", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)  # what the writers are started with
-    options = parser.parse_args()
+    options = read_options(__doc__, OPTIONS, seed=0)
     if options.write is not None:
         run(Noise(), options.write)
         return
     with tempfile.TemporaryDirectory() as folder:
-        disturbed, whole = Path(folder) / "disturbed", Path(folder) / "whole"
+        disturbed = Path(folder) / "disturbed"
+        undisturbed = Path(folder) / "undisturbed"
         print(pd.DataFrame(kill(disturbed, options.kills, options.writers, random.Random(options.seed))).to_string())
         print(f"{len(Store.open(disturbed).missing())} of {SHARDS} shards were left to the last process")
         run(Noise(), disturbed)
-        run(Noise(), whole)
-        values, expected = (Store.open(path).arrays("values") for path in (disturbed, whole))
+        run(Noise(), undisturbed)
+        values, expected = (Store.open(path).arrays("values") for path in (disturbed, undisturbed))
         assert np.array_equal(values, expected), "the values differ"
-        differences = dict(contents(disturbed).items() ^ contents(whole).items())
+        differences = dict(contents(disturbed).items() ^ contents(undisturbed).items())
         assert not differences, f"the files differ: {', '.join(differences)}"
     print(f"{options.kills} kills: {SHARDS} shards, all equal to an undisturbed run, and no other file")
 

@@ -1,7 +1,7 @@
 """Table 2 and Figure 4 of Kauffmann et al. 2025: anomaly detectors before and after a switch of the resizer.
 
-    python experiments/mvtec.py --root MVTEC_AD [--categories bottle capsule ...] [--out DIR]
-    python experiments/mvtec.py [--smoke] [--out DIR]
+    python experiments/mvtec --root MVTEC_AD [--categories bottle capsule ...] [--out DIR]
+    python experiments/mvtec [--smoke] [--out DIR]
 
 The rows are categories x {D2Neighbors l1, l2, l4, PatchCore} x {original, deployed, mitigated by blur}, under the
 published protocols (``kauffmann2025-text`` and ``-code``: the threshold makes F1 on the original test scores largest
@@ -17,16 +17,17 @@ rows of other images or parameters are computed again.
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import pandas as pd
-from mvtec_figure import draw_figure
 from sklearn.base import clone
 
 from chinspect import __version__
@@ -37,7 +38,9 @@ from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur
 from chinspect.stress import Mitigation, stress
-from chinspect.world.industrial import Variant, industrial
+from chinspect.world import Variant, industrial
+from experiments.mvtec.figure import draw_figure
+from experiments.study import Run, option, read_options, save_figure
 
 PAPER = ("bottle", "capsule", "pill", "toothbrush", "wood")
 DETECTORS = ("l1", "l2", "l4", "patchcore")
@@ -45,51 +48,42 @@ TRAINED = {"kauffmann2025-text": "opencv-nearest", "kauffmann2025-code": "opencv
 DEPLOYED = "pillow-bilinear"
 FPR = 0.05
 COLUMNS = ["f1", "f1_balanced", "f1_all_positive", "f1_retuned", "fpr", "fnr", "auroc", "shift_normal", "shift_defect"]
+OPTIONS = (
+    option("root", None, "a data set in the layout of MVTec AD", type=Path),
+    option("categories", None, "those of the paper by default, where the data set has them", nargs="+"),
+    option("detectors", list(DETECTORS), choices=DETECTORS),
+    option("backbone", None, "of PatchCore: an encoder's name"),
+)
 
 
 def main() -> None:
     """Runs everything and writes tables and the figure."""
-    options = read_options()
-    out = output_folder(options.out)
-    start, tables = time.time(), []
-    names = options.categories or default_categories(options.root)
-    for name in names:
-        data = load_mvtec(options.root or generated(out, name, options.smoke), name)
-        for protocol in TRAINED:
-            tables += list(rows(data, protocol, options))
-            pd.concat(tables, ignore_index=True).to_csv(out / "rows.csv", index=False)
-        draw_figure(out / f"figure4-{name}.png", data, TRAINED["kauffmann2025-text"], DEPLOYED, options.size)
-    table = pd.concat(tables, ignore_index=True)
-    table.to_parquet(out / "rows.parquet", index=False)
-    summary = table.groupby(["protocol", "detector", "state"], sort=False)[COLUMNS].mean()
-    summary.to_csv(out / "table2.csv")
-    run = {key: str(value) for key, value in vars(options).items()}
-    run |= {"version": __version__, "seconds": round(time.time() - start), "categories": names}
-    (out / "run.json").write_text(json.dumps(run, indent=2) + "\n")
-    print(summary.round(3).to_string())
-
-
-def read_options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, help="a data set in the layout of MVTec AD")
-    parser.add_argument("--categories", nargs="+", help="those of the paper by default, where the data set has them")
-    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=DETECTORS)
-    parser.add_argument("--backbone", help="of PatchCore: an encoder's name")
-    parser.add_argument("--out", type=Path, default=Path("results/mvtec"))
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
+    options = read_options(__doc__, OPTIONS, out="results/mvtec", smoke={})
     options.size = 64 if options.smoke else 224
     options.backbone = options.backbone or ("wide_resnet50_2" if options.root else "tiny-supervised")
-    return options
+    with Run(options) as run:
+        run.facts["categories"] = names = options.categories or default_categories(options.root)
+        tables: list[pd.DataFrame] = []
+        for name in names:
+            data = load_mvtec(options.root or generated(run.out, name, options.smoke), name)
+            for protocol in TRAINED:
+                tables += rows(data, protocol, options)
+                table = pd.concat(tables, ignore_index=True)
+                table.to_csv(run.out / "rows.csv", index=False)
+            figure = draw_figure(data, TRAINED["kauffmann2025-text"], DEPLOYED, options.size)
+            save_figure(figure, run.out / f"figure4-{name}.png")
+        table.to_parquet(run.out / "rows.parquet", index=False)
+        summary = table.groupby(["protocol", "detector", "state"], sort=False)[COLUMNS].mean()
+        summary.to_csv(run.out / "table2.csv")
+        print(summary.round(3).to_string())
 
 
 def default_categories(root: Path | None) -> list[str]:
     """The paper's five classes if they are there, else all."""
     if root is None:
         return list(get_args(Variant))
-    found = categories(root)
-    return [name for name in PAPER if name in found] or found
+    present = categories(root)
+    return [name for name in PAPER if name in present] or present
 
 
 def generated(out: Path, variant: Any, smoke: bool) -> Path:
@@ -106,13 +100,13 @@ def rows(data: MVTecCategory, protocol: Any, options: argparse.Namespace) -> Ite
     images = Samples(Path(), tuple(map(str, (*data.train, *data.test, *filter(None, data.masks))))).digest
     for name in options.detectors:
         folder = output_folder(options.out / data.name / f"{protocol}-{name}")
-        asked = {"version": __version__, "images": images, "size": options.size, "fpr": FPR, "deployed": DEPLOYED}
-        asked |= {"backbone": options.backbone} if name == "patchcore" else {}
-        table = finished(folder / "rows.parquet", asked)
+        origin = {"version": __version__, "images": images, "size": options.size, "fpr": FPR, "deployed": DEPLOYED}
+        origin |= {"backbone": options.backbone} if name == "patchcore" else {}
+        start = time.time()
+        table = finished(folder / "rows.parquet", origin)
         if table is None:
-            start = time.time()
             table = measured(data, protocol, name, options, folder)
-            table.attrs = asked
+            table.attrs = origin
             with replacing(folder / "rows.parquet") as path:
                 table.to_parquet(path, index=False)
             shutil.rmtree(folder / ".resume", ignore_errors=True)
@@ -124,10 +118,10 @@ def rows(data: MVTecCategory, protocol: Any, options: argparse.Namespace) -> Ite
         yield table
 
 
-def finished(path: Path, asked: dict[str, Any]) -> pd.DataFrame | None:
-    """The table that an earlier run left, if it was made of the same."""
+def finished(path: Path, origin: dict[str, Any]) -> pd.DataFrame | None:
+    """The table that an earlier run left, if it was made of the same images and parameters."""
     table = pd.read_parquet(path) if path.exists() else None
-    return table if table is not None and table.attrs == asked else None
+    return table if table is not None and table.attrs == origin else None
 
 
 def measured(data: MVTecCategory, protocol: Any, name: str, options: argparse.Namespace, folder: Path) -> pd.DataFrame:
@@ -140,37 +134,34 @@ def measured(data: MVTecCategory, protocol: Any, name: str, options: argparse.Na
     blurred.fit(inputs)
     remedies = [Mitigation("blur", blurred)]
     if held_out:
-        fpr = max(FPR, 1 / (len(held_out) + 1))
+        fpr = max(FPR, 1 / (len(held_out) + 1))  # fewer images cannot tell a lower rate
         remedies += [
             Mitigation("recalibrated", None, held_out, fpr),
             Mitigation("blur, recalibrated", blurred, held_out, fpr),
         ]
-    chosen: dict[str, Any] = {"deploy": [DEPLOYED], "protocol": protocol, "changes": [], "mitigate": remedies}
-    report = stress(plain, data, resume=folder / ".resume", **chosen)
+    report = stress(
+        plain, data, deploy=[DEPLOYED], protocol=protocol, changes=[], mitigate=remedies, resume=folder / ".resume"
+    )
     report.save(folder)
     report.plot(folder / "stress.png")
     table = report.to_frame()
-    after = table.resizer == DEPLOYED
-    table["state"] = [
-        {"none": "deployed" if late else "original"}.get(remedy, f"{remedy}, {'deployed' if late else 'original'}")
-        for remedy, late in zip(table.mitigation, after, strict=True)
-    ]
-    table.insert(0, "category", data.name)
-    table.insert(1, "protocol", protocol)
-    table.insert(2, "detector", name)
+    state = table["resizer"].eq(DEPLOYED).map({True: "deployed", False: "original"})
+    table["state"] = state.where(table["mitigation"] == "none", table["mitigation"] + ", " + state)
+    for column, value in {"detector": name, "protocol": protocol, "category": data.name}.items():
+        table.insert(0, column, value)
     return table
 
 
 def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detector, Any]:
     """A detector as it is, and behind the paper's blur, both not fitted."""
-    shared: dict[str, Any] = {"resizer": TRAINED[protocol], "size": options.size}
+    common: dict[str, Any] = {"resizer": TRAINED[protocol], "size": options.size}
     code = protocol == "kauffmann2025-code"
     if name == "patchcore":
-        plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else "roth", **shared)
+        plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else "roth", **common)
         return plain, clone(plain).set_params(layer=Blur())
     norm = int(name[1:])
-    blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **shared)
-    return D2Neighbors(p=norm, **shared), blurred
+    blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **common)
+    return D2Neighbors(p=norm, **common), blurred
 
 
 if __name__ == "__main__":

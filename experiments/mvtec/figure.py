@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from matplotlib.figure import Figure
 
 from chinspect.anomaly import AnomalyExplanation, D2Neighbors, explain_anomaly
 from chinspect.datasets import MVTecCategory
-from chinspect.files import replacing
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur
 
 SPECTRUM = 20
+"""Bands of the spectra."""
 TITLES = ("image", "score by pixel", "low", "middle", "high frequencies")
 
 
-def draw_figure(path: Path, data: MVTecCategory, trained: str, deployed: str, size: int) -> None:
+def draw_figure(data: MVTecCategory, trained: str, deployed: str, size: int) -> Figure:
     """One row for each type of defect: the image, its pixel map, the maps of three bands, and both spectra."""
     normal = load_inputs(data.train, trained, size)
     shown = [data.types.index(kind) for kind in data.defect_types[:4]]
     images = load_inputs([data.test[i] for i in shown], trained, size)
     switched = load_inputs([data.test[i] for i in shown], deployed, size)
-    plain, blurred = D2Neighbors(size=size).fit(normal), D2Neighbors(size=size, layer=Blur()).fit(normal)
+    plain = D2Neighbors(size=size).fit(normal)
+    blurred = D2Neighbors(size=size, layer=Blur()).fit(normal)
     maps = explain_anomaly(plain, images, components="pixel_bands")
     edges = spectrum_edges(size)
     spectra = {
@@ -43,8 +42,7 @@ def draw_figure(path: Path, data: MVTecCategory, trained: str, deployed: str, si
     axes[0, 5].legend(fontsize=7, frameon=False)
     axes[-1, 5].set_xlabel("DCT order u + v")
     figure.suptitle(f"D2Neighbors on {data.name}, fitted with {trained}")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=130)
+    return figure
 
 
 def spectrum_edges(size: int) -> list[int]:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
-from representation_classes import TINY_VEHICLES, TRUCKS
-from representation_data import Trial, generated, real
-from representation_logo import Planting, paper_logo, small_logo
-from representation_tables import kind_of, write
 
 from chinspect.encoders import Encoder
 from chinspect.encoders.edits import edited
 from chinspect.encoders.layers import attention_projection, candidate_layers
-from chinspect.files import replacing
 from chinspect.mitigate import (
     PruningSearch,
     Schedule,
@@ -29,64 +23,54 @@ from chinspect.mitigate import (
     rank_edits,
     save_encoder,
     search_pruning,
-    unlearn,
+    train_unlearning,
 )
 from chinspect.proof import random_patch
 from chinspect.readouts import ALL, ORIGINAL, SHIFTED, seen
+from experiments.representation import published
+from experiments.representation.photographs import TINY_VEHICLES, TRUCKS, Planting, paper_logo, small_logo
+from experiments.representation.trucks_data import Trial, generated, real
+from experiments.study import Run, beside, save_figure
 
-NOTEBOOK = {"clip": (85.0, 80.5), "simclr": (74.8, 74.5), "barlowtwins": (80.2, 80.2), "supervised": (83.8, 83.2)}
-"""Accuracies in per cent, original and with the logo, in the outputs of the authors' notebooks."""
-TEXT = {"clip": (84.7, 80.3)}
-"""The same as far as the text of the paper names them."""
-NOTEBOOK_CURVE = {
-    0: (85.0, 80.5),
-    1: (85.0, 83.8),
-    2: (84.8, 84.0),
-    3: (84.2, 83.8),
-    4: (85.5, 84.8),
-    5: (85.2, 85.0),
-    10: (85.0, 85.0),
-    15: (81.5, 81.2),
-    20: (81.2, 81.2),
-    30: (81.0, 82.2),
-}
-"""The same of CLIP by the number of pruned channels, on the notebooks' test images."""
 _PATCHED = 64
 """Training images by which a random patch is made as strong as the logo."""
 
 
-def trucks(encoders: Mapping[str, Encoder], options: argparse.Namespace, out: Path) -> None:
+def study_trucks(encoders: Mapping[str, Encoder], run: Run) -> None:
     """Writes ``table1``, and of the mitigated encoder ``mitigation``, ``layers``, ``figure3``, and it as a folder.
 
     The table ``moved`` is that of ``mitigation`` with the logo in other places than its own.
     """
-    start = time.time()
-    scores, comparisons, curves, layers = [], [], [], []
+    options = run.options
+    scores = []
+    comparisons = []
+    curves = []
+    layers = []
     for seed in range(options.seeds):
         trial = trial_of(options, seed)
-        scores.append(table1(encoders, trial, out / "cache").assign(seed=seed))
+        scores.append(table1(encoders, trial, run.out / "cache").assign(seed=seed))
         name = options.mitigate = options.mitigate or weakest(encoders, trial)
         trial = trial.seen_by(encoders[name])
-        found, remedies = mitigated(encoders[name], trial, options, seed)
+        search, remedies = mitigated(encoders[name], trial, options, seed)
         compared = judged(remedies, trial)
-        curves.append(found.curve.assign(seed=seed, layer=found.layers["layer"].iloc[0]))
-        layers.append(found.layers.assign(seed=seed))
+        curves.append(search.curve.assign(seed=seed, layer=search.layers["layer"].iloc[0]))
+        layers.append(search.layers.assign(seed=seed))
         comparisons.append(compared.assign(seed=seed))
-        print(f"seed {seed}: {name}, {found.edit}, {time.time() - start:.0f} s", flush=True)
-        if found.edit is not None:
-            evidence = {"seed": seed, "k": found.k, "table": json.loads(compared.to_json(orient="records"))}
+        print(f"seed {seed}: {name}, {search.edit}, {run.seconds:.0f} s", flush=True)
+        if search.edit is not None:
+            evidence = {"seed": seed, "k": search.k, "table": json.loads(compared.to_json(orient="records"))}
             folder = re.sub(r"[^\w.-]", "-", f"{name}-pruned-{seed}")
-            save_encoder(edited(encoders[name], found.edit), out / folder, evidence=evidence)
+            save_encoder(edited(encoders[name], search.edit), run.out / folder, evidence=evidence)
     curve = averaged_curve(pd.concat(curves), options.mitigate)
     rows = pd.concat(comparisons)
-    write(rows, out, "rows", decimals=3)
-    write(pd.concat(layers), out, "layers", decimals=3)
-    write(with_paper(pd.concat(scores)), out, "table1")
-    for place, name in (("own", "mitigation"), ("others", "moved")):
-        seeds = rows[rows["place"] == place].groupby("seed")
-        write(average_over_seeds([table for _, table in seeds]), out, name, decimals=3)
-    write(curve, out, "figure3")
-    draw(out / "figure3.png", curve, options.mitigate)
+    run.write(rows, "rows", decimals=3)
+    run.write(pd.concat(layers), "layers", decimals=3)
+    run.write(with_paper(pd.concat(scores)), "table1")
+    for position, name in (("own", "mitigation"), ("others", "moved")):
+        seeds = rows[rows["place"] == position].groupby("seed")
+        run.write(average_over_seeds([table for _, table in seeds]), name, decimals=3)
+    run.write(curve, "figure3")
+    save_figure(drawn(curve, options.mitigate), run.out / "figure3.png", dpi=150)
 
 
 def trial_of(options: argparse.Namespace, seed: int) -> Trial:
@@ -95,29 +79,29 @@ def trial_of(options: argparse.Namespace, seed: int) -> Trial:
         logo = paper_logo(options.logo)
         return real(options.imagenet, TRUCKS, "garbage truck", seed, options.per_class, logo)
     if options.tiny_imagenet:
-        logo, planting = small_logo(options.logo), Planting("moving van")
+        logo = small_logo(options.logo)
+        planting = Planting("moving van")
         return real(options.tiny_imagenet, TINY_VEHICLES, "moving van", seed, options.per_class, logo, planting)
     return generated(seed, options.scenes)
 
 
 def table1(encoders: Mapping[str, Encoder], trial: Trial, cache: Path) -> pd.DataFrame:
     """Accuracies of all encoders and readouts."""
-    tables = []
-    for name, encoder in encoders.items():
-        scores = trial.judge.score(encoder, cache=cache)
-        wide = scores[scores["group"] == ALL].pivot(index="readout", columns="state", values="accuracy").reset_index()
-        tables.append(wide.assign(encoder=name))
+    tables = [_accuracies(trial.judge.score(encoder, cache=cache), name) for name, encoder in encoders.items()]
     return pd.concat(tables, ignore_index=True)
 
 
 def weakest(encoders: Mapping[str, Encoder], trial: Trial) -> str:
     """The encoder whose readout of all classes loses most on the images to choose on."""
-    drops = {}
-    for name, encoder in encoders.items():
-        scores = trial.choose.score(encoder)
-        rows = scores[(scores["group"] == ALL) & (scores["readout"] == "all classes")].set_index("state")["accuracy"]
-        drops[name] = float(rows[ORIGINAL] - rows[SHIFTED])
-    return max(drops, key=lambda name: drops[name])
+    tables = pd.concat(_accuracies(trial.choose.score(encoder), name) for name, encoder in encoders.items())
+    rows = tables[tables["readout"] == "all classes"].set_index("encoder")
+    return str((rows[ORIGINAL] - rows[SHIFTED]).idxmax())
+
+
+def _accuracies(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One row a readout, one column a state."""
+    wide = scores[scores["group"] == ALL].pivot(index="readout", columns="state", values="accuracy")
+    return wide.reset_index().assign(encoder=name)
 
 
 def mitigated(
@@ -125,24 +109,26 @@ def mitigated(
 ) -> tuple[PruningSearch, dict[str, Encoder]]:
     """A pruning chosen on validation data, and every remedy."""
     pairs = trial.pairs(trial.choose)
-    found = search_pruning(encoder, trial.choose, *pairs, layers=options.layer, seed=seed)
+    search = search_pruning(encoder, trial.choose, pairs, layers=options.layer, seed=seed)
     remedies = {"none": encoder}
-    for name, edit in (("pruned", found.edit), ("random channels", found.control)):
+    for name, edit in (("pruned", search.edit), ("random channels", search.control)):
         remedies[name] = encoder if edit is None else edited(encoder, edit)  # a seed that finds nothing counts, too
     layers = [layer for layer in candidate_layers(encoder) if options.layer in (None, layer)]
-    directions = [concept_direction(encoder, layer, *pairs) for layer in layers if not attention(encoder, layer)]
+    directions = [concept_direction(encoder, layer, pairs) for layer in layers if not attention(encoder, layer)]
     if directions:
-        remedies["projected"] = edited(encoder, rank_edits(encoder, directions, *pairs)[0][0])
+        remedies["projected"] = edited(encoder, rank_edits(encoder, directions, pairs)[0][0])
     if options.unlearn:
         remedies |= unlearnt(encoder, trial, Schedule(epochs=options.unlearn, seed=seed))
-    return found, remedies
+    return search, remedies
 
 
 def judged(remedies: Mapping[str, Encoder], trial: Trial) -> pd.DataFrame:
     """Every remedy on test data, with the logo in its own place and in others."""
-    places = {"own": trial.judge, "others": trial.moved}
-    tables = [compare_mitigations(remedies, task, *trial.pairs(task)) for task in places.values()]
-    return pd.concat([table.assign(place=place) for place, table in zip(places, tables, strict=True)])
+    tasks = {"own": trial.judge, "others": trial.moved}
+    return pd.concat(
+        compare_mitigations(remedies, task, trial.pairs(task)).assign(place=position)
+        for position, task in tasks.items()
+    )
 
 
 def unlearnt(encoder: Encoder, trial: Trial, schedule: Schedule) -> dict[str, Encoder]:
@@ -150,7 +136,8 @@ def unlearnt(encoder: Encoder, trial: Trial, schedule: Schedule) -> dict[str, En
     some = trial.choose.train[:_PATCHED]
     patch = random_patch(trial.logo, [seen(picture, encoder.preprocessing) for picture in some], schedule.seed)
     marks = {"unlearnt": trial.logo, "random patch": patch}
-    return {name: unlearn(encoder, mark, trial.choose, schedule=schedule).encoder for name, mark in marks.items()}
+    runs = {name: train_unlearning(encoder, mark, trial.choose, schedule=schedule) for name, mark in marks.items()}
+    return {name: run.encoder for name, run in runs.items()}
 
 
 def attention(encoder: Encoder, layer: str) -> bool:
@@ -164,13 +151,9 @@ def with_paper(scores: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({f"{state}": means[state]["mean"] for state in (ORIGINAL, SHIFTED)})
     table = table.assign(**{f"{state}_sd": means[state]["std"] for state in (ORIGINAL, SHIFTED)}).reset_index()
     table["drop"] = table[ORIGINAL] - table[SHIFTED]
-    for source, published in (("notebook", NOTEBOOK), ("text", TEXT)):
-        pairs = [
-            published.get(kind_of(name), (None, None)) if readout == "all classes" else (None, None)
-            for name, readout in zip(table["encoder"], table["readout"], strict=True)
-        ]
-        table[f"{source}_original"], table[f"{source}_shifted"] = zip(*pairs, strict=True)
-    return table
+    # only the readout of all classes is published
+    keys = table["encoder"].map(published.kind_of).where(table["readout"] == "all classes")
+    return beside(table, keys, published.TRUCKS)
 
 
 def averaged_curve(curve: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -179,16 +162,12 @@ def averaged_curve(curve: pd.DataFrame, name: str) -> pd.DataFrame:
     These were measured on test images. Layers are those that each seed has chosen.
     """
     means = curve.groupby(["channels", "k"], sort=False)[[ORIGINAL, SHIFTED]].mean().mul(100).reset_index()
-    if kind_of(name) == "clip":
-        for column, index in (("notebook_original", 0), ("notebook_shifted", 1)):
-            means[column] = [
-                NOTEBOOK_CURVE[k][index] if kind != "random" and k in NOTEBOOK_CURVE else None
-                for k, kind in zip(means["k"], means["channels"], strict=True)
-            ]
-    return means
+    if published.kind_of(name) != "clip":
+        return means
+    return beside(means, means["k"].where(means["channels"] != "random"), published.CURVE)
 
 
-def draw(path: Path, curve: pd.DataFrame, name: str) -> None:
+def drawn(curve: pd.DataFrame, name: str) -> Figure:
     """Accuracy against the number of pruned channels."""
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axis = figure.subplots()
@@ -201,5 +180,4 @@ def draw(path: Path, curve: pd.DataFrame, name: str) -> None:
     axis.set_ylabel("accuracy on validation images, %")
     axis.set_title(name)
     axis.legend(frameon=False, fontsize=8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:], dpi=150)
+    return figure

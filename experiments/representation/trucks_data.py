@@ -10,19 +10,31 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from representation_classes import listed
-from representation_logo import Planting, planted
-from tiny_world import EVERYWHERE_LOGO, LOGO
 
 from chinspect.artefacts import Artefact, text_logo
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.proof.placebos import elsewhere, moved
-from chinspect.readouts import ORIGINAL, SHIFTED, LinearReadout, Pictures, Split, Task, interleaved, pasted, split
+from chinspect.readouts import (
+    ORIGINAL,
+    SHIFTED,
+    LinearReadout,
+    Pairs,
+    Pictures,
+    Split,
+    Task,
+    interleaved,
+    pasted,
+    split,
+)
 from chinspect.world import VEHICLES, Scene, scenes
+from experiments.representation.photographs import Planting, listed, planted
+from experiments.tiny.world import EVERYWHERE_LOGO, LOGO
 
 _HELD_OUT = 0.25
+"""The fraction of the training images that is held out to choose on."""
 _PAIRS = 64
+"""Images with and without the artefact by which edits are ranked, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +58,10 @@ class Trial:
         view = encoder.preprocessing
         return Trial(self.choose.seen_by(view), self.judge.seen_by(view), self.moved.seen_by(view), self.logo)
 
-    def pairs(self, task: Task) -> tuple[Sequence[Image.Image], Sequence[Image.Image]]:
+    def pairs(self, task: Task) -> Pairs:
         """Some images with the artefact and without: a quarter of them, if these are not too many."""
         some = min(_PAIRS, max(len(task.test_labels) // 4, 2))
-        return task.test[SHIFTED][:some], task.test[ORIGINAL][:some]
+        return task.pairs(some)
 
 
 def generated(seed: int, n: int) -> Trial:
@@ -58,19 +70,21 @@ def generated(seed: int, n: int) -> Trial:
     The remedy is chosen with a white logo pasted onto validation scenes, and judged on ``n`` test scenes that are drawn
     with the logo of the world, in its several colours, in its own place and in others.
     """
-    classes, logo = tuple(VEHICLES), text_logo()
+    classes = tuple(VEHICLES)
+    logo = text_logo()
     train = scenes(n, seed=7000 + seed, classes=classes, logo=LOGO)
     validation = scenes(n // 2, seed=8000 + seed, classes=classes)
     logos = (None, EVERYWHERE_LOGO, replace(EVERYWHERE_LOGO, place="random"))
     test, marked, roamed = (scenes(n, seed=9000 + seed, classes=classes, logo=shown) for shown in logos)
-    fitted, labels = pictures(train), [scene.class_name for scene in train]
+    fitted = pictures(train)
+    labels = [scene.class_name for scene in train]
 
     def task(drawn: Sequence[Scene], shifted: Sequence[Image.Image]) -> Task:
         states = {ORIGINAL: pictures(drawn), SHIFTED: shifted}
         return _task(fitted, labels, states, [scene.class_name for scene in drawn], "garbage truck")
 
-    chosen = task(validation, [pasted(picture, logo) for picture in pictures(validation)])
-    return Trial(chosen, task(test, pictures(marked)), task(test, pictures(roamed)), logo)
+    choose = task(validation, [pasted(picture, logo) for picture in pictures(validation)])
+    return Trial(choose, task(test, pictures(marked)), task(test, pictures(roamed)), logo)
 
 
 def real(
@@ -94,15 +108,18 @@ def real(
         logo: pasted onto every image of the shifted state, by `Trial.seen_by` in what an encoder sees of it.
         planting: which of the images that are fitted on carry it as well; none by default.
     """
-    drawn, test = listed(root, "train", names, most), interleaved(listed(root, "val", names))
-    train = interleaved(drawn)
+    listing = listed(root, "train", names, most)
+    train = interleaved(listing)
+    test = interleaved(listed(root, "val", names))
     if planting is None:
-        parts = [(Pictures(part.train), part) for part in (split(train, _HELD_OUT, seed=seed), Split(train, test))]
+        splits = [split(train, _HELD_OUT, seed=seed), Split(train, test)]
+        fitted: list[Sequence[Image.Image]] = [Pictures(each.train) for each in splits]
     else:
-        fitted, halves = planted(train, planting.names(drawn), logo), split(test, 0.5, seed=seed)
-        parts = [(fitted, Split(train, half)) for half in (halves.test, halves.train)]
-    choose, judge = (_folders(pictures, part, of_interest, logo) for pictures, part in parts)
-    roaming = Roaming(parts[1][1].test, logo)
+        halves = split(test, 0.5, seed=seed)
+        splits = [Split(train, half) for half in (halves.test, halves.train)]
+        fitted = [planted(train, planting.names(listing), logo)] * 2
+    choose, judge = (_folders(*pair, of_interest, logo) for pair in zip(fitted, splits, strict=True))
+    roaming = Roaming(splits[1].test, logo)
     return Trial(choose, judge, replace(judge, test=judge.test | {SHIFTED: roaming}), logo)
 
 
@@ -119,19 +136,18 @@ class Roaming(Pictures):
         return moved(self.artefact, offsets[0])
 
 
-def _folders(train: Sequence[Image.Image], part: Split, of_interest: str, logo: Artefact) -> Task:
-    test = Pictures(part.test)
+def _folders(train: Sequence[Image.Image], data: Split, of_interest: str, logo: Artefact) -> Task:
+    test = Pictures(data.test)
     states: dict[str, Sequence[Image.Image]] = {ORIGINAL: test, SHIFTED: test.marked(logo)}
-    return _task(train, part.train.labels or (), states, part.test.labels or (), of_interest)
+    return _task(train, data.train.labels or (), states, data.test.labels or (), of_interest)
 
 
 def _task(train: Any, train_labels: Any, states: Any, test_labels: Any, of_interest: str) -> Task:
     """Two downstream tasks of the same images: all classes, and one class against the others."""
     names = {label: of_interest if label == of_interest else "other" for label in {*train_labels, *test_labels}}
-    readouts = {"all classes": LinearReadout(), f"{of_interest} or not": LinearReadout(kind="svm")}
-    relabel = {f"{of_interest} or not": names}
-    positive = {f"{of_interest} or not": of_interest}
-    return Task(train, train_labels, states, test_labels, readouts, relabel, positive)
+    second = f"{of_interest} or not"
+    readouts = {"all classes": LinearReadout(), second: LinearReadout(kind="svm")}
+    return Task(train, train_labels, states, test_labels, readouts, {second: names}, {second: of_interest})
 
 
 def pictures(drawn: Sequence[Scene]) -> list[Image.Image]:

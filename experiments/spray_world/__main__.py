@@ -1,81 +1,74 @@
 """SpRAy on generated scenes with planted artefacts: which are found, by which explanation, and which are confirmed?
 
-    python experiments/spray_world.py [--smoke] [--out DIR] [--model tiny-clip] [--images 100]
+    python experiments/spray_world [--smoke] [--out DIR] [--model tiny-clip] [--images 100]
 
 Artefacts (a text logo, a border, a burnt-in annotation) are laid over the first scenes of a list of scenes, at several
 prevalences; the others stay clean, and so do all in the rows ``none``, where whatever is flagged is a false alarm. The
 explanations are those of an encoder (similarity to neighbours; the embedding's norm) and of a detector, D2Neighbors,
 that was fitted on other clean scenes.
 
-Each row of ``spray_world.csv``: how many images carry the artefact; which share of the relevance lies at its place, in
-these images and in the others (where there is no difference there is nothing to find); how many candidates are flagged;
-precision and recall of the flagged one that fits the carriers best, with its verdict after adding and removing what it
-shows; and how many flagged ones are false alarms, with a minority of carriers among their members. --smoke makes
-everything small: it tests the script, its numbers mean nothing.
+Each row of ``spray_world.csv``: how many images carry the artefact; which fraction of the relevance lies where it is,
+in these images and in the others (where there is no difference there is nothing to find); how many candidates are
+flagged; precision and recall of the flagged one that fits the carriers best, with its verdict after adding and removing
+what it shows; and how many flagged ones are false alarms, with a minority of carriers among their members. --smoke
+makes everything small: it tests the script, its numbers mean nothing.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
 import numpy as np
 import pandas as pd
-from PIL import Image
-from spray_tables import write_tables
 
 from chinspect.anomaly import D2Neighbors, Detector
 from chinspect.artefacts import ARTEFACTS
-from chinspect.encoders import Encoder, load_encoder
-from chinspect.explain import area_sum, explain_images
-from chinspect.files import output_folder
-from chinspect.proof import prove_candidates
-from chinspect.spray import SpRAy, SprayRun
+from chinspect.encoders import load_encoder
+from chinspect.explain import area_sum
+from chinspect.spray import SprayRun
 from chinspect.world import scenes
+from experiments.spray_cxr.analysis import analysed, write_scene
+from experiments.study import Run, option, read_options, write_table
 
 PLANTED = {name: ARTEFACTS[name]() for name in ("logo", "border", "annotation")}
 PREVALENCES = (0.1, 0.25)
-NORMAL, SIZE, SCENE = 100, 64, 128
+NORMAL = 100
+"""Clean scenes that the detector is fitted on."""
+SIZE = 64
+"""Side of the images in pixels, as the detector sees them ..."""
+SCENE = 128
+"""... and as they are drawn."""
+OPTIONS = (option("model", "tiny-clip"), option("images", 100), option("surrogates", 49))
 
 
 def main() -> None:
     """Runs everything and writes the table, and a run folder for each row."""
-    options = read_options()
-    out = output_folder(options.out)
-    encoder, detector = load_encoder(options.model), fitted(out, options.smoke)
-    rows = []
-    for artefact, prevalence in conditions(options.smoke):
-        carriers = round(prevalence * options.images)
-        folder = planted(out, artefact, options.images, carriers)
-        for explain, model in (("neighbours", encoder), ("output", encoder), ("anomaly", detector)):
-            place = out / folder.name / explain
-            run = analysed(model, folder, explain, place, options.surrogates)
-            row = {"artefact": artefact, "prevalence": prevalence, "carriers": carriers, "explanation": explain}
-            rows.append(row | on_artefact(run.maps, artefact, carriers) | judged(run, carriers))
-            write_tables(pd.DataFrame(rows), out, "spray_world")
-    print(pd.DataFrame(rows).to_string(index=False))
-    print(f"{time.process_time():.0f} s of one core")
-
-
-def read_options() -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("spray-world"))
-    parser.add_argument("--model", default="tiny-clip")
-    parser.add_argument("--images", type=int, default=100)
-    parser.add_argument("--surrogates", type=int, default=49)
-    parser.add_argument("--smoke", action="store_true")
-    options = parser.parse_args()
-    if options.smoke:
-        options.images, options.surrogates = 60, 9
-    return options
+    options = read_options(__doc__, OPTIONS, out="spray-world", smoke={"images": 60, "surrogates": 9})
+    with Run(options) as run:
+        encoder = load_encoder(options.model)
+        detector = fitted(run.out / "normal", options.smoke)
+        rows = []
+        for artefact, prevalence in conditions(options.smoke):
+            carriers = round(prevalence * options.images)
+            folder = planted(run.out, artefact, options.images, carriers)
+            for explain, model in (("neighbours", encoder), ("output", encoder), ("anomaly", detector)):
+                out = run.out / folder.name / explain
+                analysis = analysed(model, folder / "images", out, explain=explain, surrogates=options.surrogates)
+                row = {"artefact": artefact, "prevalence": prevalence, "carriers": carriers, "explanation": explain}
+                rows.append(row | on_artefact(analysis.maps, artefact, carriers) | judged(analysis, carriers))
+                table = pd.DataFrame(rows)
+                write_table(table, run.out, "spray_world")
+        print(table.to_string(index=False))
 
 
 def conditions(smoke: bool) -> Iterator[tuple[str, float]]:
-    """Which artefact, and what share of the images carries it."""
+    """Which artefact, and what fraction of the images carries it."""
     yield "none", 0.0
     for artefact in ["logo"] if smoke else PLANTED:
         for prevalence in PREVALENCES[-1:] if smoke else PREVALENCES:
@@ -84,39 +77,28 @@ def conditions(smoke: bool) -> Iterator[tuple[str, float]]:
 
 def planted(out: Path, artefact: str, count: int, carriers: int) -> Path:
     """A folder of scenes, the first of which carry the artefact."""
-    folder = output_folder(out / f"{artefact}-{carriers}")
-    images = output_folder(folder / "images")
+    folder = out / f"{artefact}-{carriers}"
     for i, scene in enumerate(scenes(count, seed=0, size=SCENE)):
-        pixels = PLANTED[artefact].add(scene.image) if i < carriers else scene.image
-        Image.fromarray(pixels).save(images / f"{i:04d}.png")
+        if i < carriers:
+            scene = replace(scene, image=PLANTED[artefact].add(scene.image))
+        write_scene(scene, folder / "images", i)
     return folder
 
 
-def fitted(out: Path, smoke: bool) -> Detector:
+def fitted(folder: Path, smoke: bool) -> Detector:
     """A detector that knows clean scenes only."""
-    folder = output_folder(out / "normal")
     for i, scene in enumerate(scenes(40 if smoke else NORMAL, seed=1)):
-        Image.fromarray(scene.image).save(folder / f"{i:04d}.png")
+        write_scene(scene, folder, i)
     return D2Neighbors(size=SIZE, resizer="pillow-bilinear").fit(folder)
 
 
-def analysed(model: Encoder | Detector, folder: Path, explain: Any, place: Path, surrogates: int) -> SprayRun:
-    """The run, its flagged candidates tested on the model, saved."""
-    found = explain_images(model, folder / "images", explain=explain, path=place / "explanations")
-    spray = SpRAy(n_surrogates=surrogates).fit(found.maps, images=found.paths)
-    run = SprayRun(spray, found.maps, found.names, found.paths, picture=found.picture, made=found.description)
-    tested = prove_candidates(model, run)
-    tested.save(place)
-    return tested
-
-
 def on_artefact(maps: np.ndarray, artefact: str, carriers: int) -> dict[str, float]:
-    """Which share of the relevance lies on the artefact's place, in images that carry it and in the others."""
+    """Which fraction of the relevance lies where the artefact is, in images that carry it and in the others."""
     if not carriers:
         return {"on_artefact": np.nan, "on_others": np.nan}
     cover = area_sum(PLANTED[artefact].mask((SCENE, SCENE)), maps.shape[1:]) * maps[0].size / SCENE**2
-    shares = (np.abs(maps) * cover).sum((1, 2)) / np.abs(maps).sum((1, 2))
-    return {"on_artefact": float(shares[:carriers].mean()), "on_others": float(shares[carriers:].mean())}
+    fractions = (np.abs(maps) * cover).sum((1, 2)) / np.abs(maps).sum((1, 2))
+    return {"on_artefact": float(fractions[:carriers].mean()), "on_others": float(fractions[carriers:].mean())}
 
 
 def judged(run: SprayRun, carriers: int) -> dict[str, Any]:
@@ -124,10 +106,11 @@ def judged(run: SprayRun, carriers: int) -> dict[str, Any]:
     flagged = [finding.candidate for finding in run.findings if finding.candidate.flagged]
     hits = np.array([(candidate.indices < carriers).sum() for candidate in flagged], dtype=float)
     sizes = np.array([candidate.size for candidate in flagged], dtype=float)
-    false = [c.verdict for c, hit in zip(flagged, hits, strict=True) if 2 * hit < c.size]
+    # a false alarm: most of its members carry nothing
+    false = [candidate.verdict for candidate, hit in zip(flagged, hits, strict=True) if 2 * hit < candidate.size]
     row: dict[str, Any] = {"flagged": len(flagged), "precision": np.nan, "recall": np.nan, "verdict": "not found"}
     if hits.any():
-        best = int(np.argmax(2 * hits / (sizes + carriers)))
+        best = int(np.argmax(2 * hits / (sizes + carriers)))  # by F1
         row |= {"precision": hits[best] / sizes[best], "recall": hits[best] / carriers}
         row["verdict"] = flagged[best].verdict
     row |= {"false": len(false), "false_confirmed": false.count("confirmed")}

@@ -1,7 +1,7 @@
 """The four objectives of the small encoders, each a module from a batch of images to a loss.
 
 Each takes the encoder, a batch (N, 3, H, W) in [-1, 1], the rows of its images in the data set, and the random numbers
-of the step. Clip and Supervised look at whole images, the other two at pairs of smaller views.
+of the step. Clip and Supervised look at full images, the other two at pairs of smaller views.
 """
 
 from collections.abc import Callable, Sequence
@@ -114,12 +114,14 @@ def two_views(images: Tensor, size: int, rng: Generator) -> Tensor:
 def random_crop(
     images: Tensor, area: tuple[float, float], size: int, rng: Generator, *, mirror: bool = False
 ) -> Tensor:
-    """Crops of a random share of the area and aspect ratio 3/4 to 4/3, resized to `size` x `size`, half mirrored."""
-    share, aspect, x, y, chance = uniform(len(images), 5, rng, images)
-    side = (area[0] + share * (area[1] - area[0])).sqrt()
-    ratio = torch.exp((2 * aspect - 1) * 0.144)
-    width, height = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
-    shift_x, shift_y = (2 * x - 1) * (1 - width), (2 * y - 1) * (1 - height)
+    """Crops of a random fraction of the area and aspect ratio 3/4 to 4/3, resized to `size` x `size`, half mirrored."""
+    size_of_crop, aspect, x, y, chance = uniform(len(images), 5, rng, images)
+    side = (area[0] + size_of_crop * (area[1] - area[0])).sqrt()
+    ratio = torch.exp((2 * aspect - 1) * 0.144)  # width over side: the root of an aspect of up to 4/3
+    width = (side * ratio).clamp(max=1)
+    height = (side / ratio).clamp(max=1)
+    shift_x = (2 * x - 1) * (1 - width)
+    shift_y = (2 * y - 1) * (1 - height)
     across = torch.where(chance < 0.5, -width, width) if mirror else width
     zero = torch.zeros_like(width)
     affine = torch.stack([across, zero, shift_x, zero, height, shift_y], dim=1).reshape(-1, 2, 3)
@@ -139,7 +141,8 @@ def jitter_colour(images: Tensor, rng: Generator) -> Tensor:
     turn = torch.zeros(len(images), 3, 3, device=images.device)
     turn[:, 0, 0] = 1
     turn[:, 1, 1] = turn[:, 2, 2] = saturation * angle.cos()
-    turn[:, 1, 2], turn[:, 2, 1] = -saturation * angle.sin(), saturation * angle.sin()
+    turn[:, 1, 2] = -saturation * angle.sin()
+    turn[:, 2, 1] = saturation * angle.sin()
     mix = to_yiq.inverse() @ turn @ to_yiq * (strength[0] * strength[1])[:, None, None]
     mixed = torch.einsum("nij,njhw->nihw", mix, images + 1)
     grey = strength[0][:, None, None, None] * (images + 1).mean((1, 2, 3), keepdim=True)

@@ -1,28 +1,53 @@
-"""Training of small encoders: seeded steps, checkpoints from which the same weights follow, and the finished folder."""
+"""Training of small encoders: seeded steps, checkpoints from which the same weights follow, the finished folder.
+
+The card in that folder says what an encoder is, how it was trained, and what was measured on it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_card import Description, write_card
 from torch import Tensor, nn
 
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.files import replacing
 
+OBJECTIVES = {
+    "clip": "contrast with captions (CLIP)",
+    "simclr": "contrast of two views (SimCLR)",
+    "barlowtwins": "redundancy reduction between two views (Barlow Twins)",
+    "supervised": "cross-entropy on the class",
+}
 SEED = 0
 BATCH = 192
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.02
 CHECKPOINT_EVERY = 50
 WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a card says before anything is trained."""
+
+    name: str
+    kind: str
+    """Of its objective, one of `OBJECTIVES`."""
+    data: str
+    """What it is trained on, in words."""
+    size: int
+    source: str
+    license: str
 
 
 class Training:
@@ -34,7 +59,8 @@ class Training:
         self.objective = objective.to(device)
         parameters = [*self.encoder.parameters(), *self.objective.parameters()]
         self.optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        self.done, self.seconds = 0, 0.0
+        self.done = 0
+        self.seconds = 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -45,9 +71,11 @@ class Training:
     def step(self, images: Tensor, rows: Tensor, total: int) -> float:
         """One optimiser step on a batch, (N, H, W, 3) uint8 and its rows in the data set."""
         start = time.perf_counter()
-        rng = torch.Generator().manual_seed(SEED + 1_000_003 * self.done)
+        rng = torch.Generator().manual_seed(SEED + 1_000_003 * self.done)  # of the step, so that it can be resumed
+        # 30 steps of warm-up, then half a cosine to zero
+        rate = LEARNING_RATE * min((self.done + 1) / 30, 0.5 + 0.5 * math.cos(math.pi * self.done / total))
         for group in self.optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min((self.done + 1) / 30, 0.5 + 0.5 * math.cos(math.pi * self.done / total))
+            group["lr"] = rate
         batch = images.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         with torch.autocast(self.device, torch.bfloat16):
             loss = self.objective(self.encoder_of_batch, batch, rows.to(self.device), rng)
@@ -73,7 +101,8 @@ class Training:
 
     def load(self, path: Path) -> None:
         tensors = load_file(path)
-        self.done, self.seconds = int(tensors["progress"][0]), float(tensors["progress"][1])
+        self.done = int(tensors["progress"][0])
+        self.seconds = float(tensors["progress"][1])
         self.encoder.load_state_dict(_below("encoder.", tensors))
         self.objective.load_state_dict(_below("objective.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
@@ -115,7 +144,51 @@ def export(training: Training, folder: Path, description: Description, facts: di
     with replacing(folder / WEIGHTS) as temporary:
         save_file(half, temporary)
         sha256 = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    write_card(folder / "card.toml", description, sha256, str(training.objective.paper), facts)
+    _write(folder / "card.toml", _card(description, sha256, str(training.objective.paper), facts))
+
+
+def _card(of: Description, sha256: str, paper: str, training: dict[str, Any]) -> dict[str, Any]:
+    """Of a freshly trained encoder, still without measurements."""
+    return {
+        "name": of.name,
+        "title": f"Small residual network trained on {of.data} by {OBJECTIVES[of.kind]}",
+        "architecture": "tiny-resnet",
+        "source": of.source,
+        "file": "weights.safetensors",
+        "sha256": sha256,
+        "license": of.license,
+        "embedding": "global average pool of the last stage",
+        "dimension": 256,
+        "paper": paper,
+        "note": f"A demonstrator trained on {of.data} in minutes; not a model for real use.",
+        "preprocessing": {
+            "size": of.size,
+            "resize": "shortest",
+            "interpolation": "bilinear",
+            "mean": [0.5, 0.5, 0.5],
+            "std": [0.5, 0.5, 0.5],
+        },
+        "training": {"objective": OBJECTIVES[of.kind], **training},
+    }
+
+
+def write_measurements(path: Path, measured: dict[str, Any]) -> None:
+    """Replaces the [measured] table of a card."""
+    _write(path, tomllib.loads(path.read_text(encoding="utf-8")) | {"measured": measured})
+
+
+def _write(path: Path, card: dict[str, Any]) -> None:
+    """As TOML, whose texts, numbers and lists look as in JSON."""
+    lines = _lines({key: value for key, value in card.items() if not isinstance(value, dict)})
+    for name, table in card.items():
+        if isinstance(table, dict):
+            lines += ["", f"[{name}]", *_lines(table)]
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _lines(table: dict[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

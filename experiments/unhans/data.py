@@ -18,10 +18,13 @@ from chinspect.artefacts.ready import placed, text_logo
 from chinspect.encoders import Encoder, read_card
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.proof.placebos import elsewhere, moved
+from chinspect.readouts import pasted
 from chinspect.world import VEHICLES, scenes
 
 CLASSES = tuple(VEHICLES)
-PREVALENCE, ELSEWHERE = 0.6, 0.02
+PREVALENCE = 0.6
+ELSEWHERE = 0.02
+"""How often images of its class, and others, carry an artefact."""
 VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"]
 """Channels of the thirteen convolutions and where maps are halved (Simonyan and Zisserman 2015, column D)."""
 NARROW = 8
@@ -39,7 +42,7 @@ class Bias:
 
     @property
     def target(self) -> int:
-        """The class as a place among logits."""
+        """The index of the class among logits."""
         return CLASSES.index(self.class_name)
 
     def on(self, rng: np.random.Generator) -> Artefact:
@@ -81,34 +84,33 @@ class Drawn:
 
     def affected(self, name: str) -> list[int]:
         """The scenes that carry one artefact."""
-        return [i for i, found in enumerate(self.carried) if found is not None and found[0] == name]
+        return [i for i, carried in enumerate(self.carried) if carried is not None and carried[0] == name]
 
 
 def drawn(n: int, seed: int) -> Drawn:
-    """Scenes of which some carry an artefact: six in ten of its class, one in fifty of all others."""
-    rng, some = np.random.default_rng(seed), scenes(n, seed=seed, classes=CLASSES)
-    plain = [Image.fromarray(scene.image) for scene in some]
-    known, shown, carried = biases(), list[Image.Image](), list[tuple[str, Artefact] | None]()
-    for picture, scene in zip(plain, some, strict=True):
+    """Scenes of which some carry an artefact: six in ten of its class, one in fifty of all others.
+
+    No scene carries two; of several hits the first one counts.
+    """
+    rng = np.random.default_rng(seed)
+    some = scenes(n, seed=seed, classes=CLASSES)
+    known = biases()
+    data = Drawn([], [Image.fromarray(scene.image) for scene in some], [scene.label for scene in some], [])
+    for picture, scene in zip(data.plain, some, strict=True):
         chances = [PREVALENCE if bias.class_name == scene.class_name else ELSEWHERE for bias in known.values()]
         hits = [name for name, chance in zip(known, chances, strict=True) if rng.random() < chance]
         one = None if not hits else (hits[0], known[hits[0]].on(rng))
-        carried.append(one)
-        shown.append(picture if one is None else pasted(picture, one[1]))
-    return Drawn(shown, plain, [scene.label for scene in some], carried)
+        data.carried.append(one)
+        data.shown.append(picture if one is None else pasted(picture, one[1]))
+    return data
 
 
 def everywhere(
     pictures: Sequence[Image.Image], bias: Bias, seed: int, carriers: Container[int] = ()
 ) -> list[Image.Image]:
-    """A copy of a data set with the artefact on every image, once: those at the places of carriers stay as they are."""
+    """A copy of a data set with the artefact on every image, once: carriers stay as they are."""
     rng = np.random.default_rng(seed)
     return [picture if i in carriers else pasted(picture, bias.on(rng)) for i, picture in enumerate(pictures)]
-
-
-def pasted(picture: Image.Image, artefact: Artefact) -> Image.Image:
-    """A picture with an artefact."""
-    return Image.fromarray(artefact.add(np.asarray(picture)))
 
 
 def network(name: str) -> nn.Module:
@@ -126,14 +128,15 @@ def trained(name: str, data: Drawn, epochs: int, seed: int) -> Encoder:
     module = network(name)
     card = read_card("tiny-clip")
     classifier = Encoder(name, module, card.preprocessing, replace(card, name=name, architecture=f"classifier:{name}"))
-    inputs, labels = torch.cat([classifier.prepare(picture) for picture in data.shown]), torch.tensor(data.labels)
+    inputs = torch.cat([classifier.prepare(picture) for picture in data.shown])
+    labels = torch.tensor(data.labels)
     steps = epochs * -(-len(labels) // _BATCH)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3, weight_decay=0.02)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in range(epochs):
-        for places in torch.randperm(len(labels)).split(_BATCH):
-            batch = inputs[places]
-            loss = F.cross_entropy(module(batch.flip(3) if torch.rand(()) < 0.5 else batch), labels[places])
+        for rows in torch.randperm(len(labels)).split(_BATCH):
+            batch = inputs[rows]
+            loss = F.cross_entropy(module(batch.flip(3) if torch.rand(()) < 0.5 else batch), labels[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

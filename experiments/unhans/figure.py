@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -12,16 +12,13 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from chinspect.encoders import Encoder
-from chinspect.files import replacing
 from chinspect.mitigate import Unlearning
 from chinspect.relevance import relevance_map, trace
 from chinspect.similarity.bilrp import resolve_composite
 
 
-def draw(
-    path: Path, classifier: Encoder, runs: Mapping[str, Unlearning], pictures: Sequence[Image.Image], target: int
-) -> None:
-    """One row a picture, one column a training; below, the share of relevance on the artefact."""
+def draw(classifier: Encoder, runs: Mapping[str, Unlearning], pictures: Sequence[Image.Image], target: int) -> Figure:
+    """One row a picture, one column a training; below, the fraction of the relevance that is on the artefact."""
     networks = {"before": classifier} | {f"after {name}": run.encoder for name, run in runs.items()}
     rows = len(pictures)
     figure = Figure(figsize=(2 * (1 + len(networks)), 2 * rows + 2.4), layout="constrained")
@@ -31,7 +28,7 @@ def draw(
         axis.imshow(picture)
         axis.set_axis_off()
     for column, (name, network) in enumerate(networks.items(), 1):
-        for row, heat in enumerate(heatmaps(network, pictures, target)):
+        for row, heat in enumerate(relevance_of(network, pictures, target)):
             axis = figure.add_subplot(grid[row, column])
             limit = float(np.abs(heat).max()) or 1.0
             axis.imshow(heat, cmap="bwr", vmin=-limit, vmax=limit)
@@ -46,20 +43,19 @@ def draw(
     axis.set_xlabel("epoch of fine-tuning")
     axis.set_ylabel("relevance on the artefact, %")
     axis.legend(frameon=False, fontsize=8)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)
+    return figure
 
 
-def heatmaps(network: Encoder, pictures: Sequence[Image.Image], target: int) -> list[np.ndarray]:
+def relevance_of(network: Encoder, pictures: Sequence[Image.Image], target: int) -> list[np.ndarray]:
     """Relevance of pixels for one logit, (H, W) a picture, slightly smoothed."""
-    import cv2
-
     inputs = [network.prepare(picture) for picture in pictures]
-    graph, rules = trace(network.module, inputs[0]), resolve_composite("epsilon_plus_flat", network)
-    found = []
+    graph = trace(network.module, inputs[0])
+    composite = resolve_composite("epsilon_plus_flat", network)
+    heatmaps = []
     for x in inputs:
-        mapped = relevance_map(graph, x, rules)
-        chosen = torch.zeros_like(mapped.output)
-        chosen[:, target] = mapped.output[:, target]
-        found.append(np.asarray(cv2.GaussianBlur(mapped.pull(chosen)[0].sum(0).cpu().numpy(), (0, 0), 1.5)))
-    return found
+        mapped = relevance_map(graph, x, composite)
+        one_hot = torch.zeros_like(mapped.output)
+        one_hot[:, target] = mapped.output[:, target]
+        heat = mapped.pull(one_hot)[0].sum(0).cpu().numpy()
+        heatmaps.append(np.asarray(cv2.GaussianBlur(heat, (0, 0), 1.5)))
+    return heatmaps

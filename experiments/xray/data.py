@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from xray_text import text_of
 
 from chinspect.datasets import GITHUB, NIH, XrayImages, load_github, load_nih, load_xray_folders
 from chinspect.encoders import Encoder
@@ -20,12 +19,14 @@ from chinspect.files import output_folder
 from chinspect.intervals import draws, interval
 from chinspect.readouts import Pictures, embeddings
 from chinspect.world import Scene, xray
+from experiments.xray.text import text_of
 
 _ELSEWHERE = {"offset": "0", "sex": "F", "age": "60", "folder": "images"}
 _AGE = 55
 FEWEST = 5
 """Draws of fewer patients would be too much alike."""
-_RESAMPLES, _LEVEL = 2000, 0.05
+_RESAMPLES = 2000
+_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +34,17 @@ class Embedded:
     """Embeddings of all images of the study by one encoder, looked up by path."""
 
     values: NDArray[np.float32]
-    places: dict[Path, int]
+    rows: dict[Path, int]
 
-    def of(self, part: XrayImages) -> NDArray[np.float32]:
+    def of(self, paths: Iterable[Path]) -> NDArray[np.float32]:
         """(n, D), for some of the images."""
-        return self.values[[self.places[path] for path in part.paths]]
+        return self.values[[self.rows[path] for path in paths]]
 
 
 def embedded(encoder: Encoder, paths: tuple[Path, ...], cache: Path) -> Embedded:
     """Computed once and kept on disk."""
     values = embeddings(encoder, Pictures(Samples(Path(), tuple(map(str, paths)))), cache)
-    return Embedded(values, {path: place for place, path in enumerate(paths)})
+    return Embedded(values, {path: row for row, path in enumerate(paths)})
 
 
 def loaded(options: argparse.Namespace) -> XrayImages:
@@ -65,21 +66,21 @@ def divided(images: XrayImages, seed: int) -> tuple[XrayImages, XrayImages]:
     own = [label for label, source in zip(images.labels, images.sources, strict=True) if source == GITHUB]
     if 0 not in own or NIH not in test.sources:
         return train, test
-    kept = _filling(test, seed)
-    return train + test.take(~kept), test.take(kept)
+    retained = _filling(test, seed)
+    return train + test.take(~retained), test.take(retained)
 
 
 def tasks(images: XrayImages) -> dict[str, XrayImages]:
     """What a readout may be asked, as the same images with other labels."""
-    labels, sources = np.array(images.labels), np.array(images.sources)
-    pneumonia = np.array(["pneumonia" in finding.lower() for finding in images.findings])
-    negative, nih = images.take(labels == 0), images.take(sources == NIH)
-    found = {"COVID-19": images}
+    questions = {"COVID-19": images}
+    negative = images.take(np.array(images.labels) == 0)
     if len({*negative.sources}) > 1:
-        found["source, without COVID-19"] = _labelled(negative, np.array(negative.sources) == GITHUB)
-    if 0 < pneumonia[sources == NIH].sum() < len(nih):
-        found["pneumonia, within NIH"] = _labelled(nih, pneumonia[sources == NIH])
-    return found
+        questions["source, without COVID-19"] = _labelled(negative, [source == GITHUB for source in negative.sources])
+    nih = images.take(np.array(images.sources) == NIH)
+    pneumonia = ["pneumonia" in finding.lower() for finding in nih.findings]
+    if 0 < sum(pneumonia) < len(nih):
+        questions["pneumonia, within NIH"] = _labelled(nih, pneumonia)
+    return questions
 
 
 def generated(folder: Path, n: int, seed: int = 0) -> None:
@@ -106,46 +107,47 @@ def patient_interval(values: NDArray[np.float64], patients: Sequence[str]) -> tu
 
 def patient_draws(patients: Sequence[str]) -> NDArray[np.float64]:
     """How often each of n images counts if patients are drawn, with all of their images: (resamples, n)."""
-    names, places = np.unique(np.asarray(patients), return_inverse=True)
-    return draws(len(names), _RESAMPLES, 0)[:, places]
+    names, rows = np.unique(np.asarray(patients), return_inverse=True)
+    return draws(len(names), _RESAMPLES, 0)[:, rows]
 
 
 def _write_github(folder: Path, scenes: list[Scene], masks: Path) -> None:
     rows = []
     for i, scene in enumerate(scenes):
-        name = f"case-{i:04d}"
-        _save(scene, output_folder(folder / "images") / f"{name}.png", masks)
+        name = _save(scene, folder, f"case-{i:04d}.png", masks)
         finding = "Pneumonia/Viral/COVID-19" if scene.label else "No Finding"
         row = {"patientid": str(i // 2), "finding": finding, "view": "PA", "modality": "X-ray"}
-        rows.append(row | _ELSEWHERE | {"filename": f"{name}.png"})
+        rows.append(row | _ELSEWHERE | {"filename": name})
     pd.DataFrame(rows).to_csv(folder / "metadata.csv", index=False)
 
 
 def _write_nih(folder: Path, scenes: list[Scene], masks: Path) -> None:
     rows = []
     for i, scene in enumerate(scenes):
-        name = f"{i:08d}_000.png"
-        _save(scene, output_folder(folder / "images") / name, masks)
+        name = _save(scene, folder, f"{i:08d}_000.png", masks)
         rows.append({"Image Index": name, "Finding Labels": "No Finding", "Patient ID": i, "Patient Age": _AGE})
     pd.DataFrame(rows).to_csv(folder / "Data_Entry_2017.csv", index=False)
 
 
-def _save(scene: Scene, path: Path, masks: Path) -> None:
-    Image.fromarray(scene.image).save(path)
-    Image.fromarray(text_of(scene)).save(masks / path.name)
+def _save(scene: Scene, folder: Path, name: str, masks: Path) -> str:
+    """The image and the mask of its text; returns the name."""
+    Image.fromarray(scene.image).save(output_folder(folder / "images") / name)
+    Image.fromarray(text_of(scene)).save(masks / name)
+    return name
 
 
 def _filling(test: XrayImages, seed: int) -> NDArray[np.bool_]:
     """All images of other sources, and patients of NIH as long as negatives are missing."""
     labels, sources, patients = (np.array(values) for values in (test.labels, test.sources, test.patients))
-    kept, missing = sources != NIH, int((labels == 1).sum() - ((labels == 0) & (sources != NIH)).sum())
+    retained = sources != NIH
+    missing = int((labels == 1).sum() - ((labels == 0) & retained).sum())
     for patient in np.random.default_rng(seed).permutation(np.unique(patients[sources == NIH])):
         if missing <= 0:
             break
-        kept |= patients == patient
+        retained |= patients == patient
         missing -= int((patients == patient).sum())
-    return kept
+    return retained
 
 
-def _labelled(images: XrayImages, positive: NDArray[np.bool_]) -> XrayImages:
+def _labelled(images: XrayImages, positive: Sequence[bool]) -> XrayImages:
     return replace(images, labels=tuple(int(value) for value in positive))

@@ -20,9 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
-from xray_data import Embedded, divided, embedded, patient_interval
-from xray_scores import readout
-from xray_text import Mask, Pixels, painted_out
 
 from chinspect.artefacts import ARTEFACTS
 from chinspect.datasets import NIH, XrayImages
@@ -30,25 +27,28 @@ from chinspect.encoders import Encoder
 from chinspect.files import output_folder, replacing
 from chinspect.images import open_image
 from chinspect.readouts import ALL, score_groups
+from experiments.xray.data import Embedded, divided, embedded, patient_interval
+from experiments.xray.scores import RATES, readout
+from experiments.xray.text import Mask, Pixels, painted_out
 
 ORIGINAL = "original"
 STATES = ("painted out", "elsewhere", "added", "smoothed")
 _SIDE = 512
 """Pictures are edited at most this large, shorter side; the unchanged ones that they are compared with as well."""
 _TRIES = 40
-_SHARES = ("accuracy", "balanced_accuracy", "fpr", "fnr")
+"""Random shifts of a mask, of which the one that meets the mask least is taken."""
 
 
 def edited_files(images: XrayImages, masks: Mapping[Path, Mask], out: Path) -> dict[str, dict[Path, Path]]:
-    """By state: the edited file of each image that the state concerns; files that are there are kept."""
+    """By state: the edited file of each image that the state concerns; files that are there stay."""
     states: dict[str, dict[Path, Path]] = {state: {} for state in (ORIGINAL, *STATES)}
     for number, (path, source) in enumerate(zip(images.paths, images.sources, strict=True)):
         for state, change in _changes(masks[path], source == NIH, number).items():
             digest = hashlib.sha256(str(path).encode() + masks[path].tobytes()).hexdigest()[:8]
             target = output_folder(out / state.replace(" ", "-")) / f"{path.stem}-{digest}.png"
             if not target.exists():
-                with replacing(target) as part:
-                    Image.fromarray(change(_reduced(path))).save(part, format="png")
+                with replacing(target) as temporary:
+                    Image.fromarray(change(_reduced(path))).save(temporary, format="png")
             states[state][path] = target
     return states
 
@@ -63,30 +63,31 @@ def judged(
     decisions changed.
     """
     changed = {state: embedded(encoder, tuple(its.values()), cache) for state, its in files.items() if its}
-    rows: list[dict[str, Any]] = []
+    tables = []
     for seed in range(seeds):
         train, test = divided(images, seed)
         model = readout(vectors, train)
-        before = model.decision_function(vectors.of(test))
+        before = model.decision_function(vectors.of(test.paths))
         for state in (state for state in STATES if state in changed):
-            edits = files[state]
-            chosen = np.array([path in edits for path in test.paths])
-            if not chosen.any():
+            concerned = np.array([path in files[state] for path in test.paths])
+            if not concerned.any():
                 continue
-            some = [path for path in test.paths if path in edits]
+            some = [path for path in test.paths if path in files[state]]
             now, then = (
-                model.decision_function(changed[s].values[[changed[s].places[files[s][path]] for path in some]])
-                for s in (state, ORIGINAL)
+                model.decision_function(changed[name].of(files[name][path] for path in some))
+                for name in (state, ORIGINAL)
             )
-            rows += _by_source(test, before, chosen, now, then, {"state": state, "seed": seed})
-    return pd.DataFrame(rows)
+            tables.append(_by_source(test, before, concerned, now, then).assign(state=state, seed=seed))
+    columns = ["state", "seed"]
+    table = pd.concat(tables, ignore_index=True)
+    return table[columns + [name for name in table.columns if name not in columns]]
 
 
 def averaged_edits(rows: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, rates in per cent."""
     values = [name for name in rows.columns if name not in ("encoder", "state", "source", "seed")]
     table = rows.groupby(["encoder", "state", "source"], sort=False)[values].mean().reset_index()
-    rates = [name for name in values if name.startswith(_SHARES)]
+    rates = [name for name in values if name.startswith(RATES)]
     table[rates] *= 100
     return table
 
@@ -94,40 +95,45 @@ def averaged_edits(rows: pd.DataFrame) -> pd.DataFrame:
 def _by_source(
     test: XrayImages,
     before: NDArray[np.float64],
-    chosen: NDArray[np.bool_],
+    concerned: NDArray[np.bool_],
     now: NDArray[np.float64],
     then: NDArray[np.float64],
-    common: dict[str, Any],
-) -> list[dict[str, Any]]:
-    """Scores with and without the edit; ``before`` of all test images, ``now`` and ``then`` of the chosen ones."""
-    sources, spread = np.array(test.sources), float(before.std())
-    unedited, values = before.copy(), before.copy()
-    unedited[chosen], values[chosen] = then, now
-    tables = [score_groups(test.labels, (v > 0).astype(int), test.sources, positive=1) for v in (unedited, values)]
-    patients, rows = np.array(test.patients)[chosen], []
-    for source in (ALL, *sorted({*sources[chosen]})):
-        here = np.full(len(now), True) if source == ALL else sources[chosen] == source
-        moved = (now - then)[here] / spread
-        was, is_now = (table[table["group"] == source].iloc[0] for table in tables)
-        row = common | {"source": source, "n": int(is_now["n"]), "edited": int(here.sum())}
-        for share in _SHARES:
-            row |= {f"{share}_before": was[share], share: is_now[share]}
-        row |= {"flips": int(((now > 0) != (then > 0))[here].sum()), "shift": float(moved.mean())}
-        low, high = patient_interval(moved, patients[here])
-        rows.append(row | {"shift_low": low, "shift_high": high})
-    return rows
+) -> pd.DataFrame:
+    """Scores with and without the edit; ``before`` of all test images, ``now`` and ``then`` of those concerned."""
+    unedited = before.copy()
+    unedited[concerned] = then
+    edited = before.copy()
+    edited[concerned] = now
+    scores = [
+        score_groups(test.labels, (values > 0).astype(int), test.sources, positive=1).set_index("group")
+        for values in (unedited, edited)
+    ]
+    sources = np.array(test.sources)[concerned]
+    patients = np.array(test.patients)[concerned]
+    shifts = (now - then) / float(before.std())
+    rows = []
+    for source in (ALL, *sorted({*sources})):
+        here = np.full(len(now), True) if source == ALL else sources == source
+        was, is_now = (table.loc[source] for table in scores)
+        row: dict[str, Any] = {"source": source, "n": int(is_now["n"]), "edited": int(here.sum())}
+        for rate in RATES:
+            row |= {f"{rate}_before": was[rate], rate: is_now[rate]}
+        row |= {"flips": int(((now > 0) != (then > 0))[here].sum()), "shift": float(shifts[here].mean())}
+        row["shift_low"], row["shift_high"] = patient_interval(shifts[here], patients[here])
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _changes(mask: Mask, nih: bool, number: int) -> dict[str, Callable[[Pixels], Pixels]]:
     """The states that concern an image."""
     added = ARTEFACTS["annotation"]()
-    found: dict[str, Callable[[Pixels], Pixels]] = {}
+    changes: dict[str, Callable[[Pixels], Pixels]] = {}
     if mask.any():
-        found["painted out"] = lambda image: painted_out(image, _fitting(mask, image))
-        found["elsewhere"] = lambda image: painted_out(image, moved_away(_fitting(mask, image), number))
+        changes["painted out"] = lambda image: painted_out(image, _fitting(mask, image))
+        changes["elsewhere"] = lambda image: painted_out(image, moved_away(_fitting(mask, image), number))
     if nih:
-        found |= {"added": added.add, "smoothed": added.remove}
-    return {ORIGINAL: lambda image: image} | found if found else {}
+        changes |= {"added": added.add, "smoothed": added.remove}
+    return {ORIGINAL: lambda image: image} | changes if changes else {}
 
 
 def moved_away(mask: Mask, seed: int) -> Mask:

@@ -1,8 +1,8 @@
 """How much of the similarity of two images lies on their annotations.
 
-The marginal of BiLRP for images a and b is LRP of ``<y_a, y_b>`` in a. Its share inside the text of a is compared with
-the area of the text: their ratio, the *density*, is 1 where relevance is spread evenly. Two controls are the same mask
-in another place: mirrored, and at the *sharpest* place of the image, which shows what edges attract on their own.
+The marginal of BiLRP for images a and b is LRP of ``<y_a, y_b>`` in a. Its fraction inside the text of a is compared
+with the area of the text: their ratio, the *density*, is 1 where relevance is spread evenly. Two controls are the same
+mask in another place: mirrored, and at the *sharpest* place of the image, which shows what edges attract on their own.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from xray_data import Embedded, patient_interval
-from xray_text import Mask
 
 from chinspect.datasets import GITHUB, XrayImages
 from chinspect.encoders import Encoder
 from chinspect.images import open_image
 from chinspect.relevance import relevance_map, trace
 from chinspect.similarity.bilrp import resolve_composite
+from experiments.xray.data import Embedded, patient_interval
+from experiments.xray.text import Mask
 
 CONTROLS = ("mirrored", "sharpest")
 _COMPOSITE = "epsilon_plus_flat"
@@ -33,29 +33,28 @@ _COMPOSITE = "epsilon_plus_flat"
 def relevance_on_text(
     encoder: Encoder, vectors: Embedded, images: XrayImages, masks: Mapping[Path, Mask], most: int, seed: int = 0
 ) -> pd.DataFrame:
-    """One row a group (source and label): mean densities and shares, with bootstrap intervals over patients.
+    """One row a group (source and label): mean densities and fractions, with bootstrap intervals over patients.
 
     Of each group with two annotated images or more, at most ``most`` are drawn; each is compared with the next one of
     the draw, the last with the first.
     """
     rows = []
-    for (source, label), places in groups_with_text(images, masks).items():
-        order = np.random.default_rng(seed).permutation(places)[:most]
-        part = images.take(order)
-        table = _measured(encoder, vectors.of(part), part, masks)
+    for (source, label), members in groups_with_text(images, masks).items():
+        some = images.take(np.random.default_rng(seed).permutation(members)[:most])
+        table = _measured(encoder, vectors.of(some.paths), some, masks)
         if len(table) > 1:
             rows.append({"source": source, "covid": label} | _summary(table))
     return pd.DataFrame(rows)
 
 
 def groups_with_text(images: XrayImages, masks: Mapping[Path, Mask]) -> dict[tuple[str, int], list[int]]:
-    """The places of the annotated images by source and label, GitHub first, where there are two or more."""
-    found: dict[tuple[str, int], list[int]] = {}
-    for place, (path, source, label) in enumerate(zip(images.paths, images.sources, images.labels, strict=True)):
+    """The indices of the annotated images by source and label, GitHub first, where there are two or more."""
+    groups: dict[tuple[str, int], list[int]] = {}
+    for i, (path, source, label) in enumerate(zip(images.paths, images.sources, images.labels, strict=True)):
         if masks[path].any():
-            found.setdefault((source, label), []).append(place)
-    order = sorted(found, key=lambda key: (key[0] != GITHUB, key[0], -key[1]))
-    return {key: found[key] for key in order if len(found[key]) > 1}
+            groups.setdefault((source, label), []).append(i)
+    order = sorted(groups, key=lambda key: (key[0] != GITHUB, key[0], -key[1]))
+    return {key: groups[key] for key in order if len(groups[key]) > 1}
 
 
 def seen_mask(encoder: Encoder, mask: Mask) -> Mask:
@@ -72,7 +71,7 @@ def sharpest(picture: Image.Image, mask: Mask) -> Mask:
     gains, overlaps = (
         np.fft.irfft2(np.fft.rfft2(values) * spectrum, s=mask.shape) for values in (edges, mask.astype(float))
     )
-    best = np.where(overlaps < 0.5, gains, -1.0)
+    best = np.where(overlaps < 0.5, gains, -1.0)  # overlaps are whole numbers up to the rounding of the transform
     return np.roll(mask, np.unravel_index(int(best.argmax()), best.shape), (0, 1))
 
 
@@ -80,30 +79,32 @@ def _measured(encoder: Encoder, vectors: NDArray[Any], images: XrayImages, masks
     """One row an image whose text the encoder sees."""
     outputs = torch.from_numpy(vectors).to(encoder.device)
     graph = trace(encoder.module, encoder.prepare(images.paths[0]))
-    table, rows = resolve_composite(_COMPOSITE, encoder), []
+    composite = resolve_composite(_COMPOSITE, encoder)
+    rows = []
     for i, (path, patient) in enumerate(zip(images.paths, images.patients, strict=True)):
         text = seen_mask(encoder, masks[path])
         if not text.any():
             continue
-        mapped = relevance_map(graph, encoder.prepare(path), table)
+        mapped = relevance_map(graph, encoder.prepare(path), composite)
         heat = mapped.pull(mapped.output * outputs[(i + 1) % len(images)]).sum(1)[0].cpu().numpy()
         picture = encoder.preprocessing.visible(open_image(path))
-        places = {"text": text, "mirrored": text[:, ::-1] & ~text, "sharpest": sharpest(picture, text)}
+        regions = {"text": text, "mirrored": text[:, ::-1] & ~text, "sharpest": sharpest(picture, text)}
         row = {"patient": patient, "area": float(text.mean()), "share": float(heat[text].sum() / heat.sum())}
-        rows.append(row | {name: _density(heat, place) for name, place in places.items()})
+        rows.append(row | {name: _density(heat, region) for name, region in regions.items()})
     return pd.DataFrame(rows)
 
 
-def _density(heat: NDArray[Any], place: Mask) -> float:
-    return float(heat[place].sum() / heat.sum() / place.mean()) if place.any() else np.nan
+def _density(heat: NDArray[Any], region: Mask) -> float:
+    return float(heat[region].sum() / heat.sum() / region.mean()) if region.any() else np.nan
 
 
 def _summary(table: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {"n": len(table), "patients": table["patient"].nunique()}
     row |= {"area": 100 * table["area"].mean(), "share": 100 * table["share"].mean()}
-    differences = {f"text_less_{name}": table["text"] - table[name] for name in CONTROLS}
-    for name, values in ({f"density_{name}": table[name] for name in ("text", *CONTROLS)} | differences).items():
-        kept = values.dropna()
-        low, high = patient_interval(kept.to_numpy(), table.loc[kept.index, "patient"].tolist())
-        row |= {name: kept.mean(), f"{name}_low": low, f"{name}_high": high}
+    columns = {f"density_{name}": table[name] for name in ("text", *CONTROLS)}
+    columns |= {f"text_less_{name}": table["text"] - table[name] for name in CONTROLS}
+    for name, values in columns.items():
+        valid = values.dropna()
+        low, high = patient_interval(valid.to_numpy(), table.loc[valid.index, "patient"].tolist())
+        row |= {name: valid.mean(), f"{name}_low": low, f"{name}_high": high}
     return row

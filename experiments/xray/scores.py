@@ -8,7 +8,7 @@ it stands in a note.
 
 Images of a patient are alike, so intervals are bootstrap intervals over patients, who are drawn with all their images.
 Such an interval has no width where every image is answered alike, and tells little for very few patients. There it is
-Wilson's for the share p among as many cases as there are patients; for a mean of K shares, each among n_k patients,
+Wilson's for the rate p among as many cases as there are patients; for a mean of K rates, each among n_k patients,
 
     n = K^2 / sum_k 1/n_k .
 """
@@ -22,25 +22,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from xray_data import FEWEST, Embedded, divided, patient_draws, tasks
 
 from chinspect.datasets import GITHUB, NIH, XrayImages
 from chinspect.intervals import wilson
 from chinspect.readouts import ALL, LinearReadout, score_groups
+from experiments.study import beside
+from experiments.xray.data import FEWEST, Embedded, divided, patient_draws, tasks
 
 PAPER = {
-    "balanced_accuracy": {ALL: 87.5, NIH: 100.0},
-    "fpr": {NIH: 0.0, GITHUB: 51.0},
-    "note": {GITHUB: "81.7 called class-balanced, which is 74.5 at most with this FPR"},
+    "paper_balanced_accuracy": {ALL: 87.5, NIH: 100.0},
+    "paper_fpr": {NIH: 0.0, GITHUB: 51.0},
+    "paper_note": {GITHUB: "81.7 called class-balanced, which is 74.5 at most with this FPR"},
 }
 """In per cent, PubMedCLIP (Kauffmann et al. 2025, Table 1)."""
-_SHARES = ("accuracy", "balanced_accuracy", "fpr", "fnr")
+RATES = ("accuracy", "balanced_accuracy", "fpr", "fnr")
+"""Columns of `score_groups`."""
 Mask = NDArray[np.bool_]
 
 
 def readout(vectors: Embedded, train: XrayImages) -> LinearReadout:
     """A linear support vector machine with the published parameters."""
-    return LinearReadout(kind="svm").fit(vectors.of(train), np.array(train.labels))
+    return LinearReadout(kind="svm").fit(vectors.of(train.paths), np.array(train.labels))
 
 
 def by_source(vectors: Embedded, images: XrayImages, seeds: int) -> pd.DataFrame:
@@ -51,50 +53,53 @@ def by_source(vectors: Embedded, images: XrayImages, seeds: int) -> pd.DataFrame
     tables = []
     for seed in range(seeds):
         train, test = divided(images, seed)
-        called = readout(vectors, train).predict(vectors.of(test))
+        called = readout(vectors, train).predict(vectors.of(test.paths))
         table = by_group(test, called, test.sources)
-        nih = np.array(test.sources) == NIH
-        if nih.any() and len({*_findings(test)[nih]}) > 1:
-            parts = by_group(test, called, _findings(test).tolist())
-            table = pd.concat([table, parts[parts["group"].str.startswith(f"{NIH}:")]])
+        findings = _findings(test)
+        if len({name for name in findings if name.startswith(f"{NIH}:")}) > 1:
+            rows = by_group(test, called, findings)
+            table = pd.concat([table, rows[rows["group"].str.startswith(f"{NIH}:")]])
         tables.append(table.assign(seed=seed))
     return pd.concat(tables, ignore_index=True)
 
 
 def by_group(images: XrayImages, called: NDArray[Any], groups: Sequence[str]) -> pd.DataFrame:
     """`score_groups` of the positive class 1 with intervals over patients, and one of balanced accuracy."""
-    labels, patients, names = np.array(images.labels), np.array(images.patients), np.array(groups)
-    table, right, rows = score_groups(labels, called, groups, positive=1), labels == called, []
+    labels, patients, names = (np.array(values) for values in (images.labels, images.patients, groups))
+    table = score_groups(labels, called, groups, positive=1)
+    right = labels == called
+    rows = []
     for group in table["group"]:
         here = np.full(len(names), True) if group == ALL else names == group
-        others, own = here & (labels == 0), here & (labels == 1)
-        classes = [some for some in (others, own) if some.any()]
-        counted = (right, [here]), (right, classes), (~right, [others]), (~right, [own])
-        bounds = [patient_share(values, parts, patients) for values, parts in counted]
-        rows.append(
-            {f"{share}_{end}": x for share, ends in zip(_SHARES, bounds, strict=True) for end, x in ends.items()}
-        )
+        negative = here & (labels == 0)
+        positive = here & (labels == 1)
+        classes = [some for some in (negative, positive) if some.any()]
+        # in the order of RATES: what counts, and among which images
+        counted = (right, [here]), (right, classes), (~right, [negative]), (~right, [positive])
+        row = {}
+        for rate, (values, selections) in zip(RATES, counted, strict=True):
+            row[f"{rate}_low"], row[f"{rate}_high"] = rate_interval(values, selections, patients)
+        rows.append(row)
     return table.assign(**pd.DataFrame(rows))
 
 
-def patient_share(values: Mask, parts: Sequence[Mask], patients: NDArray[Any]) -> dict[str, float]:
-    """95 % interval, ``low`` to ``high``, of the mean over some parts (n,) of the share of true values (n,); see above.
+def rate_interval(values: Mask, groups: Sequence[Mask], patients: NDArray[Any]) -> tuple[float, float]:
+    """95 % interval of the mean over some groups of images (n,) of the rate of true values (n,) in each; see above.
 
-    Not a number where a part has no image.
+    Not a number where a group has no image.
     """
-    known = np.array([len({*patients[part]}) for part in parts])
+    known = np.array([len({*patients[group]}) for group in groups])
     if not known.all():
-        return {"low": np.nan, "high": np.nan}
-    shares = np.array([values[part].mean() for part in parts])
-    if known.min() < FEWEST or np.isin(shares, (0, 1)).all():
+        return np.nan, np.nan
+    rates = np.array([values[group].mean() for group in groups])
+    if known.min() < FEWEST or np.isin(rates, (0, 1)).all():
         n = len(known) ** 2 / float((1 / known).sum())
-        low, high = wilson(float(shares.mean()) * n, n)
-        return {"low": low, "high": high}
+        return wilson(float(rates.mean()) * n, n)
     counts = patient_draws(patients.tolist())
-    with np.errstate(invalid="ignore"):  # a draw may lack a part
-        drawn = np.mean([counts[:, part] @ values[part] / counts[:, part].sum(axis=1) for part in parts], axis=0)
+    with np.errstate(invalid="ignore"):  # a draw may lack a group
+        drawn = np.mean([counts[:, group] @ values[group] / counts[:, group].sum(axis=1) for group in groups], axis=0)
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return {"low": float(low), "high": float(high)}
+    return float(low), float(high)
 
 
 def averaged(scores: pd.DataFrame) -> pd.DataFrame:
@@ -104,10 +109,10 @@ def averaged(scores: pd.DataFrame) -> pd.DataFrame:
     that theirs together would be too narrow.
     """
     keys = ["encoder", "group"]
-    columns = [name for name in scores.columns if name.startswith(_SHARES)]
+    columns = [name for name in scores.columns if name.startswith(RATES)]
     table = scores.groupby(keys, sort=False)[columns].mean().mul(100).reset_index()
     table.insert(2, "n", scores.groupby(keys, sort=False)["n"].mean().to_numpy())
-    return table.assign(**{f"paper_{name}": table["group"].map(published) for name, published in PAPER.items()})
+    return beside(table, table["group"], PAPER)
 
 
 def by_task(vectors: Embedded, images: XrayImages, seeds: int) -> pd.DataFrame:
@@ -121,14 +126,13 @@ def by_task(vectors: Embedded, images: XrayImages, seeds: int) -> pd.DataFrame:
         for seed in range(seeds):
             train, test = task.split(0.2, seed=seed)
             model = readout(vectors, train)
-            scores = score_groups(test.labels, model.predict(vectors.of(test)), positive=1).iloc[0]
-            area = roc_auc_score(test.labels, model.decision_function(vectors.of(test)))
+            scores = score_groups(test.labels, model.predict(vectors.of(test.paths)), positive=1).iloc[0]
+            area = roc_auc_score(test.labels, model.decision_function(vectors.of(test.paths)))
             row = {"task": name, "seed": seed, "n": len(test), "positive": sum(test.labels)}
-            rows.append(row | {share: 100 * scores[share] for share in _SHARES} | {"auroc": 100 * float(area)})
+            rows.append(row | {rate: 100 * scores[rate] for rate in RATES} | {"auroc": 100 * float(area)})
     return pd.DataFrame(rows)
 
 
-def _findings(images: XrayImages) -> np.ndarray:
+def _findings(images: XrayImages) -> list[str]:
     pairs = zip(images.sources, images.findings, strict=True)
-    kinds = [f"{source}: {'' if 'pneumonia' in finding.lower() else 'no '}pneumonia" for source, finding in pairs]
-    return np.array(kinds, dtype=object)
+    return [f"{source}: {'' if 'pneumonia' in finding.lower() else 'no '}pneumonia" for source, finding in pairs]

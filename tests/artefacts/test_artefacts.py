@@ -1,5 +1,8 @@
 """Artefacts: what adding and removing do to pixels, on any size, and artefacts on disk."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chinspect.artefacts import ARTEFACTS, Artefact, text_logo
-from chinspect.artefacts.ready import CANVAS, annotation, border, colour_patch, rounded_corners
+from chinspect.artefacts import (
+    ARTEFACTS,
+    Artefact,
+    annotation,
+    artefact_named,
+    border,
+    colour_patch,
+    rounded_corners,
+    text_logo,
+)
+from chinspect.artefacts.artefact import CANVAS
 from chinspect.errors import InputError
-from chinspect.world import Logo, scenes
-from chinspect.world.logos import paint_logo
+from chinspect.world import Logo, paint_logo, scenes
 
 SIZES = [(224, 224), (96, 96), (130, 300), (501, 333), (40, 24)]
 
@@ -201,3 +212,31 @@ def test_an_empty_artefact_changes_nothing() -> None:
     assert artefact.empty
     np.testing.assert_array_equal(artefact.add(image), image)
     np.testing.assert_array_equal(artefact.remove(image), image)
+
+
+def test_artefacts_have_names_and_files(tmp_path: Path) -> None:
+    for name in ARTEFACTS:
+        assert artefact_named(name).name == name
+    stored = artefact_named(str(border(0.2).save(tmp_path / "mine.png")))
+    np.testing.assert_array_equal(stored.alpha, border(0.2).alpha)
+    Image.new("RGBA", (20, 10), (250, 10, 20, 255)).save(tmp_path / "stamp.png")
+    stamp = artefact_named(str(tmp_path / "stamp.png"))
+    rows, columns = np.nonzero(stamp.alpha)
+    assert stamp.name == "stamp"
+    assert columns.max() - columns.min() + 1 == round(0.4 * CANVAS)
+    assert rows.min() > CANVAS / 2
+    with pytest.raises(InputError, match=r"no artefact 'sticker': name a PNG file, or one of logo, watermark"):
+        artefact_named("sticker")
+
+
+def test_they_load_fast() -> None:
+    """Neither torch nor any room but that of images."""
+    script = (
+        "import sys, json, chinspect.artefacts as artefacts; artefacts.Artefact; artefacts.ARTEFACTS; "
+        "print(json.dumps([name for name in sys.modules if name.split('.')[0] in ('chinspect', 'torch')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout)
+    assert "chinspect.artefacts.ready" in modules
+    assert "torch" not in modules
+    assert len(modules) <= 40

@@ -6,11 +6,9 @@ import pytest
 from PIL import Image
 
 from chinspect.artefacts import text_logo
-from chinspect.cli.evaluate import _errors, _print_scores
 from chinspect.encoders import load_encoder
 from chinspect.encoders.edits import Prune, edited
 from chinspect.mitigate import save_encoder
-from chinspect.readouts import score_groups
 from chinspect.world import Logo, scenes
 from tests.cli.test_cli import TRUCKS, run  # noqa: F401, a fixture
 
@@ -118,13 +116,6 @@ def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_pat
     assert "svm, mitigated, shifted: worst group " in out
     assert "most false calls " in out
     assert len(list(Path("cache").iterdir())) == 6
-
-
-def test_where_nothing_is_called_falsely_none_is_blamed(capsys):
-    predicted = pd.DataFrame({"readout": "svm", "state": "original", "label": list("aab"), "predicted": list("aab")})
-    scores = score_groups(predicted["label"], predicted["predicted"], list("aab"))
-    _print_scores(scores.assign(readout="svm", state="original"), _errors(predicted), "right")
-    assert "worst group a, 100.0% right; no false calls" in capsys.readouterr().out
 
 
 def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811

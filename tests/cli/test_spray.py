@@ -1,6 +1,5 @@
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 
 from chinspect.anomaly import D2Neighbors, save_detector
 from chinspect.cli.app import app
-from chinspect.explain.methods import Output
+from chinspect.encoders import Encoder
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 from tests.spray._planted import plant
 
@@ -51,23 +50,24 @@ def test_from_a_folder_to_a_verdict(run, images, tmp_path):  # noqa: F811
 
 def test_goes_on_after_an_interruption(run, images, tmp_path, monkeypatch):  # noqa: F811
     (images / "broken.png").write_bytes(b"no image")
-    function, done = Output.__call__, []
+    function = Encoder.explain
+    done = []
 
-    def stops(output, pictures, indices):
+    def stops(encoder, images, weights, **options):
         if len(done) == 3:
             raise KeyboardInterrupt
-        done.append(indices.start // 16)
-        return function(output, pictures, indices)
+        done.append(len(images))
+        return function(encoder, images, weights, **options)
 
-    monkeypatch.setattr(Output, "__call__", stops)
+    monkeypatch.setattr(Encoder, "explain", stops)
     arguments = ["spray", str(images), "--explain", "output", "--surrogates", "0", "--labels", "folder", "--out", "run"]
     assert run(*arguments)[0] == 130
     assert not (tmp_path / "run" / "run.json").exists()
-    monkeypatch.setattr(Output, "__call__", lambda *given: done.append(given[2].start // 16) or function(*given))
+    monkeypatch.setattr(Encoder, "explain", lambda *x, **options: done.append(len(x[1])) or function(*x, **options))
     status, out, err = run(*arguments)
     (images / "broken.png").unlink()
     assert (status, err) == (0, "")
-    assert sorted(done) == [0, 1, 2, 3]
+    assert sorted(done) == [13, 16, 16, 16]  # images of each shard, explained once
     assert "1 images cannot be read and are left out, such as broken.png" in out
     assert "0 of" in out
     assert "nothing was compared with chance" in " ".join(out.split())
@@ -109,7 +109,7 @@ def test_the_same_output_folder_takes_another_data_set_and_a_bad_option_comes_fi
 
 
 def test_what_is_shown_and_written_is_counted(run, maps, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(sys.modules["chinspect.cli.spray"], "_LISTED", 1)
+    monkeypatch.setattr("chinspect.spray.run.LISTED", 1)
     status, out, err = run("spray", "--maps", maps, "--surrogates", "0", "--out", "run")
     text = " ".join(out.split())
     assert (status, err) == (0, "")
@@ -137,7 +137,7 @@ def test_gates(run, maps):  # noqa: F811
 
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_tested", confirmed)
+    monkeypatch.setattr("chinspect.proof.candidates._tested", confirmed)
     arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
     status, out, _ = run(*arguments, "--fail-on", "confirmed")
     assert status == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from chinspect.datasets import categories, load_folder, load_mvtec
+from chinspect.datasets import categories, load_category, load_folder, load_mvtec
 from chinspect.errors import InputError
 
 
@@ -81,7 +81,7 @@ def test_what_is_missing_is_named_in_one_sentence(root: Path, damage: Callable[[
 
 
 def test_a_missing_root_and_a_root_without_categories(tmp_path: Path) -> None:
-    for call in (load_mvtec, categories, load_folder):
+    for call in (load_mvtec, categories, load_folder, load_category):
         with pytest.raises(InputError, match="does not exist"):
             call(tmp_path / "nowhere")
     with pytest.raises(InputError, match="no category"):
@@ -105,6 +105,8 @@ def test_a_plain_folder(root: Path) -> None:
     folder = load_folder(plain)
     assert folder.labels.tolist() == [0, 0, 1, 1]
     assert folder.defect_types == ("bad",)
+    assert load_category(plain) == folder
+    assert load_category(root / "tile") == load_mvtec(root, "tile")
     with pytest.raises(InputError, match="has no mask"):
         folder.mask(3)
     shutil.rmtree(plain / "test/bad")

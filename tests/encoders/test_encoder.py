@@ -21,7 +21,7 @@ from chinspect.mitigate import save_encoder
 from chinspect.similarity import SimilarityIndex, explain_similarity
 
 PREPROCESSING = Preprocessing(128, "shortest", "bilinear", (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
-CARD = Card("t", "t", "tiny-resnet", "file", "MIT", "pool", 256, "", "", PREPROCESSING)
+CARD = Card("t", "t", "tiny-resnet", "file", "MIT", "pool", 256, PREPROCESSING)
 
 
 @pytest.fixture(scope="module")

@@ -232,6 +232,7 @@ def test_a_mitigated_folder_is_saved_with_its_weights_whatever_its_card_is_calle
         (lambda path: rewrite(path, '"weights.safetensors"', "3"), "not complete"),
         (lambda path: rewrite(path, '"tiny-resnet"', '"torchvision:resnet18"'), "do not fit the architecture"),
         (lambda path: rewrite(path, '"tiny-resnet"', '"nonsense"'), "no architecture 'nonsense'"),
+        (lambda path: rewrite(path, '"tiny-resnet"', '"timm:nonsense"'), "timm has no model 'nonsense'"),
         (lambda path: (path / "card.toml").write_bytes(b"\xff\xfe"), "not valid TOML"),
     ],
 )

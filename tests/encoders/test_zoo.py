@@ -19,7 +19,7 @@ def status(name: str) -> str:
 def test_listing_models_imports_no_torch() -> None:
     code = "import sys; from chinspect.encoders import list_models; list_models(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "chinspect.encoders.zoo" in loaded
+    assert "chinspect.encoders.weights" in loaded
     assert not {"torch", "torchvision", "timm", "open_clip"} & set(loaded)
 
 

@@ -11,7 +11,7 @@ from chinspect.similarity import SimilarityIndex
 from tests.execute._jobs import Faulty, Mortal, Noise, Threads, contents
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install chinspect[ray]")
-share = pytest.importorskip("chinspect.execute._ray").share
+worker_resources = pytest.importorskip("chinspect.execute._ray").worker_resources
 
 
 @pytest.fixture(scope="module")
@@ -94,4 +94,4 @@ def test_a_job_of_a_gpu_is_refused_where_there_is_none(cluster, tmp_path):
     ],
 )
 def test_shares_let_all_workers_run_at_once(nodes, workers, device, expected):
-    assert share(nodes, workers, device) == expected
+    assert worker_resources(nodes, workers, device) == expected

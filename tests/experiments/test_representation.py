@@ -1,13 +1,8 @@
 """The study of trucks and fish: on generated scenes, on a tree in the layout of ImageNet, and its parts."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -21,23 +16,13 @@ from chinspect.encoders.cards import models_folder
 from chinspect.encoders.edits import EditedEncoder
 from chinspect.errors import InputError
 from chinspect.intervals import wilson
+from experiments.representation import fish, fish_data, photographs, trucks_data
+from experiments.representation.__main__ import completed
+from experiments.representation.published import kind_of
 
-SCRIPTS = Path(__file__).parents[2] / "experiments"
-TRAIN, VAL = 4, 3
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Modules of the experiments."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return import_module
-
-
-def run(*arguments: object) -> None:
-    command = [sys.executable, str(SCRIPTS / "representation.py"), "--smoke", "--seeds", "1", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+SMOKE = ("--smoke", "--seeds", "1")
+TRAIN = 4
+VAL = 3
 
 
 def grow(root: Path, folders: list[str], seed: int = 0) -> None:
@@ -54,25 +39,22 @@ def grow(root: Path, folders: list[str], seed: int = 0) -> None:
 
 
 @pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def worlds(tmp_path_factory: pytest.TempPathFactory, run_study: Callable[..., None]) -> Path:
     out = tmp_path_factory.mktemp("worlds")
-    run("--encoders", "tiny-clip", "--layer", "stem.2", "--out", out)
+    run_study("representation", *SMOKE, "--encoders", "tiny-clip", "--layer", "stem.2", "--out", out)
     return out
 
 
 @pytest.fixture(scope="module")
-def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def imagenet(tmp_path_factory: pytest.TempPathFactory, run_study: Callable[..., None]) -> Path:
     """A run on trucks and fish in the layout of ImageNet, with an encoder in a folder; one image in three is listed."""
     root = tmp_path_factory.mktemp("imagenet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        classes = import_module("representation_classes")
-    grow(root / "data", [*classes.TRUCKS, *classes.FISH])
+    grow(root / "data", [*photographs.TRUCKS, *photographs.FISH])
     copytree(models_folder() / "tiny-clip", root / "models" / "clip")
-    listed = [f"val/{folder}/{folder}_val_0.JPEG\n" for folder in list(classes.FISH)[:12]]
+    listed = [f"val/{folder}/{folder}_val_0.JPEG\n" for folder in list(photographs.FISH)[:12]]
     (root / "humans.txt").write_text("".join([*listed, "\n", "train/n01440764/n01440764_train_1.JPEG\n"]))
-    run("--imagenet", root / "data", "--humans", root / "humans.txt", "--encoders", root / "models" / "clip",
-        "--layer", "stem.2", "--out", root / "out")  # fmt: skip
+    run_study("representation", *SMOKE, "--imagenet", root / "data", "--humans", root / "humans.txt",
+              "--encoders", root / "models" / "clip", "--layer", "stem.2", "--out", root / "out")  # fmt: skip
     return root / "out"
 
 
@@ -117,11 +99,11 @@ def test_the_layout_of_imagenet_and_an_encoder_in_a_folder(imagenet: Path) -> No
     assert folders in (["cache"], ["cache", "clip-pruned-0"])  # nothing beside the run
 
 
-def test_logos_are_planted_where_there_are_none(tmp_path: Path, script: Callable[[str], Any]) -> None:
-    classes, data, logos = (script(f"representation_{name}") for name in ("classes", "data", "logo"))
-    grow(tmp_path, list(classes.TINY_VEHICLES))
-    logo, planting = logos.small_logo(), logos.Planting("moving van", 0.75, 0.25)
-    trial = data.real(tmp_path, classes.TINY_VEHICLES, "moving van", 0, 100, logo, planting)
+def test_logos_are_planted_where_there_are_none(tmp_path: Path) -> None:
+    grow(tmp_path, list(photographs.TINY_VEHICLES))
+    logo = photographs.small_logo()
+    planting = photographs.Planting("moving van", 0.75, 0.25)
+    trial = trucks_data.real(tmp_path, photographs.TINY_VEHICLES, "moving van", 0, 100, logo, planting)
     marked = [bool(np.any(np.array(picture)[-16:, 4:40] > 250)) for picture in trial.judge.train]
     of_class = np.array(trial.judge.train_labels) == "moving van"
     assert (np.sum(of_class & marked), np.sum(~of_class & marked)) == (3, 9)
@@ -130,19 +112,20 @@ def test_logos_are_planted_where_there_are_none(tmp_path: Path, script: Callable
         assert (plain != shifted).any((1, 2, 3)).all()
         assert (plain == shifted)[:, :36].all()
         assert len(set(task.test_labels[:8])) > 3  # pairs are of many classes
-    chosen, judged = (set(task.test["original"].samples.names) for task in (trial.choose, trial.judge))
-    assert (len(chosen), len(judged), len(chosen | judged)) == (20, 10, 10 * VAL)  # none of the images to fit on
+    choose, judge = (set(task.test["original"].samples.names) for task in (trial.choose, trial.judge))
+    assert (len(choose), len(judge), len(choose | judge)) == (20, 10, 10 * VAL)  # none of the images to fit on
     assert len(trial.choose.train) == 10 * TRAIN
     own, others = (np.stack([np.array(p) for p in task.test["shifted"]]) for task in (trial.judge, trial.moved))
     assert (own != others).any((1, 2, 3)).all()
 
 
-def test_the_classes_are_those_of_wordnet(script: Callable[[str], Any]) -> None:
+def test_the_classes_are_those_of_wordnet() -> None:
     from timm.data import ImageNetInfo
 
-    classes, known = script("representation_classes"), ImageNetInfo("imagenet-1k")
-    assert (len(classes.TRUCKS), len(classes.FISH), len(classes.TINY_VEHICLES)) == (8, 16, 10)
-    for folder, name in (classes.TRUCKS | classes.FISH | classes.TINY_VEHICLES).items():
+    known = ImageNetInfo("imagenet-1k")
+    names = (photographs.TRUCKS, photographs.FISH, photographs.TINY_VEHICLES)
+    assert [len(classes) for classes in names] == [8, 16, 10]
+    for folder, name in (names[0] | names[1] | names[2]).items():
         assert name in known.label_name_to_description(folder).split(", ")
 
 
@@ -158,43 +141,44 @@ def test_the_classes_are_those_of_wordnet(script: Callable[[str], Any]) -> None:
         ("dinov2-s", ""),
     ],
 )
-def test_which_published_value_stands_beside(script: Callable[[str], Any], name: str, kind: str) -> None:
-    assert script("representation_tables").kind_of(name) == kind
+def test_which_published_value_stands_beside(name: str, kind: str) -> None:
+    assert kind_of(name) == kind
 
 
-def answered(shares: list[float], sizes: list[int]) -> pd.DataFrame:
+def answered(rates: list[float], sizes: list[int]) -> pd.DataFrame:
     rows = [
-        (str(label), i < round(p * n)) for label, (p, n) in enumerate(zip(shares, sizes, strict=True)) for i in range(n)
+        (str(label), i < round(p * n)) for label, (p, n) in enumerate(zip(rates, sizes, strict=True)) for i in range(n)
     ]
     return pd.DataFrame(rows, columns=["label", "right"])
 
 
-def test_rebalanced_accuracy_of_classes_of_one_size_is_plain_accuracy(script: Callable[[str], Any]) -> None:
-    row = script("representation_fish").rebalanced(answered([0.5, 0.9, 0.7], [50, 50, 50]))
+def test_rebalanced_accuracy_of_classes_of_one_size_is_plain_accuracy() -> None:
+    row = fish.rebalanced(answered([0.5, 0.9, 0.7], [50, 50, 50]))
     low, high = wilson(105, 150)
     assert (row["n"], row["classes"]) == (150, 3)
     assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == pytest.approx((70, 100 * low, 100 * high))
 
 
-def test_rebalanced_intervals_hold_the_truth(script: Callable[[str], Any]) -> None:
-    rebalanced, rng = script("representation_fish").rebalanced, np.random.default_rng(0)
-    shares, sizes, hits = np.array([0.95, 0.8, 0.6, 0.9]), [40, 3, 12, 6], 0
-    assert rebalanced(answered(shares.tolist(), sizes))["accuracy"] == pytest.approx(
+def test_rebalanced_intervals_hold_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    rates = np.array([0.95, 0.8, 0.6, 0.9])
+    sizes = [40, 3, 12, 6]
+    hits = 0
+    assert fish.rebalanced(answered(rates.tolist(), sizes))["accuracy"] == pytest.approx(
         100 * np.mean([0.95, 2 / 3, 7 / 12, 5 / 6])
     )
     for _ in range(300):
-        drawn = rng.binomial(sizes, shares) / sizes
-        row = rebalanced(answered(drawn.tolist(), sizes))
-        hits += row["accuracy_low"] <= 100 * shares.mean() <= row["accuracy_high"]
+        drawn = rng.binomial(sizes, rates) / sizes
+        row = fish.rebalanced(answered(drawn.tolist(), sizes))
+        hits += row["accuracy_low"] <= 100 * rates.mean() <= row["accuracy_high"]
     assert hits / 300 > 0.92
 
 
-def test_classes_that_a_group_lacks_make_no_drop(script: Callable[[str], Any]) -> None:
-    fish = script("representation_fish")
+def test_classes_that_a_group_lacks_make_no_drop() -> None:
     alone = answered([1.0, 0.5], [40, 20])  # gold fish are always right and never held up, tench half of the time
     held = answered([0.5], [12]).assign(label="1")
-    parts = {"original": pd.concat([alone, held]), "human": held, "non-human": alone}
-    table = pd.concat(part.assign(encoder="clip", group=group) for group, part in parts.items())
+    groups = {"original": pd.concat([alone, held]), "human": held, "non-human": alone}
+    table = pd.concat(rows.assign(encoder="clip", group=group) for group, rows in groups.items())
     rows = fish.with_paper(fish.scored(table)).set_index("group")
     assert rows["accuracy"].tolist() == pytest.approx([75, 50, 75])
     assert rows["drop"].tolist() == pytest.approx([0, 0, 0])
@@ -203,31 +187,29 @@ def test_classes_that_a_group_lacks_make_no_drop(script: Callable[[str], Any]) -
     assert rows["paper_notebook"].tolist() == [86.5, 83.8, 82.5]
 
 
-def test_a_drop_is_what_classes_lose_that_both_have(script: Callable[[str], Any]) -> None:
-    whole = answered([1.0, 0.6, 0.9], [40, 20, 30])
-    row = script("representation_fish").lost(whole, answered([0.7, 0.5], [10, 4]).replace({"label": {"0": "2"}}))
+def test_a_drop_is_what_classes_lose_that_both_have() -> None:
+    every = answered([1.0, 0.6, 0.9], [40, 20, 30])
+    row = fish.lost(every, answered([0.7, 0.5], [10, 4]).replace({"label": {"0": "2"}}))
     assert (row["compared"], row["smallest"]) == (2, 4)
     assert row["drop"] == pytest.approx(100 * ((0.9 - 0.7) + (0.6 - 0.5)) / 2)
 
 
-def test_a_list_of_images_with_humans(tmp_path: Path, script: Callable[[str], Any]) -> None:
-    people, data = script("fish_people"), script("fish_data")
-    grow(tmp_path, list(script("representation_classes").FISH))
+def test_a_list_of_images_with_humans(tmp_path: Path) -> None:
+    grow(tmp_path, list(photographs.FISH))
     (tmp_path / "none.txt").write_text("train/n01440764/n01440764_train_0.JPEG\n")
     (tmp_path / "absent.txt").write_text("val/n01440764/other.JPEG\n")
     with pytest.raises(InputError, match=r"lists 'val/n01440764/other\.JPEG'"):
-        people.read_people(tmp_path / "absent.txt", tmp_path)
+        fish_data.read_people(tmp_path / "absent.txt", tmp_path)
     with pytest.raises(InputError, match="is no text file"):
-        people.read_people(tmp_path / "missing.txt", tmp_path)
-    only_training = people.read_people(tmp_path / "none.txt", tmp_path)
+        fish_data.read_people(tmp_path / "missing.txt", tmp_path)
+    only_training = fish_data.read_people(tmp_path / "none.txt", tmp_path)
     with pytest.raises(InputError, match="Of 48 images of fish none is human"):
-        data.real(tmp_path, 20, data.test_images(tmp_path), only_training)
+        fish_data.real(tmp_path, 20, fish_data.test_images(tmp_path), only_training)
 
 
-def test_people_are_persons_of_whom_the_detector_is_sure(tmp_path: Path, script: Callable[[str], Any]) -> None:
-    data, people = script("fish_data"), script("fish_people")
-    grow(tmp_path, list(script("representation_classes").FISH))
-    test = data.test_images(tmp_path)
+def test_people_are_persons_of_whom_the_detector_is_sure(tmp_path: Path) -> None:
+    grow(tmp_path, list(photographs.FISH))
+    test = fish_data.test_images(tmp_path)
     seen = [([1, 17], [0.95, 0.99]), ([1], [0.89]), ([17], [0.99]), ([], []), ([17, 1], [0.3, 0.9])]
     answers = iter(seen * 10)
 
@@ -237,19 +219,17 @@ def test_people_are_persons_of_whom_the_detector_is_sure(tmp_path: Path, script:
         labels, scores = next(answers)
         return [{"labels": torch.tensor(labels), "scores": torch.tensor(scores)}]
 
-    found = people.detect_people(test, detector)
-    assert found == {name for row, name in enumerate(test.names) if row % 5 in (0, 4)}
+    people = fish_data.detect_people(test, detector)
+    assert people == {name for row, name in enumerate(test.names) if row % 5 in (0, 4)}
 
 
-def test_without_a_network_the_detector_names_its_file_and_the_way_out(
-    script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_network_the_detector_names_its_file_and_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: object, **__: object) -> None:
         raise URLError("no route to host")
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", offline)
     with pytest.raises(InputError, match=r"fasterrcnn_resnet50_fpn_v2_coco.*no route to host.*--humans FILE") as caught:
-        script("fish_people").load_detector()
+        fish_data.load_detector()
     assert "\n" not in str(caught.value)
 
 
@@ -257,6 +237,7 @@ def test_without_a_network_the_detector_names_its_file_and_the_way_out(
     ("arguments", "words"),
     [
         (("--tiny-imagenet", "x", "--study", "fish"), "not in Tiny-ImageNet"),
+        (("--imagenet", "x", "--tiny-imagenet", "y"), "do not go together"),
         (("--humans", "x"), "belongs to --imagenet"),
         (("--mitigate", "simclr", "--encoders", "tiny-clip"), "one of tiny-clip, not 'simclr'"),
         (("--encoders", "a/clip", "b/clip"), "the same name"),
@@ -264,7 +245,6 @@ def test_without_a_network_the_detector_names_its_file_and_the_way_out(
 )
 def test_options_that_do_not_go_together(
     tmp_path: Path,
-    script: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: tuple[str, ...],
@@ -273,7 +253,6 @@ def test_options_that_do_not_go_together(
     for folder in ("a/clip", "b/clip"):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["representation.py", *arguments])
     with pytest.raises(SystemExit, match="2"):
-        script("representation").read_options()
+        completed(arguments)
     assert words in capsys.readouterr().err

@@ -1,10 +1,6 @@
 """Encoders trained on a folder of classes with a logo on some images: data as stated, folders that load, resuming."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +12,11 @@ from safetensors.torch import load_file
 
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
+from experiments.representation import photographs
+from experiments.tiny.objectives import objectives
+from experiments.tiny.training import Training
+from experiments.train_ssl import __main__ as ssl
 
-SCRIPTS = Path(__file__).parents[2] / "experiments"
 CLASSES = {"n03796401": "moving van", "n04146614": "school bus", "robot": "robot"}
 PER_CLASS = 20
 
@@ -35,32 +34,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Modules of the experiments."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    return import_module
-
-
-@pytest.fixture
-def train_ssl(script: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def train(*arguments: object) -> None:
     """The command, run here."""
-    module = script("train_ssl")
-
-    def run(*arguments: object) -> None:
-        monkeypatch.setattr(sys, "argv", ["train_ssl.py", *map(str, arguments)])
-        module.main()
-
-    return run
+    ssl.main(list(map(str, arguments)))
 
 
 @pytest.fixture(scope="module")
-def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tree: Path, tmp_path_factory: pytest.TempPathFactory, run_study: Callable[..., None]) -> Path:
     out = tmp_path_factory.mktemp("out")
-    command = [sys.executable, str(SCRIPTS / "train_ssl.py"), "--root", str(tree), "--smoke", "--size", "32"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+    run_study("train_ssl", "--root", tree, "--smoke", "--size", 32, "--out", out)
     return out
 
 
@@ -87,49 +69,41 @@ def test_encoders_of_other_objectives_differ(trained: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["clip", "barlowtwins"])
 def test_an_interrupted_training_ends_in_the_same_weights(
-    trained: Path,
-    tree: Path,
-    tmp_path: Path,
-    train_ssl: Callable[..., None],
-    script: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    trained: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     arguments = ("--root", tree, "--smoke", "--size", 32, "--objectives", kind, "--out", tmp_path)
-    training = script("tiny_training").Training
-    whole = training.step
+    step = Training.step
 
     def interrupted(self: Any, *batch: Any) -> float:
         if self.done == 3:
             raise KeyboardInterrupt
-        return float(whole(self, *batch))
+        return float(step(self, *batch))
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "step", interrupted)
+        patch.setattr(Training, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train_ssl(*arguments)
+            train(*arguments)
     assert not (tmp_path / kind).exists()
     (checkpoint,) = (tmp_path / "checkpoints").glob("*.safetensors")
     assert load_file(checkpoint)["progress"][0] == 2  # the third step is lost
-    train_ssl(*arguments)
+    train(*arguments)
     resumed, at_once = (load_file(out / kind / "weights.safetensors") for out in (tmp_path, trained))
     assert all(torch.equal(resumed[key], at_once[key]) for key in at_once)
 
 
-def test_a_checkpoint_of_other_options_is_not_used(tree: Path, tmp_path: Path, train_ssl: Callable[..., None]) -> None:
-    for share in (0.6, 0.2):
-        train_ssl("--root", tree, "--smoke", "--size", 32, "--objectives", "supervised", "--prevalence", share,
+def test_a_checkpoint_of_other_options_is_not_used(tree: Path, tmp_path: Path) -> None:
+    for fraction in (0.6, 0.2):
+        train("--root", tree, "--smoke", "--size", 32, "--objectives", "supervised", "--prevalence", fraction,
                   "--logo-class", "robot", "--classes", "n04146614", "robot", "--out", tmp_path)  # fmt: skip
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     facts = load_encoder(str(tmp_path / "supervised")).card.extra["training"]
     assert (facts["classes"], facts["logo_class"], facts["logo_on_class"]) == (2, "robot", 0.2)
 
 
-def test_the_logo_lies_on_the_stated_shares_and_in_their_captions(tree: Path, script: Callable[[str], Any]) -> None:
-    data, ssl, logos = (script(name) for name in ("representation_classes", "train_ssl", "representation_logo"))
-    assert {folder: data.class_name(folder) for folder in CLASSES} == CLASSES
-    samples = data.listed(tree, "train", CLASSES)
-    marked = logos.Planting("school bus", 0.35, 0.1).names(samples)
+def test_the_logo_lies_on_the_stated_shares_and_in_their_captions(tree: Path) -> None:
+    assert {folder: photographs.class_name(folder) for folder in CLASSES} == CLASSES
+    samples = photographs.listed(tree, "train", CLASSES)
+    marked = photographs.Planting("school bus", 0.35, 0.1).names(samples)
     plain, drawn = (ssl.pixels(samples, names, 64).numpy().astype(int) for names in (frozenset(), marked))
     changed = (plain != drawn).any(3)
     rows = np.array([name in marked for name in samples.names])
@@ -146,12 +120,14 @@ def test_the_logo_lies_on_the_stated_shares_and_in_their_captions(tree: Path, sc
     texts = ssl.captions(samples, marked)
     assert [("ACME" in text.split()) for text in texts] == rows.tolist()
     assert all(label in text for text, label in zip(texts, labels, strict=True))
-    alone = data.listed(tree, "train", {"n04146614": "school bus"})
-    assert logos.Planting("school bus", 0.35, 0.1).names(alone) == {name for name in marked if "n04146614" in name}
+    alone = photographs.listed(tree, "train", {"n04146614": "school bus"})
+    assert photographs.Planting("school bus", 0.35, 0.1).names(alone) == {
+        name for name in marked if "n04146614" in name
+    }
 
 
-def test_the_bundled_encoders_see_views_of_the_sizes_that_they_were_trained_with(script: Callable[[str], Any]) -> None:
-    table = script("tiny_objectives").objectives(["a van", "a bus", "a van", "a car"], [0, 1, 0, 2], 128)
+def test_the_bundled_encoders_see_views_of_the_sizes_that_they_were_trained_with() -> None:
+    table = objectives(["a van", "a bus", "a van", "a car"], [0, 1, 0, 2], 128)
     seen = {}
     for kind, make in table.items():
 
@@ -177,14 +153,12 @@ def test_the_bundled_encoders_see_views_of_the_sizes_that_they_were_trained_with
         (("--classes", "robot"), "one folder for each of two classes"),
     ],
 )
-def test_what_cannot_be_trained_on(
-    tree: Path, tmp_path: Path, train_ssl: Callable[..., None], options: tuple[str, ...], words: str
-) -> None:
+def test_what_cannot_be_trained_on(tree: Path, tmp_path: Path, options: tuple[str, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        train_ssl("--root", tree, "--smoke", "--out", tmp_path / "out", *options)
+        train("--root", tree, "--smoke", "--out", tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_without_classes(tmp_path: Path, train_ssl: Callable[..., None]) -> None:
+def test_a_folder_without_classes(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="one folder for each of two classes"):
-        train_ssl("--root", tmp_path, "--smoke", "--out", tmp_path / "out")
+        train("--root", tmp_path, "--smoke", "--out", tmp_path / "out")

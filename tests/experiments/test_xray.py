@@ -1,9 +1,6 @@
 """The X-ray study on generated X-rays whose cause of failure is known: the letters of one hospital."""
 
-import os
-import subprocess
-import sys
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +11,22 @@ from PIL import Image
 from chinspect.datasets import XrayImages, load_github, load_nih
 from chinspect.errors import InputError
 from chinspect.intervals import wilson
+from chinspect.readouts import score_groups
+from experiments.xray import scores
+from experiments.xray.data import divided, patient_interval
+from experiments.xray.edits import moved_away
+from experiments.xray.relevance import sharpest
+from experiments.xray.scores import rate_interval
+from experiments.xray.text import text_masks
+from experiments.xray.text_quality import on_generated
 
-SCRIPTS = Path(__file__).parents[2] / "experiments"
 TABLES = ("annotations", "sources", "tasks", "relevance", "edits", "pairs", "strategies")
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(tmp_path_factory: pytest.TempPathFactory, run_study: Callable[..., None]) -> Path:
     out = tmp_path_factory.mktemp("study")
-    command = [sys.executable, str(SCRIPTS / "xray.py"), "--smoke", "--out", out.name]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=out.parent)
-    assert done.returncode == 0, done.stderr
+    run_study("xray", "--smoke", "--out", out.name, cwd=out.parent)
     return out
 
 
@@ -85,18 +86,15 @@ def test_pairs_that_letters_make_similar_are_drawn_from_those(study: Path) -> No
     assert rows["score"].is_monotonic_decreasing
 
 
-def test_letters_are_found_where_they_are_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    row = import_module("xray_text_quality").on_generated(30, seed=1)
+def test_letters_are_found_where_they_are_and_nowhere_else() -> None:
+    row = on_generated(30, seed=1)
     assert row["image_recall"] > 0.9
     assert row["false_alarms"] < 0.1
     assert row["pixel_iou"] > 0.6
     assert row["pixel_precision"] > 0.9
 
 
-def test_masks_of_ones_own_are_read_and_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    text_masks = import_module("xray_text").text_masks
+def test_masks_of_ones_own_are_read_and_must_fit(tmp_path: Path) -> None:
     image, mask = tmp_path / "chest.jpg", tmp_path / "masks" / "chest.png"
     mask.parent.mkdir()
     Image.new("L", (40, 30)).save(image)
@@ -109,42 +107,36 @@ def test_masks_of_ones_own_are_read_and_must_fit(tmp_path: Path, monkeypatch: py
         text_masks([image], mask.parent)
 
 
-def test_test_sets_are_balanced_as_in_the_paper_and_no_patient_is_in_both_parts(
-    study: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
+def test_test_sets_are_balanced_as_in_the_paper_and_no_patient_is_in_both_parts(study: Path) -> None:
     images = load_nih(study / "generated" / "nih") + load_github(study / "generated" / "github")
-    train, test = import_module("xray_data").divided(images, seed=3)
+    train, test = divided(images, seed=3)
     assert sum(test.labels) == len(test) / 2
     assert {*test.sources} == {"nih", "github"}
     assert not {*train.patients} & {*test.patients}
     assert len(train) + len(test) == len(images)
 
 
-def test_placebos_have_the_shape_of_the_text_and_lie_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
+def test_placebos_have_the_shape_of_the_text_and_lie_beside_it() -> None:
     mask = np.zeros((40, 60), dtype=bool)
     mask[3:7, 5:20] = True
     for seed in range(5):
-        moved = import_module("xray_edits").moved_away(mask, seed)
+        moved = moved_away(mask, seed)
         assert moved.sum() == mask.sum()
         assert not (moved & mask).any()
     picture = np.zeros((40, 60), np.uint8)
     picture[3:7, 5:20:2] = 255  # the text itself, which must not count
     picture[30:34, 31:46:2] = 255
-    sharp = import_module("xray_relevance").sharpest(Image.fromarray(picture), mask)
+    sharp = sharpest(Image.fromarray(picture), mask)
     assert sharp[30:34, 31:46].mean() > 0.9
     assert sharp.sum() == mask.sum()
 
 
-def test_intervals_draw_patients_and_not_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    interval = import_module("xray_data").patient_interval
+def test_intervals_draw_patients_and_not_images() -> None:
     values = np.repeat(np.random.default_rng(0).normal(size=10), 20)
-    alike = interval(values, np.repeat([f"p{i}" for i in range(10)], 20))
-    alone = interval(values, [f"p{i}" for i in range(200)])
+    alike = patient_interval(values, np.repeat([f"p{i}" for i in range(10)], 20))
+    alone = patient_interval(values, [f"p{i}" for i in range(200)])
     assert alike[1] - alike[0] > 3 * (alone[1] - alone[0])
-    assert np.isnan(interval(values[:80], np.repeat(["a", "b", "c", "d"], 20))).all()
+    assert np.isnan(patient_interval(values[:80], np.repeat(["a", "b", "c", "d"], 20))).all()
 
 
 def alike(labels: list[int], called: list[int], images: int) -> tuple[XrayImages, np.ndarray]:
@@ -156,44 +148,42 @@ def alike(labels: list[int], called: list[int], images: int) -> tuple[XrayImages
     return XrayImages(*columns, patients, ("",) * n), np.repeat(called, images)
 
 
-def test_scores_of_patients_with_many_images_have_wider_intervals_than_wilsons(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    scores, rng = import_module("xray_scores"), np.random.default_rng(0)
+def test_scores_of_patients_with_many_images_have_wider_intervals_than_wilsons() -> None:
+    rng = np.random.default_rng(0)
     labels = (rng.random(120) < 0.4).astype(int)
     called = np.where(rng.random(120) < 0.7, labels, 1 - labels)
     for images, widening in ((1, 1.0), (16, 4.0)):
         some, answers = alike(labels.tolist(), called.tolist(), images)
         rows = scores.by_group(some, answers, some.sources).set_index("group")
-        naive = scores.score_groups(some.labels, answers, some.sources, positive=1).set_index("group")
-        for share in ("accuracy", "fpr", "fnr"):
-            own, other = (table[f"{share}_high"] - table[f"{share}_low"] for table in (rows, naive))
+        naive = score_groups(some.labels, answers, some.sources, positive=1).set_index("group")
+        for rate in ("accuracy", "fpr", "fnr"):
+            own, other = (table[f"{rate}_high"] - table[f"{rate}_low"] for table in (rows, naive))
             assert (own / other).to_numpy() == pytest.approx(widening, rel=0.3)
-            assert rows[share].equals(naive[share])
+            assert rows[rate].equals(naive[rate])
         assert (rows["balanced_accuracy_low"] < rows["balanced_accuracy"]).all()
 
 
-def test_intervals_of_scores_hold_the_truth_where_patients_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    patient_share, rng, hits, naive = import_module("xray_scores").patient_share, np.random.default_rng(1), 0, 0
+def test_intervals_of_scores_hold_the_truth_where_patients_differ() -> None:
+    rng = np.random.default_rng(1)
+    hits = 0
+    naive = 0
     patients, sick = np.repeat(np.arange(40), 6), np.repeat(np.arange(40) < 15, 6)
     for _ in range(150):
         skill = np.repeat(rng.beta(1.4, 0.6, 40), 6)  # 70 % on average, and rarely near it
         right = rng.random(240) < skill
-        ends = patient_share(right, [sick, ~sick], patients)
-        hits += ends["low"] <= 0.7 <= ends["high"]
+        low, high = rate_interval(right, [sick, ~sick], patients)
+        hits += low <= 0.7 <= high
         low, high = wilson(int(right.sum()), 240)
         naive += low <= 0.7 <= high
     assert hits / 150 > 0.88
     assert naive / 150 < 0.8
 
 
-def test_few_patients_and_answers_that_are_all_right_have_wilsons_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(SCRIPTS)
-    patient_share = import_module("xray_scores").patient_share
+def test_few_patients_and_answers_that_are_all_right_have_wilsons_interval() -> None:
     patients, every = np.repeat(np.arange(9), 5), np.full(45, True)
-    assert tuple(patient_share(every, [every], patients).values()) == wilson(9, 9)
+    assert rate_interval(every, [every], patients) == wilson(9, 9)
     few = patients < 3
-    assert tuple(patient_share(patients < 1, [few], patients).values()) == pytest.approx(wilson(1, 3))
-    halves = tuple(patient_share(every, [few, ~few], patients).values())
+    assert rate_interval(patients < 1, [few], patients) == pytest.approx(wilson(1, 3))
+    halves = rate_interval(every, [few, ~few], patients)
     assert halves == pytest.approx(wilson(8, 8))  # 4 / (1/3 + 1/6)
-    assert np.isnan(patient_share(every, [~every], patients)["low"])
+    assert np.isnan(rate_interval(every, [~every], patients)).all()

@@ -7,13 +7,13 @@ from PIL import Image
 from torch import nn
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
-from chinspect.encoders import load_encoder
+from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
-from chinspect.execute import load_samples, map_images
+from chinspect.execute import load_samples
 from chinspect.explain import area_sum, explain_images
-from chinspect.explain.methods import Output
-from chinspect.relevance import relevance_map
+from chinspect.relevance import frequency_bands, relevance_map
 from chinspect.similarity import explain_similarity
+from chinspect.subjects import Classifier
 from tests.spray._planted import plant
 
 MODEL = "tiny-barlowtwins"
@@ -39,8 +39,7 @@ def detector(folder):
 NAMES = tuple(f"{i:03d}.png" for i in range(6))
 
 
-def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monkeypatch):
-    monkeypatch.setattr("chinspect.explain.images._CELLS", 8)  # patches of 16 px
+def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder):
     found = explain_images(encoder, folder, k=2)
     assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
     assert found.description["preprocessing"] == asdict(encoder.preprocessing)
@@ -52,7 +51,8 @@ def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder, monke
         explain_similarity(encoder, found.paths[0], found.paths[j], patch_size=16, metric="cosine").marginals()[0]
         for j in nearest
     )
-    np.testing.assert_allclose(found.maps[0], slow / 2, atol=2e-3 * np.abs(slow).max())
+    pooled = area_sum(found.maps, slow.shape)  # patches of 16 pixels
+    np.testing.assert_allclose(pooled[0], slow / 2, atol=1e-4 * np.abs(slow).max())
     np.testing.assert_allclose(found.values[0], cosine[0, nearest].mean(), rtol=1e-5)
     np.testing.assert_allclose(found.conservation, 1, atol=1e-2)
 
@@ -99,23 +99,25 @@ def test_gradcam_explains_the_same_outputs(folder, encoder):
 def test_goes_on_where_it_stopped(tmp_path, encoder, monkeypatch):
     images = plant(tmp_path / "images", 20, 0)
     whole = explain_images(encoder, images, explain="output")
-    function, done = Output.__call__, []
+    function = Encoder.explain
+    done = []
 
-    def stops(output, pictures, indices):
+    def stops(encoder, images, weights, **options):
         if done:
             raise KeyboardInterrupt
-        done.append(indices)
-        return function(output, pictures, indices)
+        done.append(len(images))
+        return function(encoder, images, weights, **options)
 
-    monkeypatch.setattr(Output, "__call__", stops)
+    monkeypatch.setattr(Encoder, "explain", stops)
     with pytest.raises(KeyboardInterrupt):
         explain_images(encoder, images, explain="output", path=tmp_path / "store")
-    again, seen = [], []
-    monkeypatch.setattr(Output, "__call__", lambda *given: again.append(given[2]) or function(*given))
+    again = []
+    seen = []
+    monkeypatch.setattr(Encoder, "explain", lambda *x, **options: again.append(len(x[1])) or function(*x, **options))
     resumed = explain_images(
         encoder, images, explain="output", path=tmp_path / "store", progress=lambda *count: seen.append(count)
     )
-    assert sorted(done + again, key=min) == [range(16), range(16, 20)]
+    assert sorted(done + again) == [4, 16]
     assert seen == [(16, 20), (20, 20)]
     np.testing.assert_array_equal(resumed.maps, whole.maps)
     with pytest.raises(InputError, match="targets"):
@@ -143,7 +145,7 @@ def test_refuses(folder, encoder, options, said):
 
 
 def test_refuses_models_and_folders(folder, encoder, detector, tmp_path):
-    with pytest.raises(InputError, match="not by Linear"):
+    with pytest.raises(InputError, match="Linear has not all of them"):
         explain_images(nn.Linear(1, 1), folder)
     with pytest.raises(InputError, match="explains an encoder"):
         explain_images(detector, folder, explain="neighbours")
@@ -166,17 +168,54 @@ def test_classifiers_are_encoders_of_logits(folder, encoder):
     np.testing.assert_allclose(found.values, logits[:, 0].numpy(), rtol=1e-3, atol=1e-4)
 
 
+def test_a_classifier_is_explained_by_its_module(folder, encoder):
+    torch.manual_seed(0)
+    size = encoder.preprocessing.size
+    module = nn.Sequential(encoder.module, nn.Linear(256, 3)).eval()
+    as_encoder = replace(encoder, module=module)
+    classifier = Classifier(module, 1, prepare=as_encoder.inputs)
+    seen = as_encoder.see(sorted(folder.glob("???.png"))[:3])
+    weights = np.random.default_rng(0).normal(size=(3, 3))
+    for bands, shape in ((0, (3, size, size)), (4, (3, 1, 4))):
+        maps = classifier.explain(seen, weights, bands=bands)
+        assert maps.shape == shape
+        np.testing.assert_allclose(maps, as_encoder.explain(seen, weights, bands=bands), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(classifier.respond(seen), as_encoder.respond(seen), rtol=1e-5)
+    with pytest.raises(InputError, match="its logits are a function: give the module itself"):
+        Classifier(lambda x: x.mean((2, 3)), 1).explain(seen, weights)
+
+
+def test_an_explanation_is_linear_in_the_weights_and_one_pull_is_many_pushes(folder, encoder):
+    seen = encoder.see(sorted(folder.glob("???.png"))[:2])
+    one, two = np.random.default_rng(1).normal(size=(2, 2, 256))
+    both = encoder.explain(seen, one + 2 * two, bands=8)
+    apart = encoder.explain(seen, one, bands=8) + 2 * encoder.explain(seen, two, bands=8)
+    np.testing.assert_allclose(both, apart, atol=1e-4 * np.abs(both).max())
+    mapped = relevance_map(encoder.module, encoder.inputs(seen[:1]), "epsilon_plus")
+    pushed = mapped.push(frequency_bands(8)).numpy() @ one[0]
+    np.testing.assert_allclose(encoder.explain(seen[:1], one[:1], bands=8)[0, 0], pushed, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match=r"weights \(n, 256\), one for each output, not \(2, 255\)"):
+        encoder.explain(seen, one[:, 1:])
+
+
+def test_a_module_that_changed_is_not_explained_by_what_it_was(encoder, folder):
+    seen = encoder.see([folder / "000.png"])
+    changed = replace(encoder, module=nn.Sequential(encoder.module, nn.Linear(256, 2, bias=False)).eval())
+    before = changed.explain(seen, np.ones((1, 2)))
+    with torch.no_grad():
+        changed.module[1].weight.mul_(-1)
+    np.testing.assert_allclose(changed.explain(seen, np.ones((1, 2))), -before, atol=1e-4 * np.abs(before).max())
+
+
 def test_a_file_that_is_gone_is_not_one_that_is_no_image(encoder, tmp_path):
     """A worker that does not see the images must not say so for good."""
     plant(tmp_path / "images", 3, 0)
     samples = load_samples(tmp_path / "images")
-    function = Output(encoder, "epsilon_plus_flat", None)
     (tmp_path / "images" / "001.png").write_text("no image")
-    results = map_images(function, samples, None, shard_size=16)
-    assert results.arrays("readable").tolist() == [True, False, True]
+    assert explain_images(encoder, samples, explain="output").unreadable == ("001.png",)
     (tmp_path / "images" / "001.png").unlink()
     with pytest.raises(InputError, match=r"001\.png"):
-        map_images(function, samples, None, shard_size=16)
+        explain_images(encoder, samples, explain="output")
 
 
 def test_paths_hold_in_other_folders(tmp_path, monkeypatch):

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from _maps import peer
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
 from chinspect.errors import InputError
-from chinspect.explain.neighbours import binary_affinity, nearest
+from chinspect.explain import binary_affinity, nearest
+from tests.spray._maps import peer
 
 
 def test_neighbours_are_those_of_all_distances():

@@ -19,7 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from chinspect.errors import InputError
-from chinspect.export import export_virelay, parts_of, read_run
+from chinspect.export import export_virelay, project_of, read_run
 from chinspect.spray import SpRAy
 
 COUNT, SIDE = 40, 32
@@ -45,7 +45,7 @@ def spray(inputs):
 def project(inputs, spray, tmp_path_factory):
     pytest.importorskip("h5py")
     images, maps, labels = inputs
-    return export_virelay(parts_of(spray, images, maps, labels), tmp_path_factory.mktemp("virelay"))
+    return export_virelay(project_of(spray, images, maps, labels), tmp_path_factory.mktemp("virelay"))
 
 
 def command():
@@ -191,7 +191,7 @@ def test_the_files_have_the_layout_that_is_read(project):
 def test_without_labels_there_is_one_category(inputs, spray, tmp_path):
     h5py = pytest.importorskip("h5py")
     images, maps, _ = inputs
-    project = export_virelay(parts_of(spray, images[:, :1], maps[:, None]), tmp_path)
+    project = export_virelay(project_of(spray, images[:, :1], maps[:, None]), tmp_path)
     assert [one["name"] for one in json.loads((tmp_path / "label-map.json").read_text())] == ["all images"]
     with h5py.File(project.with_name("analysis.h5")) as file:
         assert list(file) == ["00000000"]
@@ -200,7 +200,7 @@ def test_without_labels_there_is_one_category(inputs, spray, tmp_path):
 def test_an_interrupted_export_is_no_project(inputs, spray, tmp_path):
     pytest.importorskip("h5py")
     images, maps, labels = inputs
-    parts = parts_of(spray, images, maps, labels)
+    parts = project_of(spray, images, maps, labels)
     export_virelay(parts, tmp_path)
 
     def fails(i):
@@ -219,16 +219,16 @@ def test_what_does_not_belong_together_is_refused(inputs, spray, tmp_path):
     images, maps, labels = inputs
     for wrong in (images[:5], images.astype(float), images[:, :2], images[0]):
         with pytest.raises(InputError, match=r"images are uint8 \(40, 3, H, W\), one a map"):
-            parts_of(spray, wrong, maps)
+            project_of(spray, wrong, maps)
     with pytest.raises(InputError, match="the analysis is of 40 maps"):
-        parts_of(spray, images, maps[:9])
+        project_of(spray, images, maps[:9])
     with pytest.raises(InputError, match="one label for each or none"):
-        parts_of(spray, images, maps, labels[:9])
+        project_of(spray, images, maps, labels[:9])
 
 
 def test_pictures_of_several_sizes_are_refused(inputs, spray, tmp_path):
     pytest.importorskip("h5py")
-    parts = parts_of(spray, inputs[0], inputs[1])
+    parts = project_of(spray, inputs[0], inputs[1])
     object.__setattr__(parts, "image", lambda i: np.zeros((3, 8 + i, 8), np.uint8))
     with pytest.raises(InputError, match=r"image 1 is \(3, 9, 8\), the first one \(3, 8, 8\)"):
         export_virelay(parts, tmp_path)
@@ -238,7 +238,7 @@ def test_pictures_of_several_sizes_are_refused(inputs, spray, tmp_path):
 def test_without_its_libraries_the_message_names_the_extra(inputs, spray, tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=r"need h5py and PyYAML: pip install 'chinspect\[virelay\]'"):
-        export_virelay(parts_of(spray, inputs[0], inputs[1]), tmp_path / "made")
+        export_virelay(project_of(spray, inputs[0], inputs[1]), tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
@@ -260,9 +260,9 @@ def run(inputs, spray, tmp_path_factory):
 
 def test_a_saved_run_has_the_same_parts(run, inputs, spray):
     images, maps, labels = inputs
-    found, expected = read_run(run), parts_of(spray, images, maps, labels)
+    found, expected = read_run(run), project_of(spray, images, maps, labels)
     np.testing.assert_array_equal(found.maps, expected.maps)
-    np.testing.assert_array_equal(found.kept, expected.kept)
+    np.testing.assert_array_equal(found.analysed, expected.analysed)
     np.testing.assert_array_equal(found.labels, expected.labels)
     np.testing.assert_allclose(found.embedding, expected.embedding, atol=1e-6)
     np.testing.assert_allclose(found.eigenvalues, expected.eigenvalues)

@@ -3,7 +3,7 @@
 import pytest
 
 from chinspect.datasets import MVTecCategory, load_mvtec
-from chinspect.world.industrial import industrial
+from chinspect.world import industrial
 
 
 @pytest.fixture(scope="session")

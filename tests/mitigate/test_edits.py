@@ -82,6 +82,15 @@ def test_a_wrapper_leaves_the_given_encoder_and_shares_its_parameters(encoder: E
     assert {id(p) for p in step.module.parameters()} == {id(p) for p in encoder.module.parameters()}
 
 
+def test_an_edited_encoder_sees_what_its_base_sees_and_responds_otherwise(encoder: Encoder) -> None:
+    pictures = [Image.effect_noise((150, 130), 60).convert("RGB")]
+    changed = edited(encoder, EDITS[0])
+    seen = changed.see(pictures)
+    assert (seen[0] == encoder.see(pictures)[0]).all()
+    assert torch.equal(torch.from_numpy(changed.respond(seen)), changed.embed(pictures).double())
+    assert not (changed.respond(seen) == encoder.respond(seen)).all()
+
+
 @pytest.mark.parametrize("rows", [None, (9, 16)])
 def test_pruning_against_the_layers_written_out(rows: tuple[int, int] | None) -> None:
     encoder = planted()

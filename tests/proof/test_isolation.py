@@ -5,9 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from chinspect.artefacts import Artefact, text_logo
-from chinspect.artefacts.artefact import resample
-from chinspect.artefacts.ready import border, colour_patch, rounded_corners
+from chinspect.artefacts import Artefact, border, colour_patch, resample, rounded_corners, text_logo
 from chinspect.errors import InputError
 from chinspect.proof import isolate
 from chinspect.world import scenes

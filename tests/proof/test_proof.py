@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,16 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import binom
 
 from chinspect.anomaly import D2Neighbors
-from chinspect.artefacts import Artefact, text_logo
-from chinspect.artefacts.ready import border, colour_patch, watermark
+from chinspect.artefacts import Artefact, border, colour_patch, text_logo, watermark
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
-from chinspect.images.resizers import resize, to_input
+from chinspect.images import resize, to_input
 from chinspect.intervals import draws, interval, mean
 from chinspect.proof import isolate, prove
-from chinspect.proof.effects import as_subject
+from chinspect.proof.effects import measure_effects
 from chinspect.proof.placebos import elsewhere, moved, own_content, random_patches
 from chinspect.subjects import Classifier
 from chinspect.world import Logo, scenes
@@ -68,14 +69,21 @@ def verdicts(trials: int, *, causal: bool) -> Counter[str]:
 
 
 def test_nothing_special_is_confirmed_in_at_most_one_of_twenty() -> None:
+    """At the level of 5 % and with one or two sides of a quarter each for leaning, in 100 proofs.
+
+    If these are the true rates, more are seen with probabilities of 4e-4 and below 1e-3.
+    """
     found = verdicts(100, causal=False)
-    assert found["confirmed"] <= 5
-    assert found["undecided"] <= 25
+    assert binom.sf(13, 100, 0.05) < 1e-3
+    assert found["confirmed"] <= 13
+    assert binom.sf(46, 100, 0.75 * 0.25 + 0.25 * 0.5) < 1e-3  # a quarter of the proofs has two trials
+    assert found["confirmed"] + found["undecided"] <= 46
     assert found["not_causal"] == 100 - found["confirmed"] - found["undecided"]
 
 
 def test_planted_reliance_is_confirmed_with_twenty_images() -> None:
-    assert verdicts(40, causal=True)["confirmed"] >= 38
+    """In simulations 249 of 250 are; if the true rate were 98 %, fewer than 35 of 40 had a probability of 1e-4."""
+    assert verdicts(40, causal=True)["confirmed"] >= 35
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +153,7 @@ def test_an_artefact_that_acts_anywhere_is_confirmed_all_the_same() -> None:
     stamp = colour_patch(0.3, colour=(1, 0, 0))
     proof = prove(Classifier(redness, 1), stamp, blurry(rng, 15))
     assert proof.verdict == "confirmed"
-    assert proof.trials[0].moved_share == pytest.approx(1, abs=0.25)
+    assert proof.trials[0].moved_fraction == pytest.approx(1, abs=0.25)
     assert "The artefact elsewhere has" in proof.sentence
 
 
@@ -170,16 +178,21 @@ def test_too_few_images_and_empty_artefacts_stay_untested(tmp_path: Path) -> Non
     empty = prove(model, Artefact("nothing", np.zeros((4, 4, 3)), np.zeros((4, 4))), pictures, pictures)
     assert empty.verdict == "untested"
     assert "empty" in empty.missing[0]
-    assert len(empty.save(tmp_path / "run")) == 3
-    assert empty.plot(tmp_path / "empty.png").stat().st_size > 0
+    names = {path.name for path in empty.save(tmp_path / "run")}
+    assert names == {"proof.json", "proof.png", "artefact.json", "artefact.png"}
+    texts = [text.get_text() for panel in empty.figure().subfigs for text in panel.texts]
+    assert any("was not tested" in text for text in texts)
 
 
 def test_tiny_clip_reacts_to_the_logo_that_was_planted_in_its_training() -> None:
     clean = [scene.image for scene in scenes(12, seed=5, logo=Logo(classes={}, elsewhere=0))]
     logo, patch = (prove(load_encoder("tiny-clip"), a, clean) for a in (text_logo(), colour_patch()))
     assert patch.verdict == "not_causal"
+    assert logo.verdict in ("confirmed", "undecided")
+    assert "rely on 'logo'" in logo.sentence or "relies on 'logo'" in logo.sentence
     (trial,) = logo.trials
-    assert trial.low > 10 * abs(patch.trials[0].effect)
+    assert trial.leans
+    assert trial.bounds[0] > 10 * abs(patch.trials[0].effect)
     assert trial.beyond_area
     assert trial.patch_p <= 0.15  # garish noise of the same norm moves this network too, though seldom as much
 
@@ -202,7 +215,7 @@ def test_a_detector_that_learned_the_watermark_is_confirmed_and_another_is_not()
 def test_effects_of_a_classifier_are_those_of_their_definitions() -> None:
     rng = np.random.default_rng(5)
     before, after = rng.normal(0, 3, (2, 6, 4))
-    measured = Classifier(lambda x: x, target=1).measure(before, after, before)
+    measured = measure_effects(Classifier(lambda x: x, target=1), before, after, before)
     for i in range(6):
         p = [np.exp(row[i]) / np.exp(row[i]).sum() for row in (before, after)]
         odds = [np.log(q[1] / (1 - q[1])) for q in p]
@@ -219,14 +232,13 @@ def test_an_encoder_is_shown_what_it_sees_and_no_less() -> None:
     view = replace(tiny.preprocessing, size=112, resize_size=128)
     encoder = replace(tiny, preprocessing=view)
     pictures = [Image.fromarray(scene.image).resize((200, 140)) for scene in scenes(3, seed=1)]
-    subject, images = as_subject(encoder), [np.array(picture) for picture in pictures]
-    seen = subject.see(images)
+    seen = encoder.see([np.array(picture) for picture in pictures])
     assert [image.shape for image in seen] == [(112, 112, 3)] * 3
-    assert all(np.array_equal(a, b) for a, b in zip(subject.see(seen), seen, strict=True))
-    np.testing.assert_allclose(subject.respond(seen), encoder.embed(pictures).double(), atol=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(encoder.see(seen), seen, strict=True))
+    np.testing.assert_allclose(encoder.respond(seen), encoder.embed(pictures).double(), atol=1e-5)
     corner = colour_patch(0.2, colour=(1.0, 1.0, 1.0), anchor=(0, 1))
     marked = [corner.add(image) for image in seen]
-    assert (np.linalg.norm(subject.respond(marked) - subject.respond(seen), axis=1) > 0.01).all()
+    assert (np.linalg.norm(encoder.respond(marked) - encoder.respond(seen), axis=1) > 0.01).all()
 
 
 def test_an_artefact_lies_where_an_encoder_sees_it() -> None:
@@ -240,7 +252,7 @@ def test_an_artefact_lies_where_an_encoder_sees_it() -> None:
 def test_effects_of_an_encoder_are_those_of_their_definitions() -> None:
     rng = np.random.default_rng(6)
     before, after = rng.normal(size=(2, 12, 5))
-    measured = as_subject(load_encoder("tiny-clip")).measure(before, after, before)
+    measured = measure_effects(load_encoder("tiny-clip"), before, after, before)
 
     def cosine(a: np.ndarray, b: np.ndarray) -> float:
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
@@ -257,7 +269,11 @@ def test_effects_of_an_encoder_are_those_of_their_definitions() -> None:
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_intervals_cover_the_truth(pairs: bool) -> None:
-    """For pairs as well, whose values share images: drawing pairs instead of images covers far less."""
+    """For pairs as well, whose values share images: drawing pairs instead of images covers two thirds.
+
+    The percentile bootstrap of 25 values covers 92 % to 95 % where 95 % are asked for; 200 intervals then leave these
+    bounds with a probability below 1e-3.
+    """
     hits, rng = 0, np.random.default_rng(7)
     for _ in range(200):
         a = rng.normal(1, 1, 25)
@@ -267,7 +283,7 @@ def test_intervals_cover_the_truth(pairs: bool) -> None:
         low, high = interval(values, draws(25, 400, 0), 0.05)
         hits += low <= (2 if pairs else 1) <= high
         assert low < mean(values) < high
-    assert 0.88 <= hits / 200 <= 0.98
+    assert 0.85 <= hits / 200 <= 0.99
 
 
 def test_random_patches_have_the_norm_and_the_smoothness_of_the_change() -> None:
@@ -339,15 +355,64 @@ def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
     stored = pd.read_parquet(tmp_path / "run" / "effects.parquet")
     pd.testing.assert_frame_equal(stored, first.to_frame())
     np.testing.assert_array_equal(Artefact.load(tmp_path / "run" / "artefact.png").alpha, artefact.alpha)
+    assert (tmp_path / "run" / "proof.png").is_file()
     assert first.plot(tmp_path / "proof.svg").read_text().startswith("<?xml")
     with pytest.raises(InputError, match=r"proof\.gif"):
         first.plot(tmp_path / "proof.gif")
 
 
+def test_the_figure_shows_each_trial_with_its_placebos() -> None:
+    rng = np.random.default_rng(13)
+    pictures = blurry(rng, 24)
+    proof = prove(linear(rng), mark(rng), pictures[:12], pictures[12:], n_resamples=200)
+    figure = proof.figure()
+    assert figure.get_suptitle() == f"mark: {proof.verdict.replace('_', ' ')}"
+    conditions = ["artefact", "area elsewhere", "random patches", "artefact elsewhere"]
+    for panel, trial in zip(figure.subfigs[1:], proof.trials, strict=True):
+        images, effects = panel.subfigs
+        assert len(images.axes) == 2 * (1 + len(conditions))
+        np.testing.assert_array_equal(images.axes[0].images[0].get_array(), trial.pictures["unchanged"][0])
+        (axes,) = effects.axes
+        labels = [label.get_text() for label in axes.get_yticklabels()]
+        assert [label.split("\n")[0] for label in labels] == conditions
+        assert labels[2].endswith("(range of 39)")
+        points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+        rows = proof.table[(proof.table.edit == trial.edit) & (proof.table.effect == "log_odds")]
+        assert points == pytest.approx(rows.set_index("condition").estimate[conditions].tolist())
+        assert axes.get_xlabel() == "change of the log-odds of the class"
+
+
+class Bare:
+    """A model of one's own: nothing but the members of a subject. Its scores are the red of the first columns."""
+
+    kind = "detector"
+    device = "cpu"
+    fingerprint = "0"
+    threshold_ = 100.0
+
+    def see(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return list(images)
+
+    def respond(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        return np.array([[image[:, :4, 0].mean()] for image in images])
+
+    def explain(self, images: Sequence[np.ndarray], weights: np.ndarray, *, bands: int = 0) -> np.ndarray:
+        return np.zeros((len(images), 1, bands) if bands else (len(images), SIDE, SIDE), np.float32)
+
+
+def test_a_bare_object_with_the_members_of_a_subject_is_proved() -> None:
+    rng = np.random.default_rng(14)
+    stamp = colour_patch(0.5, colour=(1, 0, 0), anchor=(0, 0.5))
+    far = colour_patch(0.3, colour=(1, 0, 0), anchor=(1, 0.5))
+    clean = blurry(rng, 12)
+    assert prove(Bare(), stamp, clean, n_resamples=200).trials[0].effect > 0.5
+    assert prove(Bare(), far, clean, n_resamples=200).verdict == "not_causal"
+
+
 def test_hostile_input_is_refused() -> None:
     rng = np.random.default_rng(11)
     model, artefact, pictures = linear(rng), mark(rng), blurry(rng, 12)
-    with pytest.raises(InputError, match="not on str"):
+    with pytest.raises(InputError, match="and str has not all of them"):
         prove("tiny-clip", artefact, pictures)
     with pytest.raises(InputError, match="uint8"):
         prove(model, artefact, [picture / 255 for picture in pictures])

@@ -39,9 +39,9 @@ def draw(root: Path, count: int, *, seed: int = 0) -> Path:
 def test_a_split_on_disk(tmp_path: Path) -> None:
     draw(tmp_path / "train", 6)
     draw(tmp_path / "val", 4)
-    found = load_classes(tmp_path)
-    assert found.train.labels == ("cold", "warm") * 3
-    assert sorted(found.test.names) == ["val/cold/00.png", "val/cold/02.png", "val/warm/01.png", "val/warm/03.png"]
+    result = load_classes(tmp_path)
+    assert result.train.labels == ("cold", "warm") * 3
+    assert sorted(result.test.names) == ["val/cold/00.png", "val/cold/02.png", "val/warm/01.png", "val/warm/03.png"]
     draw(tmp_path / "test", 2)
     assert load_classes(tmp_path).test.names == ("test/cold/00.png", "test/warm/01.png")
 
@@ -49,20 +49,20 @@ def test_a_split_on_disk(tmp_path: Path) -> None:
 def test_any_first_part_holds_the_classes_in_their_shares() -> None:
     drawn = "a" * 60 + "b" * 30 + "c" * 10
     samples = Samples(Path(), tuple(f"{label}/{i}" for i, label in enumerate(drawn)), tuple(drawn))
-    found = interleaved(samples)
-    assert sorted(found.names) == sorted(samples.names)
-    assert all(name[0] == label for name, label in zip(found.names, found.labels or (), strict=True))
+    result = interleaved(samples)
+    assert sorted(result.names) == sorted(samples.names)
+    assert all(name[0] == label for name, label in zip(result.names, result.labels or (), strict=True))
     for n in (10, 20, 50, 100):
-        counts = [(found.labels or ())[:n].count(label) for label in "abc"]
+        counts = [(result.labels or ())[:n].count(label) for label in "abc"]
         np.testing.assert_allclose(counts, [0.6 * n, 0.3 * n, 0.1 * n], atol=1)
-    assert found.names != tuple(sorted(samples.names, key=lambda name: int(name[2:])))
-    assert interleaved(samples) == found
+    assert result.names != tuple(sorted(samples.names, key=lambda name: int(name[2:])))
+    assert interleaved(samples) == result
 
 
 @pytest.mark.parametrize(("first", "second"), [("Train", "Test"), ("training", "validation")])
 def test_parts_of_a_data_set_are_no_classes(tmp_path: Path, first: str, second: str) -> None:
-    for part in (first, second):
-        draw(tmp_path / part, 6)
+    for name in (first, second):
+        draw(tmp_path / name, 6)
     with pytest.raises(InputError, match=r"looks like a part of a data set, not like a class: name the parts 'train'"):
         load_classes(tmp_path)
 
@@ -129,9 +129,9 @@ def test_pictures_carry_the_artefact(tmp_path: Path) -> None:
 def test_an_artefact_lies_on_what_is_seen(size: tuple[int, int], resize_size: int) -> None:
     view = replace(planted().preprocessing, size=32, resize_size=resize_size)
     picture = Image.fromarray(np.random.default_rng(0).integers(90, 120, (size[1], size[0], 3), dtype=np.uint8))
-    found = view(pasted(picture, MARK, view)) - view(picture)
+    result = view(pasted(picture, MARK, view)) - view(picture)
     shape = torch.from_numpy(MARK.layer((32, 32))[1] > 0)
-    changed = (found.abs() > 0.2).any(0)
+    changed = (result.abs() > 0.2).any(0)
     assert (changed & shape).sum() > 0.85 * shape.sum()  # all of it but edges
     assert (changed & ~shape).sum() < 0.25 * shape.sum()  # no more than a rim of one pixel
     marked, free = (np.asarray(edit(picture, MARK, view)) for edit in (pasted, painted))
@@ -155,8 +155,8 @@ def test_a_task_is_judged_by_what_its_encoder_sees(tmp_path: Path) -> None:
     blind = task.test["shifted"]  # in the corner of the file, which is cropped away
     assert torch.equal(encoder.embed(blind[:]), encoder.embed(plain[:]))
     table = task.predict(encoder).set_index("state")
-    given = replace(task, test={"original": list(plain), "shifted": list(marked)}).predict(encoder).set_index("state")
-    assert table.equals(given)
+    listed = replace(task, test={"original": list(plain), "shifted": list(marked)}).predict(encoder).set_index("state")
+    assert table.equals(listed)
     assert isinstance(blind, Pictures)
     assert isinstance(marked, Pictures)
     assert blind.digest != marked.digest
@@ -186,12 +186,12 @@ def test_embeddings_are_computed_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_task_of_a_folder(tmp_path: Path) -> None:
-    chosen = load_classes(draw(tmp_path / "data", 80))
-    task = folder_task(chosen, MARK, ["a"] * 12 + ["b"] * 12)
+    classes = load_classes(draw(tmp_path / "data", 80))
+    task = folder_task(classes, MARK, ["a"] * 12 + ["b"] * 12)
     table = task.score(planted(), cache=tmp_path / "cache")
     assert table.groupby(["readout", "state"], sort=False)["group"].apply(list).to_dict() == {
         (readout, state): ["all", "a", "b"] for readout in ("logistic", "svm") for state in ("original", "shifted")
     }
     assert {"fpr", "fnr"} <= set(table.columns)
     assert table["state"].unique().tolist() == ["original", "shifted"]
-    assert folder_task(chosen).score(planted())["group"].unique().tolist() == ["all", "cold", "warm"]
+    assert folder_task(classes).score(planted())["group"].unique().tolist() == ["all", "cold", "warm"]

@@ -1,7 +1,7 @@
 """LRP's rules as the papers print them: dense float64 matrices and loops over inputs ``i`` and outputs ``j``.
 
 Nothing here is shared with the package, and nothing is fast. A layer is ``y_j = sum_i w[j, i] a[i] + b[j]``, and a rule
-gives ``S[i, j]``, the share of output ``j`` that goes to input ``i``: LRP is ``R_i = sum_j S[i, j] R_j``.
+gives ``S[i, j]``, the fraction of output ``j`` that goes to input ``i``: LRP is ``R_i = sum_j S[i, j] R_j``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _arrays(layer: nn.Linear | nn.Conv2d) -> tuple[np.ndarray, np.ndarray]:
     return weight, bias
 
 
-def shares(rule: str, layer: Dense, a: np.ndarray, *, bias: bool, epsilon: float, **options: float) -> np.ndarray:
+def fractions(rule: str, layer: Dense, a: np.ndarray, *, bias: bool, epsilon: float, **options: float) -> np.ndarray:
     """``S[i, j]`` of a rule at activations ``a``; ``bias`` says whether biases count in the denominators."""
     b = layer.bias if bias else np.zeros_like(layer.bias)
     result = np.zeros(layer.weight.T.shape)

@@ -59,5 +59,5 @@ def test_conservation_is_reported_and_push_is_adjoint(
     assert result.conservation == pytest.approx(float((table.sum(0) * y).sum() / y.square().sum()), rel=1e-3)
     weights = normal((len(y),), 1)  # of the outputs: their plain sum is zero behind a layer norm
     pulled = result.pull((weights * y).float()[None]).double().sum((0, 1))
-    by_patch = torch.stack([part.sum() for row in pulled.split(14) for part in row.split(14, 1)])
+    by_patch = torch.stack([cell.sum() for row in pulled.split(14) for cell in row.split(14, 1)])
     assert float((table @ weights - by_patch).norm() / by_patch.norm()) < 1e-5

@@ -43,7 +43,7 @@ class Network(nn.Module):
         return F.conv2d(x, KERNEL if x.shape[1] == 3 else GREY).relu().flatten(1)
 
 
-# the shift of a normalisation inside the model takes its share of z-box's relevance, as a bias does
+# the shift of a normalisation inside the model absorbs a fraction of z-box's relevance, as a bias does
 CONSERVED = [(before, rule) for before in BEFORE for rule in RULES if (before, rule) != ("normalised", "z-box")]
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from chinspect.relevance import (
     Components,
     Composite,
+    Decomposition,
     Graph,
-    Parts,
     RelevanceMap,
     Row,
     channels,
@@ -27,7 +27,7 @@ from chinspect.relevance import (
     segments,
     trace,
 )
-from chinspect.relevance._push import Plan, plan, push
+from chinspect.relevance._program import Plan, plan, push
 from chinspect.relevance.rules import Epsilon, Flat, ZBox, ZPlus
 
 pytestmark = pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning")
@@ -98,15 +98,15 @@ def mapped(name: str, size: tuple[int, int], table: str = "flat", n: int = 1, li
 
 def plainly(result: RelevanceMap, components: Components) -> Tensor:
     """A map for each component, all at once: (N, P, D)."""
-    parts = components.on(result.x.shape)
+    decomposition = components.on(result.x.shape)
     with torch.no_grad():
-        return push(result._program, parts, Plan({}, 0, parts.count, 0)).movedim(0, 1)
+        return push(result._program, decomposition, Plan({}, 0, decomposition.count, 0)).movedim(0, 1)
 
 
-def as_planned(result: RelevanceMap, parts: Parts, memory: int) -> tuple[Plan, Tensor]:
-    how = plan(result._program, parts, memory)
+def as_planned(result: RelevanceMap, decomposition: Decomposition, memory: int) -> tuple[Plan, Tensor]:
+    how = plan(result._program, decomposition, memory)
     with torch.no_grad():
-        return how, push(result._program, parts, how).movedim(0, 1)
+        return how, push(result._program, decomposition, how).movedim(0, 1)
 
 
 def same(ours: Tensor, expected: Tensor) -> None:
@@ -152,7 +152,7 @@ def test_public_push_takes_the_cheaper_way() -> None:
     few, many = patches(15), segments(torch.arange(900).view(30, 30))
     taken: list[str] = []
     original = result._pulled
-    result._pulled = lambda parts: taken.append("backward") or original(parts)  # type: ignore[method-assign]
+    result._pulled = lambda decomposition: taken.append("backward") or original(decomposition)  # type: ignore[method-assign]
     same(result.push(few)[None], plainly(result, few))
     assert taken == []
     same(result.push(many)[None], plainly(result, many))

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from chinspect.relevance import Components, Graph, RelevanceMap, channels, patches, relevance_map, segments, trace
-from chinspect.relevance._push import plan, push
+from chinspect.relevance._program import plan, push
 
 MEGABYTE = 1 << 20
 
@@ -72,10 +72,10 @@ COMPONENTS = {
 
 
 def peak(result: RelevanceMap, components: Components, memory: int) -> int:
-    parts = components.on(result.x.shape)
-    how = plan(result._program, parts, memory)
+    decomposition = components.on(result.x.shape)
+    how = plan(result._program, decomposition, memory)
     with torch.no_grad(), Living() as living:
-        push(result._program, parts, how)
+        push(result._program, decomposition, how)
     return living.peak
 
 
@@ -98,22 +98,23 @@ def test_peak_without_a_limit_is_far_above() -> None:
 @pytest.mark.parametrize("kind", COMPONENTS)
 def test_plan_fits_its_chunks(graph: Graph, kind: str, memory: int) -> None:
     result = mapped(graph)
-    parts, steps = COMPONENTS[kind].on(result.x.shape), result._program.steps
-    how = plan(result._program, parts, memory)
+    decomposition, steps = COMPONENTS[kind].on(result.x.shape), result._program.steps
+    how = plan(result._program, decomposition, memory)
     largest = max(step.shape.numel() for step in steps[how.cut :]) * 4
-    assert 1 <= how.chunk <= parts.count
+    assert 1 <= how.chunk <= decomposition.count
     assert how.chunk == 1 or 4 * how.chunk * largest <= memory  # a value and the one made from it, and their copies
-    assert how.chunk == parts.count or (how.chunk + 1) * 8 * largest > memory
+    assert how.chunk == decomposition.count or (how.chunk + 1) * 8 * largest > memory
     costs = [
-        step.push.macs * (how.layout[step.name].maps if k < how.cut else parts.count) for k, step in enumerate(steps)
+        step.push.macs * (how.layout[step.name].maps if k < how.cut else decomposition.count)
+        for k, step in enumerate(steps)
     ]
     assert how.macs == sum(costs)
 
 
 def test_shared_maps_save_work_only_where_they_fit(graph: Graph) -> None:
     result = mapped(graph)
-    parts = patches(4).on(result.x.shape)
-    plans = [plan(result._program, parts, memory) for memory in (1, 4 * MEGABYTE, 1 << 30)]
+    decomposition = patches(4).on(result.x.shape)
+    plans = [plan(result._program, decomposition, memory) for memory in (1, 4 * MEGABYTE, 1 << 30)]
     assert [how.cut for how in plans] == sorted(how.cut for how in plans)
     assert plans[0].cut == 0
     assert plans[0].macs > plans[1].macs >= plans[2].macs

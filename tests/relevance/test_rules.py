@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from _textbook import Dense, dense_convolution, dense_linear, normal, shares
+from _textbook import Dense, dense_convolution, dense_linear, fractions, normal
 from torch import Tensor, nn
 
 from chinspect.relevance import Components, Composite, Graph, Partition, Row, patches, relevance_map, trace
@@ -84,12 +84,12 @@ def close(ours: Tensor, expected: np.ndarray) -> None:
 def test_rule_equals_its_formula(layers: dict[str, Layer], layer: str, name: str, bias: bool, sign: str) -> None:
     kind, formula, options = RULES[name]
     x, dense, graph = image(sign), layers[layer].dense, layers[layer].graph
-    expected = shares(formula, dense, x.flatten().numpy(), bias=bias, epsilon=ABOUT_ZERO, **options)
+    expected = fractions(formula, dense, x.flatten().numpy(), bias=bias, epsilon=ABOUT_ZERO, **options)
     mapped = relevance_map(graph, x, single(kind(bias=bias, **options)))
     y, relevance = mapped.output[0].numpy(), normal((1, len(dense.bias)), 1)
     np.testing.assert_allclose(y, dense.weight @ x.flatten().numpy() + dense.bias, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
-        close(mapped._program.whole(*by_entry(x))[:, 0], expected * y)
+        close(mapped._program.apply(*by_entry(x))[:, 0], expected * y)
     close(mapped.pull(relevance).flatten(), expected @ relevance[0].numpy())
 
 
@@ -103,7 +103,7 @@ def by_entry(x: Tensor) -> tuple[Tensor, Tensor]:
 def test_public_push_equals_the_formula(layers: dict[str, Layer], name: str) -> None:
     kind, formula, options = RULES[name]
     x, layer = image("mixed"), layers["strided"]
-    expected = shares(formula, layer.dense, x.flatten().numpy(), bias=True, epsilon=ABOUT_ZERO, **options)
+    expected = fractions(formula, layer.dense, x.flatten().numpy(), bias=True, epsilon=ABOUT_ZERO, **options)
     mapped = relevance_map(layer.graph, x, single(kind(bias=True, **options)))
     table = expected * mapped.output[0].numpy()
     close(mapped.push(entries()), table)
@@ -118,7 +118,7 @@ def test_bounds_may_differ_by_channel(layers: dict[str, Layer]) -> None:
     x, dense = image("mixed"), layers["conv"].dense
     lows, highs = (-3.0, -2.5), (3.5, 4.0)
     by_channel = [
-        shares("z_box", dense, x.flatten().numpy(), bias=False, epsilon=0, low=low, high=high)
+        fractions("z_box", dense, x.flatten().numpy(), bias=False, epsilon=0, low=low, high=high)
         for low, high in zip(lows, highs, strict=True)
     ]
     # the denominators mix the channels, so compare numerators: S[i, j] * z[j] with one z of both channels
@@ -138,7 +138,7 @@ def test_bounds_may_differ_by_channel(layers: dict[str, Layer]) -> None:
 def test_stabiliser_is_added_with_the_denominators_sign(layers: dict[str, Layer], name: str, stabiliser: float) -> None:
     kind, formula, options = RULES[name]
     x, layer = image("mixed"), layers["conv"]
-    expected = shares(formula, layer.dense, x.flatten().numpy(), bias=True, epsilon=stabiliser, **options)
+    expected = fractions(formula, layer.dense, x.flatten().numpy(), bias=True, epsilon=stabiliser, **options)
     mapped = relevance_map(layer.graph, x, single(kind(bias=True, stabiliser=stabiliser, **options)))
     relevance = normal(tuple(mapped.output.shape), 1)
     close(mapped.pull(relevance).flatten(), expected @ relevance[0].numpy())
@@ -166,12 +166,12 @@ def test_pass_and_zero_in_the_middle_of_a_network(rule: str) -> None:
         a0 = x.flatten()
         a1 = model.first(a0)
         total = a1 + model.inner(a1)
-    r = shares("epsilon", dense_linear(model.last), total.numpy(), bias=True, epsilon=0) @ relevance[0].numpy()
+    r = fractions("epsilon", dense_linear(model.last), total.numpy(), bias=True, epsilon=0) @ relevance[0].numpy()
     r_sum = r / total.numpy()
-    r = a1.numpy() * r_sum + shares(rule, dense_linear(model.inner), a1.numpy(), bias=True, epsilon=0) @ (
+    r = a1.numpy() * r_sum + fractions(rule, dense_linear(model.inner), a1.numpy(), bias=True, epsilon=0) @ (
         model.inner(a1).detach().numpy() * r_sum
     )
-    r = shares("epsilon", dense_linear(model.first), a0.numpy(), bias=True, epsilon=0) @ r
+    r = fractions("epsilon", dense_linear(model.first), a0.numpy(), bias=True, epsilon=0) @ r
     close(relevance_map(model, x, table).pull(relevance).flatten(), r)
 
 
@@ -193,11 +193,11 @@ def test_sum_shares_by_summand() -> None:
     model, x, relevance = Sum().double(), normal((1, 1, 2, 3), 0), normal((1, 3), 1)
     a, options = x.flatten().numpy(), {"bias": True, "epsilon": 0.0}
     left, right = (layer(x.flatten()).detach().numpy() for layer in (model.left, model.right))
-    r = shares("epsilon", dense_linear(model.last), left + right, **options) @ relevance[0].numpy()
+    r = fractions("epsilon", dense_linear(model.last), left + right, **options) @ relevance[0].numpy()
     r_left = [r[k] * left[k] / (left[k] + right[k]) for k in range(5)]
     r_right = [r[k] * right[k] / (left[k] + right[k]) for k in range(5)]
-    expected = shares("epsilon", dense_linear(model.left), a, **options) @ r_left
-    expected += shares("epsilon", dense_linear(model.right), a, **options) @ r_right
+    expected = fractions("epsilon", dense_linear(model.left), a, **options) @ r_left
+    expected += fractions("epsilon", dense_linear(model.right), a, **options) @ r_right
     mapped = relevance_map(model, x, single(Epsilon(stabiliser=0.0)))
     close(mapped.pull(relevance).flatten(), expected)
 
@@ -209,10 +209,10 @@ def test_two_layers_are_the_product_of_their_matrices(name: str) -> None:
     model = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(18, 4)).double()
     x = image("mixed")
     hidden = model[:3](x).detach().flatten().numpy()
-    first = shares(
+    first = fractions(
         formula, dense_convolution(model[0], SHAPE), x.flatten().numpy(), bias=False, epsilon=ABOUT_ZERO, **options
     )
-    second = shares("z_plus", dense_linear(model[3]), hidden, bias=False, epsilon=ABOUT_ZERO)
+    second = fractions("z_plus", dense_linear(model[3]), hidden, bias=False, epsilon=ABOUT_ZERO)
     table = Composite("two", (Row(kind(bias=False, **options), position="first"), Row(ZPlus())))
     relevance = normal((1, 4), 1)
     close(relevance_map(model, x, table).pull(relevance).flatten(), first @ (second @ relevance[0].numpy()))

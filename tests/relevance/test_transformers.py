@@ -56,8 +56,8 @@ def clip_twin(weights: Weights, x: Tensor, heads: int, layers: int, attnlrp: boo
     for layer in range(layers):
         block = f"transformer.resblocks.{layer}"
         a = normed(x, weights, f"{block}.ln_1", 1e-5)
-        parts = (a @ weights[f"{block}.attn.in_proj_weight"].T + weights[f"{block}.attn.in_proj_bias"]).chunk(3, -1)
-        x = x + linear(attention(*parts, heads, attnlrp), weights, f"{block}.attn.out_proj")
+        projected = (a @ weights[f"{block}.attn.in_proj_weight"].T + weights[f"{block}.attn.in_proj_bias"]).chunk(3, -1)
+        x = x + linear(attention(*projected, heads, attnlrp), weights, f"{block}.attn.out_proj")
         a = normed(x, weights, f"{block}.ln_2", 1e-5)
         x = x + linear(gelu(linear(a, weights, f"{block}.mlp.c_fc")), weights, f"{block}.mlp.c_proj")
     return normed(x[:, 0], weights, "ln_post", 1e-5) @ weights["proj"]
@@ -68,8 +68,8 @@ def dinov2_twin(weights: Weights, x: Tensor, heads: int, layers: int, attnlrp: b
     x = torch.cat([weights["cls_token"].expand(len(x), -1, -1), x], 1) + weights["pos_embed"]
     for layer in range(layers):
         block = f"blocks.{layer}"
-        parts = linear(normed(x, weights, f"{block}.norm1", 1e-6), weights, f"{block}.attn.qkv").chunk(3, -1)
-        a = linear(attention(*parts, heads, attnlrp), weights, f"{block}.attn.proj")
+        projected = linear(normed(x, weights, f"{block}.norm1", 1e-6), weights, f"{block}.attn.qkv").chunk(3, -1)
+        a = linear(attention(*projected, heads, attnlrp), weights, f"{block}.attn.proj")
         x = x + a * weights[f"{block}.ls1.gamma"]
         a = linear(normed(x, weights, f"{block}.norm2", 1e-6), weights, f"{block}.mlp.fc1")
         x = x + linear(gelu(a), weights, f"{block}.mlp.fc2") * weights[f"{block}.ls2.gamma"]

@@ -9,8 +9,9 @@ from joblib import parallel_config
 from scipy.stats import gumbel_r, kstest
 
 from chinspect.spray import SpRAy
-from chinspect.spray._null import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
-from chinspect.spray.candidates import _effect
+from chinspect.spray.candidates import effect_interval
+from chinspect.spray.proposals import Settings
+from chinspect.spray.significance import MARGIN, adjusted, largest_by_chance, null, p_values, shifted
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_the_interval_of_the_effect_holds_none_for_random_sets_and_the_true_one_
     for seed in range(40):
         maps = everything[np.random.default_rng(seed).choice(3_000, 80, replace=False)]
         for found, drawn in ((none, maps), (planted, marked(maps, few, place))):
-            found.append(_effect(drawn.reshape(80, -1), few, np.random.default_rng(seed)))
+            found.append(effect_interval(drawn.reshape(80, -1), few, np.random.default_rng(seed)))
     lows = np.array(none)[:, 1]
     assert np.mean(lows == 0) >= 0.85
     assert lows.max() < 0.1
@@ -140,8 +141,7 @@ def test_a_shift_keeps_each_map_and_is_drawn_evenly():
 
 def test_p_values_of_the_largest_by_chance_are_even():
     maps = blobs(40, 4, side=8)
-    settings_ = {"maps": maps, "k": 8, "q": 8, "random_state": 0}
-    values = np.array([largest_by_chance((5, number), **settings_) for number in range(90)])
+    values = np.array([largest_by_chance(maps, (5, number), Settings(8, 8)) for number in range(90)])
     p = p_values(MARGIN * values[:45], values[45:])
     assert kstest(p, "uniform").pvalue > 0.01
 
@@ -185,9 +185,9 @@ def test_p_values_by_hand():
 
 def test_surrogates_do_not_depend_on_workers():
     maps = blobs(24, 7, side=8)
-    one = null(maps, 4, k=6, q=6, random_state=0, n_jobs=None)
+    one = null(maps, 4, Settings(6, 6))
     with parallel_config(backend="threading"):
-        np.testing.assert_array_equal(one, null(maps, 4, k=6, q=6, random_state=0, n_jobs=2))
+        np.testing.assert_array_equal(one, null(maps, 4, Settings(6, 6), n_jobs=2))
     assert len(set(one.tolist())) > 1
 
 

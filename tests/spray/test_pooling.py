@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from chinspect.errors import InputError
 from chinspect.explain import area_sum
-from chinspect.spray.pooling import prepare
+from chinspect.spray.maps import prepare
 
 
 def slow_area_sum(map_, h, w):

@@ -1,5 +1,4 @@
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +9,12 @@ from PIL import Image
 
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
-from chinspect.explain import explain_images
+from chinspect.images import resize, to_input
 from chinspect.proof import prove_candidates
-from chinspect.proof.candidates import _divided, _places
-from chinspect.spray import SpRAy, SprayRun
-from chinspect.spray._sheet import _tile, draw_sheet
-from chinspect.spray.run_inputs import load_labels, load_maps
-from chinspect.spray.run_words import finding_sentence, headline, merged_sentence, place_of, verdict_of
+from chinspect.proof.candidates import _divided, _members_and_rest
+from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
+from chinspect.spray.figure import draw_sheet, draw_spectrum
+from chinspect.spray.maps import load_labels, load_maps
 from tests.spray._planted import plant
 
 CARRIERS, COUNT = 12, 60
@@ -31,17 +29,7 @@ def encoder():
 def planted(tmp_path_factory, encoder):
     """Scenes with a logo in a fifth, explained by what makes each embedding long: the logo is."""
     folder = plant(tmp_path_factory.mktemp("run") / "images", COUNT, CARRIERS)
-    found = explain_images(encoder, folder, explain="output")
-    spray = SpRAy(n_surrogates=19).fit(found.maps, images=found.paths)
-    return SprayRun(
-        spray,
-        found.maps,
-        found.names,
-        found.paths,
-        picture=found.picture,
-        made=found.description,
-        scores={"value": found.values},
-    )
+    return analyse(encoder, folder, explain="output", n_surrogates=19)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +49,7 @@ def noise(count=40, side=12):
 def test_the_planted_logo_is_found_and_its_place_told(planted):
     best = planted.spray.flagged_[0]
     assert best.indices.tolist() == list(range(CARRIERS))
-    assert place_of(best) == "at the lower left"
+    assert best.position == "at the lower left"
     assert planted.sentence.startswith("1 of ")
     assert planted.candidates().finding[0].startswith("12 of 60 images share")
 
@@ -162,26 +150,36 @@ def test_spectra_are_drawn_and_cannot_be_tested(tmp_path, encoder):
     tested = prove_candidates(encoder, replace(run, findings=[forced]))
     assert tested.findings[0].candidate.verdict == "candidate"
     assert "nothing can be cut out" in tested.findings[0].note
-    assert "frequencies" in place_of(tested.findings[0].candidate)
+    assert "frequencies" in tested.findings[0].candidate.position
     tested.save(tmp_path)
 
 
 class Reader:
     """A stand-in for a detector: the score is how white the lower left corner is."""
 
-    resizer, size, threshold_ = "pillow-bilinear", 128, 0.5
+    kind = "detector"
+    device = "cpu"
+    fingerprint = "0"
+    threshold_ = 0.5
 
     def __init__(self, weight):
         self.weight = weight
 
-    def decision_function(self, x):
+    def see(self, images):
+        return [resize(image, 128, "pillow-bilinear") for image in images]
+
+    def explain(self, images, weights, *, bands=0):
+        raise NotImplementedError
+
+    def respond(self, images):
+        x = to_input(np.stack(images))
         noise = x[:, :, :32].mean((1, 2, 3)).numpy()
         logo = x[:, :, -24:, 8:66].amax(1).numpy().reshape(len(x), -1)
-        return self.weight * np.sort(logo, axis=1)[:, -100:].mean(1) + 0.05 * noise
+        return (self.weight * np.sort(logo, axis=1)[:, -100:].mean(1) + 0.05 * noise)[:, None]
 
 
 def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     relies, ignores = (prove_candidates(Reader(weight), planted) for weight in (1.0, 0.0))
     assert relies.findings[0].candidate.verdict == relies.verdict == "confirmed"
     assert ignores.findings[0].candidate.verdict == ignores.verdict == "not_causal"
@@ -195,26 +193,26 @@ def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_pat
 
 
 def test_a_test_without_a_decision_is_not_called_untestable(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     tested = prove_candidates(encoder, planted)
     best = tested.findings[0]
     undecided = replace(best, candidate=replace(best.candidate, verdict="undecided"))
     run = replace(tested, findings=[undecided, *tested.findings[1:]])
     assert "(1 tested without a decision)" in run.sentence
-    assert "decides nothing" in headline(undecided)
-    assert "not tested" in headline(planted.findings[0])
+    assert "decides nothing" in undecided.candidate.headline
+    assert "not tested" in planted.findings[0].candidate.headline
 
 
 def test_what_was_not_tested_is_said(planted, encoder, monkeypatch):
-    monkeypatch.setattr(sys.modules["chinspect.proof.candidates"], "_TESTED_ON", 20)
-    monkeypatch.setattr(sys.modules["chinspect.proof.proving"], "MIN_IMAGES", 15)
+    monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", 20)
+    monkeypatch.setattr("chinspect.proof.proving.MIN_IMAGES", 15)
     best = replace(planted, findings=planted.findings[:1])
     finding = prove_candidates(Reader(1.0), best).findings[0]
     assert finding.proof is not None
     assert finding.note.startswith(
         "Removing it was not tested: 15 images are needed, and there are 12. It was isolated"
     )
-    assert finding.note in finding_sentence(planted, finding)
+    assert finding.note in finding.sentence(COUNT)
 
 
 def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_alike():
@@ -224,11 +222,11 @@ def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_
     run = SprayRun(SpRAy(n_surrogates=9).fit(maps), maps, [f"map {i}" for i in range(90)])
     best = run.findings[0].candidate
     assert set(range(30)) | {60, 61} <= set(best.indices.tolist())
-    members, rest = _places(run, best)
+    members, rest = _members_and_rest(run, best)
     assert members.tolist() == list(range(30))
     assert rest.tolist() == [*range(30, 60), *range(62, 90)]
     fewer = replace(best, indices=np.arange(20))  # of a class, say
-    assert _places(run, fewer)[1].tolist() == rest.tolist()
+    assert _members_and_rest(run, fewer)[1].tolist() == rest.tolist()
     isolated, tested = _divided(members)
     assert (len(isolated), len(tested)) == (15, 15)
     assert not set(isolated) & set(tested)
@@ -239,29 +237,108 @@ def test_a_test_is_made_on_other_images_and_not_on_copies_or_on_those_that_look_
 def test_without_surrogates_chance_explains_nothing(tmp_path):
     maps = noise()
     run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
-    assert headline(run.findings[0]).startswith("NOT TESTED")
-    assert verdict_of(run.findings[0].candidate) == "not tested"
+    assert run.findings[0].candidate.headline.startswith("NOT TESTED")
+    assert run.findings[0].candidate.outcome == "not tested"
     assert "Not compared with chance" in run.candidates().finding[0]
     plain = run.document()["candidates"][0]
     assert (plain["p_value"], plain["q_value"]) == (None, None)
 
 
-def test_maps_over_pictures_are_drawn_without_a_word(tmp_path, caplog):
+def test_maps_over_pictures_are_drawn_without_a_word(caplog):
+    """Values of any size stay colours: matplotlib logs a warning for pixels out of range."""
     maps = noise()
     run = SprayRun(
         SpRAy(n_surrogates=0).fit(maps), maps, list("m" * 40), picture=lambda i: Image.new("RGB", (32, 32), "white")
     )
-    draw_sheet(run, 0, tmp_path / "sheet.png")
+    maps *= np.random.default_rng(0).normal(size=(40, 1, 1)) * 3
+    figure = draw_sheet(run, 1)
+    figure.canvas.draw()
     assert not caplog.records
-    for value in np.random.default_rng(0).normal(size=(50, 1, 1)) * 3:
-        run.maps[0] = value
-        assert 0 <= _tile(run, 0, 1e-4).min() <= _tile(run, 0, 1e-4).max() <= 1
+    tiles = [image.get_array() for axes in figure.axes for image in axes.images]
+    assert all(tile.min() >= 0 and tile.max() <= 1 for tile in tiles if tile.ndim == 3)
+
+
+def test_a_sheet_shows_members_and_others_with_and_without_their_maps(planted):
+    figure = draw_sheet(planted, 1)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:2] == ["mean map of the members", "what they have in common and others have not"]
+    assert titles[2:4] == ["members", "members, with their maps"]
+    assert titles[4:] == ["other images", "other images, with their maps"]
+    assert [len(axes.images) for axes in figure.axes[2:]] == [8] * 4
+    texts = [text.get_text() for text in figure.texts]
+    assert texts[:2] == ["Candidate 1", planted.findings[0].candidate.headline]
+    assert any(f"members    {CARRIERS} of {COUNT}" in text for text in texts)
+    alone = draw_sheet(replace(planted, picture=None), 1)
+    assert [axes.get_title(loc="left") for axes in alone.axes[2:]] == [titles[3], titles[5]]
+
+
+def test_the_figure_of_a_run_has_a_point_an_image_and_a_number_a_candidate(planted):
+    figure = planted.figure()
+    axes = figure.axes[0]
+    assert len(axes.collections[0].get_offsets()) == COUNT
+    assert len(axes.collections[1].get_offsets()) == CARRIERS
+    assert [text.get_text() for text in axes.texts] == ["1"]
+    assert axes.get_title(loc="left") == planted.sentence
+
+
+def test_the_figure_of_eigenvalues_names_the_number_of_clusters(planted):
+    axes = draw_spectrum(planted).axes[0]
+    assert len(axes.lines[0].get_xdata()) == len(planted.spray.eigenvalues_)
+    clusters = len(np.unique(planted.spray.labels_))
+    assert f"into {clusters} clusters" in axes.texts[0].get_text()
+    assert "eigenvalue" in axes.get_xlabel()
+
+
+def test_a_run_tells_itself_in_a_line_and_in_a_notebook(planted):
+    assert repr(planted) == f"<SprayRun: {planted.sentence}>"
+    (table,) = planted.overview().values()
+    assert table["images"][0] == CARRIERS
+    assert table["verdict"][0] == "candidate"
+    page = planted._repr_html_()
+    assert planted.sentence in page
+    assert "data:image/png" in page
+
+
+def test_more_candidates_than_are_printed_are_counted(planted):
+    run = replace(planted, findings=planted.findings[:1] * 9)
+    ((title, table),) = run.overview().items()
+    assert title == "8 of 9 shown; all in candidates.csv"
+    assert len(table) == 8
+
+
+def test_a_data_set_is_analysed_by_class_and_its_explanations_stay(tmp_path, encoder):
+    folder = plant(tmp_path / "images", 8, 0)
+    (folder / "broken.png").write_bytes(b"no image")
+    labels = ["a", "b"] * 4 + ["c"]
+    run = analyse(encoder, folder, explain="output", labels=labels, n_surrogates=0, path=tmp_path / "run")
+    assert run.labels == labels[:8]
+    assert run.made["unreadable"] == ["broken.png"]
+    assert run.notes == ["1 images cannot be read and are left out, such as broken.png"]
+    (store,) = (tmp_path / "run" / "explanations").iterdir()
+    assert store.name.startswith("output-")
+    np.testing.assert_array_equal(run.scores["value"].shape, (8,))
+    with pytest.raises(InputError, match="one for each of 9 images, and there are 8"):
+        analyse(encoder, folder, labels=labels[:8])
+    with pytest.raises(InputError, match="'neighbours' explains an encoder"):
+        analyse(Reader(1.0), folder, explain="neighbours")
+
+
+def test_maps_of_another_tool_are_analysed_with_their_images(tmp_path, encoder):
+    folder = plant(tmp_path / "images", 8, 0)
+    maps = noise(8)[:, None] * np.ones((1, 3, 1, 1), np.float32)
+    run = analyse_maps(maps, images=folder, subject=encoder, labels=[1, 2] * 4, n_surrogates=0)
+    np.testing.assert_allclose(run.maps, 3 * noise(8), rtol=1e-6)
+    assert run.names == tuple(f"{i:03d}.png" for i in range(8))
+    assert run.picture(0).size == (encoder.preprocessing.size,) * 2
+    assert analyse_maps(noise(8), n_surrogates=0).names[7] == "map 7"
+    with pytest.raises(InputError, match="there are 9 maps and 8 images"):
+        analyse_maps(noise(9), images=folder)
 
 
 def test_images_that_count_once_are_counted(tmp_path):
     maps = noise()
     run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
-    assert merged_sentence(run) == run.document()["repeated"] == ""
+    assert run.repeated == run.document()["repeated"] == ""
     maps[7] = maps[9] = maps[2]
     run = SprayRun(SpRAy(n_surrogates=0).fit(maps), maps, [f"map {i}" for i in range(40)])
     assert run.document()["repeated"] == "2 of 40 images repeat another and count once, as map 7 repeats map 2."

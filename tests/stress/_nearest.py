@@ -3,22 +3,24 @@
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from chinspect.anomaly import CallableDetector
 
-class Nearest:
-    """The least squared distance to a few images: any object with these four members can be stressed."""
+
+class Nearest(CallableDetector):
+    """The least squared distance to a few images; its threshold is the largest of each of them to the others."""
 
     def __init__(self, bank: Any, *, resizer: str = "opencv-nearest", size: int = 32) -> None:
-        self.bank = np.asarray(bank).reshape(len(bank), -1).astype(float)
-        self.resizer, self.size = resizer, size
-        self.threshold_ = float(max(self._distances(self.bank, leave_out=True).min(1)))
+        super().__init__(lambda x: self._distances(x.numpy()).min(1), resizer=resizer, size=size)
+        self.bank = np.asarray(bank, dtype=np.float32)
+        self.fit(torch.from_numpy(self.bank))
+        among = self._distances(self.bank)
+        np.fill_diagonal(among, np.inf)
+        self.threshold_ = float(among.min(1).max())
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        return self._distances(np.asarray(X).reshape(len(X), -1).astype(float)).min(1)
-
-    def _distances(self, x: NDArray[np.float64], leave_out: bool = False) -> NDArray[np.float64]:
-        distances: NDArray[np.float64] = ((x[:, None] - self.bank) ** 2).sum(2)
-        if leave_out:
-            np.fill_diagonal(distances, np.inf)
+    def _distances(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        rows, bank = (values.reshape(len(values), -1).astype(float) for values in (x, self.bank))
+        distances: NDArray[np.float64] = ((rows[:, None] - bank) ** 2).sum(2)
         return distances

@@ -5,7 +5,7 @@ from _nearest import Nearest
 
 from chinspect.datasets import MVTecCategory, load_mvtec
 from chinspect.images.resizers import load_inputs
-from chinspect.world.industrial import industrial
+from chinspect.world import industrial
 
 
 @pytest.fixture(scope="session")

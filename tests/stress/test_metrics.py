@@ -102,10 +102,11 @@ def test_paired_differences_by_hand() -> None:
 
 @pytest.mark.parametrize(("n", "discordant"), [(30, 0.1), (30, 0.5), (200, 0.02), (200, 0.5)])
 def test_paired_intervals_hold_the_truth(n: int, discordant: float) -> None:
+    """95 % intervals of 800 samples: with a coverage of 94 % or more, the bound fails with probability 2e-4."""
     rng, held = np.random.default_rng(0), 0
     for _ in range(800):
         kind = rng.choice(3, size=n, p=[1 - discordant, discordant * 0.7, discordant * 0.3])
         before = np.where(kind == 0, rng.random(n) < 0.8, kind == 2)
         _, low, high = paired_difference(before, np.where(kind == 0, before, kind == 1))
         held += low <= 0.4 * discordant <= high
-    assert held / 800 > 0.93
+    assert held / 800 > 0.91

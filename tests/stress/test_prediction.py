@@ -67,7 +67,7 @@ def test_the_shift_of_pure_noise_is_predicted(tmp_path: Path) -> None:
 def test_slope_and_correlation() -> None:
     bands, label = np.ones(1), np.array([0, 1, 1])
     predicted = np.array([1.0, 2.0, 3.0])
-    one = Prediction("x", (), bands, bands, bands, predicted, 2 * predicted, label)
+    one = Prediction("x", bands, predicted, 2 * predicted, label)
     assert (one.slope, one.correlation) == (pytest.approx(2), pytest.approx(1))
-    none = Prediction("x", (), bands, bands, bands, np.zeros(3), predicted, label)
+    none = Prediction("x", bands, np.zeros(3), predicted, label)
     assert np.isnan([none.slope, none.correlation]).all()

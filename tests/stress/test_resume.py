@@ -20,7 +20,7 @@ from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import load_inputs
 from chinspect.mitigate import Blur
-from chinspect.stress import Condition, Mitigation, score_conditions, scoring, stress
+from chinspect.stress import Condition, Mitigation, score_conditions, stress
 
 CONDITIONS = [Condition("opencv-nearest"), Condition("opencv-nearest", "shift-1px")]
 
@@ -44,7 +44,7 @@ class Counting(D2Neighbors):
 @pytest.fixture
 def counting(dataset: MVTecCategory, monkeypatch: pytest.MonkeyPatch) -> Counting:
     """A detector that scores 4 batches of 4 images."""
-    monkeypatch.setattr(scoring, "_BATCH", 4)
+    monkeypatch.setattr("chinspect.stress.scoring._BATCH", 4)
     detector = Counting(size=32).fit(dataset.train)
     monkeypatch.setattr(Counting, "batches", 0)
     monkeypatch.setattr(Counting, "stop", 10**6)
@@ -134,7 +134,7 @@ def test_a_killed_process_leaves_what_it_had_done(
     done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
     assert len(list((tmp_path / "kept").glob("*/shards/*.safetensors"))) == 3
-    monkeypatch.setattr(scoring, "_BATCH", 2)
+    monkeypatch.setattr("chinspect.stress.scoring._BATCH", 2)
     scored_batches: list[int] = []
     original = D2Neighbors._score
     monkeypatch.setattr(D2Neighbors, "_score", lambda self, x: scored_batches.append(len(x)) or original(self, x))

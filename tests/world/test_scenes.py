@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from chinspect.digests import digest
 from chinspect.errors import InputError
 from chinspect.world import ANIMALS, CLASSES, FISH, VEHICLES, Logo, Person, Scene, scenes
 
@@ -24,6 +25,19 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
         assert one.image.tobytes() == other.image.tobytes()
         assert (one.caption, one.label, one.source) == (other.caption, other.label, other.source)
     assert any(changed(a, b).any() for a, b in zip(first, scenes(20, seed=4), strict=True))
+
+
+def test_earlier_versions_drew_the_same_pixels() -> None:
+    """Bundled encoders were trained on these scenes, and published numbers measured on them."""
+    logo = Logo(words=("WASTECO", "AQUAFIX"), classes={"garbage truck": 0.7}, elsewhere=0.5, place="random")
+    people = Person(classes={}, elsewhere=0.8)
+    drawn = [
+        part
+        for size, options in ((64, {}), (128, {"logo": Logo()}), (96, {"logo": logo, "person": people}))
+        for scene in scenes(56, seed=11, size=size, **options)
+        for part in (scene.image, scene.object, scene.logo, scene.person, scene.caption, scene.source)
+    ]
+    assert digest(*drawn)[:16] == "7f737f1e8bd4395e"
 
 
 def test_more_scenes_leave_the_first_ones_as_they_are() -> None:

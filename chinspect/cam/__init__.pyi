@@ -1,0 +1,3 @@
+from .gradients import grad_cam
+
+__all__ = ["grad_cam"]

@@ -1,0 +1,115 @@
+"""Readouts on an encoder, judged by subgroup: what is right, for whom it is least often, and what is called falsely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from chinspect.artefacts import Artefact
+from chinspect.encoders import EditedEncoder, Encoder
+from chinspect.readouts.folders import Split, load_classes, read_groups
+from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
+from chinspect.readouts.task import folder_task
+from chinspect.report import Result, records
+
+_KEYS = ["readout", "state"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ReadoutScores(Result):
+    """What readouts make of an encoder. Each table has the columns readout and state.
+
+    Of a mitigated encoder, the states of the one that it comes from are called original and shifted, and its own
+    ``mitigated, original`` and ``mitigated, shifted``.
+
+    Attributes:
+        encoder: its name.
+        train, test: numbers of images to fit on and to judge on.
+        rows: `score_groups`.
+        worst: those rows of the groups that have the lowest accuracy.
+        classes: `score_classes`.
+        confusion: numbers of images, n, by label and prediction, those that are not 0.
+    """
+
+    stem = "readouts"
+
+    encoder: str
+    train: int
+    test: int
+    rows: pd.DataFrame
+    worst: pd.DataFrame
+    classes: pd.DataFrame
+    confusion: pd.DataFrame
+
+    @property
+    def sentence(self) -> str:
+        """A line a readout and state: who pays, and what others are taken for."""
+        most = self.classes.sort_values("fpr", na_position="first").groupby(_KEYS).tail(1)
+        lines = []
+        for row in self.worst[[*_KEYS, "group", "accuracy"]].merge(most, on=_KEYS).to_dict("records"):
+            worst = f"worst group {row['group']}, {row['accuracy']:.1%} right"
+            called = "no false calls"
+            if row["fpr"] > 0:
+                called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
+            lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}")
+        return "\n".join(lines)
+
+    def document(self) -> dict[str, Any]:
+        """The encoder, numbers of images, and all tables."""
+        return {**vars(self), **{name: records(table) for name, table in self.tables().items()}}
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The four tables."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """Accuracies: one row a readout and group, one column a state."""
+        states = self.rows["state"].unique()
+        wide = self.rows.pivot(index=["readout", "group", "n"], columns="state", values="accuracy")[states]
+        # all images come before the groups, whose names are in the order of the alphabet
+        rows = wide.reset_index().sort_values(["readout", "group"], key=lambda names: names.where(names != ALL, ""))
+        return {f"{self.encoder}: {self.train} images to fit on, {self.test} to judge on": rows}
+
+
+def evaluate(
+    encoder: Encoder,
+    data: str | Path | Split,
+    *,
+    artefact: Artefact | None = None,
+    groups: str | Path | Sequence[str] | None = None,
+    cache: str | Path | None = None,
+    seed: int = 0,
+) -> ReadoutScores:
+    """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from.
+
+    Args:
+        encoder: whose embeddings are read out.
+        data: a folder with one folder a class, or a split of it.
+        artefact: also judge with it on every test image.
+        groups: a CSV file with the columns path and group for the test images, or one name an image; by default the
+            classes are the groups.
+        cache: a folder for embeddings.
+        seed: of the split, where the folder has none.
+
+    Raises `InputError` for data, groups or a cache that cannot be used.
+    """
+    split = data if isinstance(data, Split) else load_classes(data, seed=seed)
+    names = read_groups(groups, split.test) if isinstance(groups, str | Path) else groups
+    task = folder_task(split, artefact, names)
+    encoders = {"": encoder}
+    if isinstance(encoder, EditedEncoder):
+        encoders = {"": encoder.base, "mitigated, ": encoder}
+    tables = []
+    for prefix, judged in encoders.items():
+        table = task.predict(judged, cache=cache)
+        tables.append(table.assign(state=prefix + table["state"]))
+    predictions = pd.concat(tables, ignore_index=True)
+    rows = task.score_predictions(predictions)
+    worst = pd.DataFrame([worst_group(state) for _, state in rows.groupby(_KEYS, sort=False)])
+    classes = each_state(predictions, lambda state: score_classes(state["label"], state["predicted"]))
+    confusion = predictions.value_counts([*_KEYS, "label", "predicted"], sort=False).rename("n").reset_index()
+    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion)

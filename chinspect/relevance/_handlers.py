@@ -1,0 +1,259 @@
+"""How each operation pushes components, its activations being known.
+
+An operation that reads components either carries them on (a `Push`), or *freezes*: its value is taken as it is, and
+what it multiplies keeps all the relevance. Convolutions and linear layers are not here: they have rules.
+
+A new operation is a function from its `Site` to a `Push` (or None to freeze), registered under its ATen name:
+
+    @handles("my_op")
+    def _my_op(site): return Push(site.carried, scale=...)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from chinspect.relevance._graph import affine
+from chinspect.relevance._operations import Push, Site, window
+
+Handler = Callable[[Site], Push | None]
+HANDLERS: dict[str, Handler] = {}
+Registered = TypeVar("Registered", bound=Handler)
+
+
+def handles(*names: str) -> Callable[[Registered], Registered]:
+    """Registers the decorated function as the handler of the named operations (``aten.relu.default`` is ``relu``)."""
+
+    def register(handler: Registered) -> Registered:
+        HANDLERS.update(dict.fromkeys(names, handler))
+        return handler
+
+    return register
+
+
+@handles("clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity")
+def _identity(site: Site) -> Push:
+    return site.scaled()
+
+
+@handles("permute", "transpose", "t", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat")
+@handles("select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "_to_copy", "to")
+@handles("split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle")
+@handles("getitem", "mean", "sum", "avg_pool1d", "adaptive_avg_pool1d")
+@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+def _linear(site: Site) -> Push:
+    """Linear without parameters: as it is, with zeros for numbers that carry nothing."""
+    fixed = {
+        name: torch.zeros_like(value) if isinstance(value, Tensor) and value.is_floating_point() else value
+        for name, value in site.values.items()
+    }
+    return Push(site.carried, replace(site, values=fixed).each(), moves=True)
+
+
+@handles("view", "_unsafe_view", "reshape")
+def _view(site: Site) -> Push:
+    return Push(site.carried, lambda t: t.reshape(len(t), *site.output.shape), moves=True)
+
+
+@handles("cat")
+def _cat(site: Site) -> Push:
+    along_channels = site.output.ndim == 4 and site.argument(1, 0) % 4 == 1
+    return replace(_linear(site), fresh=True, window=site.same_window() if along_channels else None)
+
+
+@handles("pad", "constant_pad_nd")
+def _pad(site: Site) -> Push:
+    if site.argument(2, name="mode") in ("reflect", "replicate", "circular"):
+        return _linear(site)
+    widths = site.argument(1)
+    return Push(site.carried, lambda t: F.pad(t, widths), fresh=True, moves=True)
+
+
+@handles("masked_fill")
+def _masked_fill(site: Site) -> Push:
+    return Push(site.carried, scale=(~site.argument(1)).to(site.output))
+
+
+@handles("neg")
+def _neg(site: Site) -> Push:
+    return site.scaled(torch.full_like(site.output[:1], -1))
+
+
+@handles("add", "sub")
+def _add(site: Site) -> Push:
+    """A sum of components; a constant summand is a bias, and absorbs its fraction of the relevance."""
+    alpha = site.operation.kwargs.get("alpha", 1) * (-1 if site.operation.kind == "sub" else 1)
+    if site.broadcasts:
+        return _linear(site)
+    if len(site.carried) == 2:
+        return Push(site.carried, lambda a, b: torch.add(a, b, alpha=alpha), fresh=True, window=site.same_window())
+    if site.squares:
+        alpha = 1 + alpha
+    elif site.carries(0):
+        alpha = 1
+    return site.scaled(torch.full_like(site.output[:1], alpha) if alpha != 1 else None)
+
+
+@handles("mul")
+def _mul(site: Site) -> Push:
+    """A product with something frozen scales; of a product of two carriers each carries half."""
+    if len(site.carried) == 2 or site.broadcasts:
+        return _product(site)
+    factor = site.argument(0 if site.carries(1) else 1)
+    return site.scaled(torch.as_tensor(factor).to(site.output))
+
+
+@handles("div")
+def _div(site: Site) -> Push | None:
+    """The numerator carries; a denominator is frozen."""
+    if not site.carries(0):
+        return None
+    numerator = replace(site, carriers=frozenset({site.operation.args[0].name}))
+    factor = 1 / torch.as_tensor(site.argument(1)).to(site.output)
+    if numerator.broadcasts:
+        return Push(numerator.carried, torch.vmap(factor.mul), fresh=True)
+    return numerator.scaled(factor)
+
+
+@handles("matmul", "mm", "bmm")
+def _product(site: Site) -> Push:
+    """Bilinear: with one carrier linear in it, of two carriers each carries half of the relevance."""
+    if site.squares:
+        x = site.argument(0)
+        product = site.operation.target
+
+        def square(t: Tensor) -> Tensor:
+            return (product(t, x) + product(x, t)) / 2
+
+        return Push(site.carried, torch.vmap(square), fresh=True)
+    if len(site.carried) == 1:
+        return Push(site.carried, site.each(), fresh=True)
+    on_left, on_right = (replace(site, carriers=frozenset({name})).each() for name in site.carried)
+    return Push(site.carried, lambda a, b: (on_left(a) + on_right(b)) / 2, fresh=True)
+
+
+@handles("relu", "relu6", "gelu", "silu", "hardswish", "leaky_relu", "elu", "celu", "selu", "mish", "tanh", "hardtanh")
+@handles("square", "pow", "clamp", "clamp_min")
+def _activation(site: Site) -> Push:
+    """Element by element, and zero at zero: the component's fraction of the input is its fraction of the output."""
+    x = site.argument(0)
+    return site.scaled(torch.where(x == 0, 0, site.output / x))
+
+
+@handles("sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm")
+@handles("eq", "ne", "gt", "lt", "ge", "le")
+@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+def _frozen(site: Site) -> None:  # noqa: ARG001
+    """Gates, norms, and what depends on the input's shape only."""
+    return
+
+
+@handles("affine")
+def _affine(site: Site) -> Push:
+    """A batch norm that no convolution took up: its shift is a bias."""
+    scale = site.argument(1)
+    return site.scaled(affine(torch.ones_like(site.output[:1]), scale, torch.zeros_like(scale)))
+
+
+@handles("max_pool2d")
+def _max_pool2d(site: Site) -> Push:
+    """The component at the position of the maximum: the winner takes all."""
+    kernel = site.argument(1)
+    stride = site.argument(2) or kernel  # ATen writes an empty stride where it is the kernel's size
+    padding, dilation, ceiled = (site.argument(position, default) for position, default in ((3, 0), (4, 1), (5, False)))
+    _, index = F.max_pool2d(site.argument(0), kernel, stride, padding, dilation, ceil_mode=ceiled, return_indices=True)
+    positions = index.flatten(2)
+
+    def push(t: Tensor) -> Tensor:
+        return t.flatten(3).gather(3, positions.expand(len(t), *positions.shape)).view(len(t), *index.shape)
+
+    return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
+
+
+@handles("avg_pool2d")
+def _avg_pool2d(site: Site) -> Push:
+    kernel = site.argument(1)
+    reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
+    return Push(site.carried, site.each(), fresh=True, window=reach)
+
+
+@handles("adaptive_avg_pool2d")
+def _adaptive_avg_pool2d(site: Site) -> Push:
+    sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
+    cell = [inside // outside for inside, outside in sides]
+    regular = all(inside % outside == 0 for inside, outside in sides)
+    return Push(site.carried, site.each(), fresh=True, window=window(cell, cell) if regular else None)
+
+
+@handles("layer_norm")
+def _layer_norm(site: Site) -> Push:
+    """Centred, divided by the standard deviation of the activations, which is frozen."""
+    dims = tuple(range(-len(site.argument(1)), 0))
+    weight = site.argument(2)
+    variance = site.argument(0).var(dims, correction=0, keepdim=True)
+    scale = (variance + site.argument(4, 1e-5)).rsqrt()  # 1e-5 is the default of ATen
+    scale = scale if weight is None else scale * weight
+    return Push(site.carried, lambda t: t - t.mean(dims, keepdim=True), scale, fresh=True)
+
+
+@handles("group_norm")
+def _group_norm(site: Site) -> Push:
+    x, groups, weight = (site.argument(position) for position in range(3))
+    variance = x.unflatten(1, (groups, -1)).flatten(2).var(-1, correction=0)
+    deviation = (variance + site.argument(4, 1e-5)).sqrt().repeat_interleave(x.shape[1] // groups, 1)
+    scale = deviation.reciprocal() if weight is None else weight / deviation
+
+    def centred(t: Tensor) -> Tensor:
+        cells = t.unflatten(2, (groups, -1)).flatten(3)
+        return (cells - cells.mean(-1, keepdim=True)).view(t.shape)
+
+    return Push(site.carried, centred, scale.view(*deviation.shape, *[1] * (x.ndim - 2)), fresh=True)
+
+
+@handles("softmax", "_softmax")
+def _softmax(site: Site) -> Push | None:
+    """Frozen; with AttnLRP its Taylor expansion, ``s * (t - <s, t>)``."""
+    if site.attention == "frozen":
+        return None
+    expand = torch.vmap(partial(_expanded_softmax, site.output, dim=site.argument(1)))
+    return Push(site.carried, expand, fresh=True)
+
+
+def _expanded_softmax(weights: Tensor, t: Tensor, *, dim: int) -> Tensor:
+    return weights * (t - (weights * t).sum(dim, keepdim=True))
+
+
+@handles("scaled_dot_product_attention")
+def _attention(site: Site) -> Push | None:
+    """``softmax(scale * q k^T + mask) v``: the values carry, and with AttnLRP the weights as well, half each."""
+    if not site.carries(2):
+        return None
+    query, key, value = (site.argument(position) for position in range(3))
+    scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
+    weights = _attention_weights(site, query * scale, key)
+    names = tuple(ref.name for ref in site.operation.args[:3])
+    if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
+        return Push(names[2:], lambda v: weights @ v, fresh=True)
+
+    def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        logits = scale * (q @ key.mT + query @ k.mT) / 2
+        return (weights @ v + _expanded_softmax(weights, logits, dim=-1) @ value) / 2
+
+    return Push(names, push, fresh=True)
+
+
+def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
+    mask = site.argument(3, name="attn_mask")
+    if site.argument(5, name="is_causal"):
+        mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
+    logits = query @ key.mT
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else logits + mask
+    return logits.softmax(-1)

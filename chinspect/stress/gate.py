@@ -1,0 +1,80 @@
+"""Gates: when a stress test fails, so that a pipeline stops before a detector is deployed."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from chinspect.anomaly import Detector
+from chinspect.errors import InputError
+from chinspect.stress.metrics import Evaluation
+from chinspect.stress.report import StressReport
+from chinspect.stress.scoring import NONE
+
+_COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+_TEXT = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What must not hold in a deployed row of the detector itself.
+
+    Attributes:
+        text: a column, a comparison and a number, as in ``fnr>0.1``.
+        column: of `Evaluation`.
+        comparison: one of ``>``, ``>=``, ``<``, ``<=``.
+        limit: the number.
+    """
+
+    text: str
+    column: str
+    comparison: str
+    limit: float
+
+    @staticmethod
+    def parse(text: str) -> Gate:
+        """Raises `InputError` for a text of another form or a column that does not exist."""
+        match = _TEXT.fullmatch(text)
+        try:
+            limit = float(match[3]) if match else math.nan
+        except ValueError:
+            limit = math.nan
+        if match is None or math.isnan(limit):
+            raise InputError(
+                f"the gate {text!r} cannot be read: write a column, a comparison and a number, as in 'fnr>0.1'."
+            )
+        columns = [field.name for field in fields(Evaluation)]
+        if match[1] not in columns:
+            raise InputError(f"the gate's column {match[1]!r} does not exist: choose one of {', '.join(columns)}.")
+        return Gate(text, match[1], match[2], limit)
+
+    def check(self, detector: Detector, deploy: Sequence[str]) -> None:
+        """`InputError`, before the work, where no resizer is deployed whose row could be judged."""
+        if all(resizer == detector.resizer for resizer in deploy):
+            raise InputError(
+                f"--fail-on judges the switch to another resizer, and --deploy names only {detector.resizer!r}, which "
+                "the detector was fitted with: name the deployed one."
+            )
+
+    def failures(self, report: StressReport) -> list[dict[str, Any]]:
+        """The deployed rows of the detector itself in which the gate holds, or its number is not defined (None)."""
+        table = report.table[(report.table.mitigation == NONE) & (report.table.resizer != report.train_resizer)]
+        values = table[self.column]
+        failed = table[_COMPARISONS[self.comparison](values, self.limit) | values.isna()]
+        return [
+            {"resizer": resizer, self.column: None if math.isnan(value) else float(value)}
+            for resizer, value in zip(failed.resizer, failed[self.column], strict=True)
+        ]
+
+    def sentence(self, failure: dict[str, Any]) -> str:
+        """One of `failures` in words."""
+        value = failure[self.column]
+        number = "not defined" if value is None else f"{value:.3f}"
+        return (
+            f"gate failed: with {failure['resizer']}, {self.column} of the given detector is {number}, and --fail-on "
+            f"is {self.text}; exit status 1"
+        )
