@@ -8,10 +8,8 @@ from typing import Any
 
 from sklearn.base import clone
 
-from chinspect.anomaly import D2Neighbors, Detector, save_detector
+from chinspect.anomaly import Blur, Detector, save_detector
 from chinspect.errors import InputError
-from chinspect.mitigate.blur import Blur
-from chinspect.mitigate.filtered import Filtered
 from chinspect.stress import Mitigation
 
 _FILTERS = {"blur": Blur}
@@ -29,10 +27,7 @@ def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
     """
     if name not in _FILTERS:
         raise InputError(f"unknown remedy {name!r}: choose {', '.join(_FILTERS)}.")
-    layer = _FILTERS[name]()
-    if isinstance(detector, D2Neighbors):
-        return Mitigation(name, clone(detector).set_params(blur=layer).fit(normals))
-    return Mitigation(name, Filtered(detector, layer).fit(normals))  # type: ignore[arg-type]
+    return Mitigation(name, clone(detector).set_params(layer=_FILTERS[name]()).fit(normals))
 
 
 def save_remedied(remedies: Sequence[Mitigation], folder: str | Path) -> list[Path]:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from chinspect.anomaly import D2Neighbors, load_detector
+from chinspect.anomaly import D2Neighbors, load_detector, workflow
 from chinspect.errors import InputError
 from chinspect.mitigate import Blur
 from chinspect.stress import CHANGES, metrics, scoring
@@ -62,6 +62,7 @@ def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
 )
 def test_an_interrupted_run_goes_on(run, detector, dataset, tmp_path, monkeypatch, verb, place, left):  # noqa: F811
     monkeypatch.setattr(scoring, "_BATCH", 4)
+    monkeypatch.setattr(workflow, "_BATCH", 4)
     original, done = D2Neighbors._score, []
 
     def stop(self, x):
@@ -166,7 +167,7 @@ def test_the_gate_judges_the_given_detector_and_the_remedied_one_is_saved(run, d
         assert (status == 1) == expected == bool(json.loads(out)["failed"])
     (saved,) = [file for file in json.loads(out)["files"] if file.endswith("blur.safetensors")]
     remedied = load_detector(saved)
-    assert isinstance(remedied.blur, Blur)
+    assert isinstance(remedied.layer, Blur)
     assert remedied.threshold_ == pytest.approx(rows[-1]["threshold"])
 
 
