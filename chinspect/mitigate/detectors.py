@@ -12,7 +12,7 @@ from chinspect.anomaly import Blur, Detector, save_detector
 from chinspect.errors import InputError
 from chinspect.stress import Mitigation
 
-_FILTERS = {"blur": Blur}
+_LAYERS = {"blur": Blur}
 
 
 def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
@@ -25,12 +25,12 @@ def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
 
     Raises `InputError` for another name.
     """
-    if name not in _FILTERS:
-        raise InputError(f"unknown remedy {name!r}: choose {', '.join(_FILTERS)}.")
-    return Mitigation(name, clone(detector).set_params(layer=_FILTERS[name]()).fit(normals))
+    if name not in _LAYERS:
+        raise InputError(f"unknown remedy {name!r}: choose {', '.join(_LAYERS)}.")
+    return Mitigation(name, clone(detector).set_params(layer=_LAYERS[name]()).fit(normals))
 
 
 def save_remedied(remedies: Sequence[Mitigation], folder: str | Path) -> list[Path]:
     """Writes the detectors of remedies, to be deployed in place of the one before, as ``NAME.safetensors``."""
-    fitted = {remedy.name: remedy.detector for remedy in remedies if isinstance(remedy.detector, Detector)}
+    fitted = {remedy.name: remedy.detector for remedy in remedies if remedy.detector is not None}
     return [save_detector(detector, Path(folder) / f"{name}.safetensors") for name, detector in fitted.items()]
