@@ -81,7 +81,7 @@ class AnomalyExplanation(Result):
 
     Attributes:
         names: (n,), paths of the images as text, or ``image 0``, ``image 1``, ...
-        images: (n, H, W, 3), 8-bit pictures of what the detector was given.
+        images: (n, H, W, 3), 8-bit pictures of the detector's inputs.
         threshold: the score above which an image is called anomalous.
         score: (n,), as the detector gives it.
         reference: (n,), what nothing in the image can carry of the score.

@@ -1,7 +1,7 @@
 """How much of an anomaly score is high-frequency, and how much lies outside the defect, over a set of images.
 
-An explanation gives a score to pixels, ``r_i``, and frequency bands, ``R_b``. Two fractions of what an image carries say
-whether it scores for the right reason:
+An explanation gives a score to pixels, ``r_i``, and frequency bands, ``R_b``. Two fractions of what an image carries
+say whether it scores for the right reason:
 
     high_frequency = sum of R_b from the cutoff on / sum of R_b
     outside        = 1 - sum_i m_i r_i / sum_i r_i

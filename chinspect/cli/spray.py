@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -44,12 +44,12 @@ def analyse_images(
     _check_options(maps, explain, test=test, testable=pictures is not None and named, fail_on=fail_on)
     subject = _subject(model, arch, detector, device) if maps is None or named else None
     with progress("explaining and clustering") as count:
-        options = {"labels": labels, "n_surrogates": surrogates}
+        options: dict[str, Any] = {"labels": labels, "n_surrogates": surrogates}
         if maps is None:
             run = analyse(subject, images, explain=explain, path=out, workers=workers, progress=count, **options)
         else:
             run = analyse_maps(maps, images=pictures, subject=subject, **options)
-    if test:
+    if test and subject is not None:
         with progress("testing candidates") as count:
             run = prove_candidates(subject, run, progress=count)
     with progress("drawing sheets") as count:

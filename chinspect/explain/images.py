@@ -174,11 +174,7 @@ def explain_images(
         if len(readable) == 0:
             raise InputError(f"none of the {len(samples)} images of {str(samples.root)!r} can be read.")
         responses = first.arrays("responses")
-        if "neighbours" in made:
-            weights = np.zeros_like(responses)
-            weights[readable] = neighbour_targets(responses[readable], k)
-        else:
-            weights = _weights(subject.kind, responses, targets)
+        weights = _weights(made, responses, readable, targets)
         compute = partial(
             _maps, weights=weights, question=_QUESTIONS[explain], layer=layer if explain == "gradcam" else None
         )
@@ -255,10 +251,14 @@ def _description(subject: Subject, explain: str, targets: Targets, layer: str | 
     return made
 
 
-def _weights(kind: Kind, responses: Array, targets: Targets) -> Array:
-    """What of the responses (N, d) is explained: weights (N, d)."""
-    if kind == "detector":
+def _weights(made: Mapping[str, Any], responses: Array, readable: Array, targets: Targets) -> Array:
+    """What of the responses (N, d) is explained: weights (N, d). Rows of images that cannot be read mean nothing."""
+    if "detector" in made:
         return np.ones_like(responses)
+    if "neighbours" in made:
+        weights = np.zeros_like(responses)
+        weights[readable] = neighbour_targets(responses[readable], made["neighbours"])
+        return weights
     if targets is None:
         return responses
     selected = responses.argmax(1) if isinstance(targets, str) else np.array(targets)
@@ -301,18 +301,5 @@ def _maps(
     if layer is not None:
         encoder: Any = subject  # no relevance, and so no part of what every model can do
         return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
-    maps = _explained(subject, seen, own, question.bands)
+    maps = subject.explain(seen, own, bands=question.bands)
     return maps if question.cells is None else area_sum(maps, question.cells)
-
-
-def _explained(subject: Subject, seen: list[Pixels], weights: Array, bands: int) -> Array:
-    if subject.kind != "detector":
-        return subject.explain(seen, weights, bands=bands)
-    from chinspect.anomaly import explain_anomaly  # until detectors have the method
-    from chinspect.images import to_input
-
-    detector: Any = subject
-    x = to_input(np.stack(seen))
-    if bands:
-        return np.asarray(explain_anomaly(detector, x, components="bands", bands=bands).bands, np.float32)[:, None]
-    return np.asarray(explain_anomaly(detector, x, components="pixels").pixels)

@@ -76,5 +76,5 @@ def _approximate(rows: Rows, k: int, random_state: int) -> tuple[Rows, Indices]:
 def _without_self(distances: NDArray[np.floating], indices: Indices, own: Indices, k: int) -> tuple[Rows, Indices]:
     """The first ``k`` of each row that are not the row itself."""
     order = np.argsort(indices == own[:, None], axis=1, kind="stable")[:, :k]
-    near, far = np.take_along_axis(indices, order, 1), np.take_along_axis(distances, order, 1)
-    return far.astype(np.float32), near
+    near = np.take_along_axis(distances, order, 1).astype(np.float32)
+    return near, np.take_along_axis(indices, order, 1)

@@ -23,7 +23,8 @@ def area_sum(maps: ArrayLike, size: int | tuple[int, int]) -> NDArray[np.float32
     h, w = (size, size) if isinstance(size, int | np.integer) else size
     if h < 1 or w < 1:
         raise InputError(f"maps are pooled to at least 1 x 1 cells, not to {h} x {w}.")
-    rows, columns = _bins(height, min(h, height)), _bins(width, min(w, width))
+    rows = _bins(height, min(h, height))
+    columns = _bins(width, min(w, width))
     return np.einsum("uh,...hw,vw->...uv", rows, values, columns, optimize=True).astype(np.float32)
 
 

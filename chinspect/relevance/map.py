@@ -121,7 +121,7 @@ class RelevanceMap:
         return self.x * values + indicators
 
     def multipliers(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
-        """What `pull` is linear in: relevance at the pixels is ``x * values + indicators``, both like ``x``.
+        """What makes `pull` of the image: relevance at the pixels is ``x * values + indicators``, both like ``x``.
 
         A component ``t`` of the image holds ``sum(t * values)``, by rules that read no indicators.
         """
@@ -134,8 +134,8 @@ class RelevanceMap:
         It is ``push(components) @ (relevance / output)`` in one backward pass. Raises `InputError` as `push` does.
         """
         decomposition = self._decomposed(components)
-        values, indicators = self._transposed(self._seed(relevance)[None])
-        return self._inner(decomposition, values, indicators)[..., 0]
+        values, indicators = self.multipliers(relevance)
+        return self._inner(decomposition, values[None], indicators[None])[..., 0]
 
     @cached_property
     def conservation(self) -> float:

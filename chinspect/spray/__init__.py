@@ -1,7 +1,8 @@
 """SpRAy: clusters of explanations, with candidates for Clever Hans strategies that are tested against chance.
 
->>> from chinspect.spray import SpRAy
->>> spray = SpRAy().fit(maps)  # doctest: +SKIP
+>>> from chinspect.spray import SpRAy, analyse
+>>> analyse(encoder, "photographs", path="run").show()  # doctest: +SKIP
+>>> spray = SpRAy().fit(maps)  # maps of any other tool  # doctest: +SKIP
 >>> spray.to_frame()[["size", "shared", "p_value", "verdict"]]  # doctest: +SKIP
 """
 

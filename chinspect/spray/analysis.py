@@ -115,7 +115,7 @@ class SpRAy(BaseEstimator):
         """Analyses maps.
 
         Args:
-            X: maps (N, H, W), or (N, C, H, W), whose channels are summed; the sign is kept.
+            X: maps (N, H, W), or (N, C, H, W), whose channels are summed; the sign is retained.
             y: labels (N,). With them each class of at least 12 maps is analysed on its own as well.
             images: the pictures, in the order of the maps; those that repeat another count once, see
                 `chinspect.spray.duplicates`.
@@ -164,7 +164,7 @@ class SpRAy(BaseEstimator):
         check_is_fitted(self, "labels_")
         others = None if X is None else prepare(X, pool=self.pool, normalise=self.normalise)
         table = strategy_scores(self.maps_, self.labels_[self.kept_], None if others is None else others.maps)
-        table.insert(0, "map", self.kept_ if others is None else others.kept)
+        table.insert(0, "map", self.kept_ if others is None else others.valid)
         return table
 
     def carriers(self, candidate: Candidate, X: ArrayLike) -> NDArray[np.bool_]:
@@ -178,7 +178,7 @@ class SpRAy(BaseEstimator):
         check_is_fitted(self, "candidates_")
         others = prepare(X, pool=self.pool, normalise=self.normalise)
         carriers = np.zeros(len(np.asarray(X)), dtype=bool)
-        carriers[others.kept] = overlaps(self._rows(others.maps), candidate.template.ravel()) > candidate.threshold
+        carriers[others.valid] = overlaps(self._rows(others.maps), candidate.template.ravel()) > candidate.threshold
         return carriers
 
     def to_frame(self) -> pd.DataFrame:
@@ -191,11 +191,11 @@ class SpRAy(BaseEstimator):
             raise InputError(f"the metric {self.metric!r} is not known: use one of {', '.join(get_args(Metric))}.")
         for name, least in {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0, "random_state": 0}.items():
             value = getattr(self, name)
-            if not _is_whole(value) or value < least:
+            if not _is_integer(value) or value < least:
                 raise InputError(f"{name} is a whole number of at least {least}, not {value!r}.")
-        if self.n_jobs is not None and (not _is_whole(self.n_jobs) or self.n_jobs == 0):
+        if self.n_jobs is not None and (not _is_integer(self.n_jobs) or self.n_jobs == 0):
             raise InputError(f"n_jobs is a number of processes, -1 for all, or None, not {self.n_jobs!r}.")
-        if self.pool is not None and (not _is_whole(self.pool) or self.pool < 2):
+        if self.pool is not None and (not _is_integer(self.pool) or self.pool < 2):
             raise InputError(f"pool is a number of cells of at least 2, or None, not {self.pool!r}.")
 
     def _prepare(self, X: ArrayLike, images: Pictures | None) -> None:
@@ -205,14 +205,14 @@ class SpRAy(BaseEstimator):
             raise InputError(f"there are {count} maps and {len(images)} images: give one image for each map.")
         repeated = same_maps(prepared.maps)
         if images is not None:
-            repeated = joined(repeated, near_duplicates([images[i] for i in prepared.kept], prepared.maps))
+            repeated = joined(repeated, near_duplicates([images[i] for i in prepared.valid], prepared.maps))
         self.duplicates_ = np.arange(count)
-        self.duplicates_[prepared.kept] = prepared.kept[repeated]
-        first = self.duplicates_[prepared.kept] == prepared.kept
+        self.duplicates_[prepared.valid] = prepared.valid[repeated]
+        first = self.duplicates_[prepared.valid] == prepared.valid
         if first.sum() < 3:
-            raise InputError(_too_few(self.duplicates_, prepared.kept, images))
+            raise InputError(_too_few(self.duplicates_, prepared.valid, images))
         self.maps_ = prepared.maps[first]
-        self.kept_ = prepared.kept[first]
+        self.kept_ = prepared.valid[first]
         self.zero_ = prepared.zero
         self.invalid_ = prepared.invalid
 
@@ -291,7 +291,7 @@ class SpRAy(BaseEstimator):
         return full[self.duplicates_]
 
 
-def _is_whole(value: object) -> bool:
+def _is_integer(value: object) -> bool:
     return isinstance(value, int | np.integer)
 
 

@@ -14,6 +14,7 @@ from chinspect.spray.proposals import MERGE, Proposal
 from chinspect.spray.significance import ALPHA, adjusted
 
 NOT_TESTED = "not tested"
+_NAN = float("nan")
 _RESAMPLES = 200  # bootstrap samples: enough for a 95 % quantile
 _CONFIDENCE = 0.95
 _LARGEST = 2_000  # maps that the bootstrap draws from; the errors of more are scaled from these
@@ -78,13 +79,13 @@ class Candidate:
     focus: float
     stability: float
     p_value: float
-    q_value: float = float("nan")
+    q_value: float = _NAN
     flagged: bool = False
     verdict: str = "untested"
     group: Hashable = None
     label: Hashable = None
-    purity: float = float("nan")
-    base_rate: float = float("nan")
+    purity: float = _NAN
+    base_rate: float = _NAN
 
     @property
     def compared(self) -> bool:

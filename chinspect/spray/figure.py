@@ -19,11 +19,12 @@ _DPI = 110
 
 
 def draw(run: SprayRun) -> Figure:
-    """All images as points in the plane, candidates coloured, with their most typical images beside."""
+    """All images as points in the plane, with the most typical images of candidates beside, which are coloured.
+
+    Those are the flagged ones, or the first few where none is.
+    """
     plane = run.samples()[["x", "y"]].to_numpy(dtype=float)
-    numbered = list(enumerate(run.findings, 1))
-    flagged = [(number, finding) for number, finding in numbered if finding.candidate.flagged]
-    shown = flagged[: len(COLOURS)] or numbered[:3]  # the first few where none is flagged
+    shown = list(run.flagged.items())[: len(COLOURS)] or list(enumerate(run.findings, 1))[:3]
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.5, 1], squeeze=False)[0]
     axes = left.subplots()
@@ -32,9 +33,8 @@ def draw(run: SprayRun) -> Figure:
         members = plane[finding.candidate.indices]
         axes.scatter(*members.T, s=26, color=colour, edgecolors="white", linewidths=0.4)
         x, y = np.nanmedian(members, 0)
-        axes.text(x, y, str(number), fontsize=13, fontweight="bold", color="white", ha="center", va="center").set_bbox(
-            {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white"}
-        )
+        disc = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white"}
+        axes.text(x, y, str(number), size=13, weight="bold", color="white", ha="center", va="center", bbox=disc)
     axes.set(xticks=[], yticks=[])
     axes.set_xlabel(
         "each point is an image; near points are explained alike (diffusion map by t-SNE, axes have no unit)"

@@ -33,13 +33,13 @@ class PreparedMaps:
 
     Attributes:
         maps: (n, h, w) pooled.
-        kept: (n,) their indices among all maps.
+        valid: (n,) their indices among all maps.
         zero: indices of maps without any relevance, left out: they would form a cluster of their own.
         invalid: indices of maps that hold NaN or infinity, left out.
     """
 
     maps: Maps
-    kept: Indices
+    valid: Indices
     zero: Indices
     invalid: Indices
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from numpy.typing import ArrayLike
 from PIL import Image
@@ -24,7 +24,7 @@ from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
 from chinspect.subjects import Subject
 
-Source = str | Path | Samples
+Source: TypeAlias = str | Path | Samples
 """A folder, read recursively, a list or table of paths (see `load_samples`), or the samples themselves."""
 
 

@@ -87,8 +87,8 @@ class Finding:
         if candidate.group is not None:
             clauses.append(f"found within the class {candidate.group!r}")
         elif candidate.label is not None:
-            purity, base_rate = f"{candidate.purity:.0%}", f"{candidate.base_rate:.0%}"
-            clauses.append(f"{purity} of them are labelled {candidate.label!r}, as {base_rate} of all are")
+            labelled = f"{candidate.purity:.0%} of them are labelled {candidate.label!r}"
+            clauses.append(f"{labelled}, as {candidate.base_rate:.0%} of all are")
         clauses.append(candidate.chance)
         if self.proof is not None:
             clauses.append(self.proof.sentence.rstrip("."))
@@ -135,14 +135,14 @@ class SprayRun(Result):
         return self.maps.shape[1] == 1
 
     @property
-    def flagged(self) -> list[Finding]:
-        """The findings whose candidates are flagged."""
-        return [finding for finding in self.findings if finding.candidate.flagged]
+    def flagged(self) -> dict[int, Finding]:
+        """The findings whose candidates are flagged, by number."""
+        return {number: finding for number, finding in enumerate(self.findings, 1) if finding.candidate.flagged}
 
     @property
     def verdict(self) -> str:
         """``confirmed`` if a candidate is; else ``not_causal`` if all that are flagged are; else that of the maps."""
-        verdicts = {finding.candidate.verdict for finding in self.flagged}
+        verdicts = {finding.candidate.verdict for finding in self.flagged.values()}
         if "confirmed" in verdicts:
             return "confirmed"
         return "not_causal" if verdicts == {"not_causal"} else self.spray.verdict_
@@ -150,7 +150,7 @@ class SprayRun(Result):
     @property
     def sentence(self) -> str:
         """How many candidates there are, what became of them, and what the analysis could have seen."""
-        flagged = self.flagged
+        flagged = self.flagged.values()
         verb = "is" if len(flagged) == 1 else "are"
         sentence = f"{len(flagged)} of {len(self.findings)} candidate strategies {verb} flagged"
         if any(finding.proof is not None for finding in flagged):

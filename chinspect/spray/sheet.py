@@ -88,7 +88,7 @@ def _summary(figure: Figure, run: SprayRun, candidate: Candidate, height: float)
     top = height - _HEAD
     for values, title in (
         (candidate.mean_map, "mean map of the members"),
-        (candidate.template, "what they have in common and others have not"),
+        (candidate.template, "what they share and others have not"),
     ):
         top -= _MAP_ROW
         axes = figure.add_axes((0.01, (top + 0.15) / height, _MAP / _WIDTH, _MAP / height))

@@ -130,8 +130,8 @@ def min_detectable_size(maps: Maps, maxima: Floats, to_rows: Callable[[Maps], Ro
         members = _drawn(len(moved), size, rng)
         proposals = _proposals(to_rows(_marked(moved, members)), settings)
         p = p_values(np.array([proposal.template.distinctness for proposal in proposals]), maxima)
-        found = [_f1(x.template.members, members) for x, value in zip(proposals, p, strict=True) if value <= ALPHA]
-        if max(found, default=0) >= _FOUND:
+        scores = [_f1(x.template.members, members) for x, value in zip(proposals, p, strict=True) if value <= ALPHA]
+        if max(scores, default=0) >= _FOUND:
             return -(-size * len(maps) // len(moved))
         size += size // 2
     return None

@@ -52,7 +52,7 @@ class Spectrum:
         return int(np.argmax(np.diff(self.eigenvalues))) + 1 if len(self.eigenvalues) > 1 else 1
 
 
-def spectrum(affinity: csr_array, q: int, *, tolerance: float = _TOLERANCE) -> Spectrum:
+def spectrum(affinity: csr_array, q: int) -> Spectrum:
     """The ``q`` lowest eigenpairs of the normalised Laplacian of ``affinity`` (n, n), at most n - 1 of them."""
     n = affinity.shape[0]
     degrees = affinity.sum(axis=1)
@@ -64,7 +64,7 @@ def spectrum(affinity: csr_array, q: int, *, tolerance: float = _TOLERANCE) -> S
     values = np.ones(known.shape[1])
     vectors = known.toarray()
     if q > len(values):
-        further, axes = _largest(smoother, known, q - len(values), tolerance)
+        further, axes = _largest(smoother, known, q - len(values))
         values = np.concatenate([values, further])
         vectors = np.hstack([vectors, axes])
     # An eigenvector's sign is arbitrary: the largest entry of each is made positive.
@@ -105,7 +105,7 @@ def _known(degrees: Floats, components: Indices, q: int) -> csr_array:
     return csr_array((values, (np.arange(len(degrees)), column[components])), shape=shape)[:, :q]
 
 
-def _largest(smoother: csr_array, known: csr_array, count: int, tolerance: float) -> tuple[Floats, Floats]:
+def _largest(smoother: csr_array, known: csr_array, count: int) -> tuple[Floats, Floats]:
     """The ``count`` largest eigenpairs but those ``known``, descending."""
     n = len(smoother.indptr) - 1
     if n <= _DENSE_BELOW:
@@ -116,6 +116,6 @@ def _largest(smoother: csr_array, known: csr_array, count: int, tolerance: float
     else:
         rest = LinearOperator((n, n), lambda v: smoother @ v - 2 * (known @ (known.T @ v)), dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(n)
-        values, vectors = eigsh(rest, k=count, which="LA", v0=start - known @ (known.T @ start), tol=tolerance)
+        values, vectors = eigsh(rest, k=count, which="LA", v0=start - known @ (known.T @ start), tol=_TOLERANCE)
     order = np.argsort(-values, kind="stable")
     return values[order], vectors[:, order]

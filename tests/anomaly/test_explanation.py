@@ -11,7 +11,7 @@ from scipy.fft import dctn, idctn
 
 from chinspect.anomaly import AnomalyExplanation, Blur, D2Neighbors, _distances, explain_anomaly
 from chinspect.errors import InputError
-from chinspect.relevance import BandEdges, named_bands, zigzag
+from chinspect.relevance import zigzag
 
 SIZE = 24
 EDGES = (2, 19)
@@ -226,49 +226,6 @@ def test_of_many_images_those_of_the_highest_scores_are_drawn(tmp_path: Path) ->
         np.testing.assert_array_equal(picture, found.images[i])
     with pytest.raises(InputError, match=r"'a\.txt'"):
         found.plot(tmp_path / "a.txt")
-
-
-def walk(height: int, width: int) -> list[tuple[int, int]]:
-    """The zigzag path, step by step: along an antidiagonal until the border, then one step along the border."""
-    u, v, up, path = 0, 0, True, []
-    for _ in range(height * width):
-        path.append((u, v))
-        if up:
-            if v == width - 1:
-                u, up = u + 1, False
-            elif u == 0:
-                v, up = v + 1, False
-            else:
-                u, v = u - 1, v + 1
-        elif u == height - 1:
-            v, up = v + 1, True
-        elif v == 0:
-            u, up = u + 1, True
-        else:
-            u, v = u + 1, v - 1
-    return path
-
-
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (8, 8), (9, 9), (5, 8), (8, 5), (224, 224)])
-def test_the_zigzag_visits_all_coefficients_in_turn(height: int, width: int) -> None:
-    places = zigzag(height, width).numpy()
-    assert [places[u, v] for u, v in walk(height, width)] == list(range(height * width))
-
-
-def test_the_three_bands_of_the_paper_are_orders_and_origins_alike() -> None:
-    by_place = BandEdges((3, 190), "zigzag").band((224, 224))
-    assert torch.equal(by_place, named_bands((224, 224), 3).band((224, 224)))
-
-
-def test_the_spectrum_of_the_paper_has_its_bins() -> None:
-    """Edges as published, and every coefficient put into its bin one by one."""
-    edges = np.linspace(0, (64 * 60) ** (1 / 3.47), 21) ** 3.47
-    found = named_bands((3, 64, 60), "kauffmann2025")
-    band = found.band((64, 60)).numpy()
-    for place, (u, v) in enumerate(walk(64, 60)):
-        assert edges[band[u, v]] <= place < edges[band[u, v] + 1] + 1e-6
-    assert found.count == len(found.names) == 20
-    assert found.names[0] == "0"
 
 
 @pytest.mark.parametrize("p", [1, 2, 4])

@@ -88,8 +88,9 @@ def test_duplicates_among_the_images_count_once_too():
 def test_a_set_of_copies_is_no_candidate():
     maps = blobs(60, 3)
     maps[:20] = maps[0]
-    spray = SpRAy(n_surrogates=19).fit(maps)
-    assert not spray.flagged_
+    spray = SpRAy(n_surrogates=0).fit(maps)
+    assert len(spray.maps_) == 41
+    assert not [c for c in spray.candidates_ if set(c.indices.tolist()) == set(range(20))]
 
 
 def aligned(count, seed=0, side=256):

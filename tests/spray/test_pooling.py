@@ -77,7 +77,7 @@ def test_empty_and_broken_maps_are_left_out_by_their_places(bad):
     maps = np.random.default_rng(4).random((7, 10, 10)).astype(np.float32)
     maps[2], maps[5, 3, 3] = 0, bad
     prepared = prepare(maps, pool=5, normalise=True)
-    assert prepared.kept.tolist() == [0, 1, 3, 4, 6]
+    assert prepared.valid.tolist() == [0, 1, 3, 4, 6]
     assert prepared.zero.tolist() == [2]
     assert prepared.invalid.tolist() == [5]
     assert np.isfinite(prepared.maps).all()

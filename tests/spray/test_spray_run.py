@@ -261,7 +261,7 @@ def test_maps_over_pictures_are_drawn_without_a_word(caplog):
 def test_a_sheet_shows_members_and_others_with_and_without_their_maps(planted):
     figure = draw_sheet(planted, 1)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles[:2] == ["mean map of the members", "what they have in common and others have not"]
+    assert titles[:2] == ["mean map of the members", "what they share and others have not"]
     assert titles[2:4] == ["members", "members, with their maps"]
     assert titles[4:] == ["other images", "other images, with their maps"]
     assert [len(axes.images) for axes in figure.axes[2:]] == [8] * 4
