@@ -114,6 +114,7 @@ class SprayRun(Result):
     """
 
     stem = "run"
+    drawing = "chinspect.spray.figure"
 
     spray: SpRAy
     maps: Rows
@@ -315,7 +316,7 @@ class SprayRun(Result):
     @property
     def _figures(self) -> Any:
         """The module of the figures, which imports this one."""
-        return import_module(str(self._drawing()))
+        return import_module(self.drawing)
 
 
 def check_output(target: Path) -> None:
