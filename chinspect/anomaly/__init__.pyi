@@ -1,24 +1,32 @@
-from ._detector import Detector, check_training_folder
 from .adapter import CallableDetector
 from .d2neighbors import D2Neighbors
-from .explanation import AnomalyExplanation, explain_anomaly
+from .detector import Detector, explain_anomaly
+from .explanation import AnomalyExplanation
+from .filters import Blur, SpectralWeights
 from .patchcore import PatchCore
 from .persistence import load_detector, register, save_detector
-from .shares import ScoreShares, score_shares
-from .threshold import threshold_at
+from .profile import ScoreProfile, score_profile
+from .threshold import guaranteed_rate, images_needed, threshold_at
+from .workflow import Scores, fit, score
 
 __all__ = [
     "AnomalyExplanation",
+    "Blur",
     "CallableDetector",
     "D2Neighbors",
     "Detector",
     "PatchCore",
-    "ScoreShares",
-    "check_training_folder",
+    "ScoreProfile",
+    "Scores",
+    "SpectralWeights",
     "explain_anomaly",
+    "fit",
+    "guaranteed_rate",
+    "images_needed",
     "load_detector",
     "register",
     "save_detector",
-    "score_shares",
+    "score",
+    "score_profile",
     "threshold_at",
 ]

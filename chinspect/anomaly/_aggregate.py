@@ -5,8 +5,8 @@ have in common (Roth et al. 2022, arXiv:2106.08265, section 3.1).
 
 * `Roth`: the authors' implementation unfolds the neighbourhoods, upsamples them, and pools the flattened axis (channel,
   cell) adaptively to 1024 numbers a layer, then the stacked layers to 1024 in all. For layers of C and 2C channels this
-  is a fixed 3x3 kernel for each of the C channels (0.1, centre 0.2: the two halves that a channel is pooled to share
-  their middle cell), and the mean of each pair of the 2C channels, averaged over 3x3 cells: 2C numbers.
+  is a fixed 3x3 kernel for each of the C channels (0.1, centre 0.2: the two halves that a channel is pooled to have
+  one cell in common), and the mean of each pair of the 2C channels, averaged over 3x3 cells: 2C numbers.
 * `Anomalib`: the average over 3x3 cells, layers concatenated.
 * `Kauffmann2025`: the authors' implementation on a single layer with dimension 2048, four times its 512 channels: four
   overlapping thirds of the nine cells, in reading order.

@@ -1,10 +1,23 @@
-"""Backbones of PatchCore: a network of the zoo or the user's own, cut behind the layers whose features are compared."""
+"""Backbones of PatchCore: a network of the zoo or the user's own, cut behind the layers whose features are compared.
+
+A backbone may also be that of a PatchCore that anomalib trained. Of a checkpoint of anomalib (Lightning), a PyTorch
+file with an entry ``state_dict``, are read
+
+* ``model.memory_bank`` (m, D), the coreset of descriptors;
+* ``model.feature_extractor.feature_extractor.*``, the backbone: timm's ResNet without classifier, cut behind the last
+  layer that is compared, whose names are those of torchvision.
+
+The file is read with ``weights_only=True``. A checkpoint that holds objects beside its tensors is refused; saved again
+as ``{"state_dict": checkpoint["state_dict"]}`` it can be read. Images are normalised with ImageNet's mean and standard
+deviation, which is anomalib's default.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +27,15 @@ from torchvision.models import Wide_ResNet50_2_Weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from chinspect.encoders import Encoder, card_of, encoder_of, load_encoder
+from chinspect.encoders.checkpoints import load_weights, read_checkpoint
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.encoders.weights import fetch, locate
 from chinspect.errors import InputError
 
 WIDE_RESNET = "wide_resnet50_2"
-_COARSEST = torch.float32
+_COARSEST = torch.float32  # distances of halves are too coarse
+_BANK = "model.memory_bank"
+_NETWORK = "model.feature_extractor.feature_extractor."
 NEUTRAL = (0.5, 0.5, 0.5)
 """Mean and standard deviation of pixels in [0, 1] under which images in [-1, 1] stay as they are."""
 
@@ -27,7 +43,7 @@ NEUTRAL = (0.5, 0.5, 0.5)
 class LayerFeatures(nn.Module):
     """The outputs of some layers of a network in evaluation, whatever mode the network itself is in.
 
-    The network is left as it was, and shares its parameters and buffers.
+    The network is left as it was; parameters and buffers are its own, not copies.
     """
 
     def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
@@ -38,35 +54,35 @@ class LayerFeatures(nn.Module):
             known = ", ".join(name for name in names if name and name.count(".") < 2)
             kind = type(module).__name__
             raise InputError(f"the backbone {kind} has no layer {missing[0]!r}: its layers are {known}.")
-        shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+        tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}  # not to be copied
         try:
-            self.extractor = create_feature_extractor(copy.deepcopy(module, shared), list(layers)).eval()
+            self.extractor = create_feature_extractor(copy.deepcopy(module, tensors), list(layers)).eval()
         except Exception as error:  # torch.fx raises what the module's own code raises on symbolic values
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"the layers of {type(module).__name__} cannot be read by torch.fx ({reason}).") from error
         self.layers = tuple(layers)
-        _keep_outputs(self.extractor)
+        _copy_outputs(self.extractor)
 
     def train(self, mode: bool = True) -> LayerFeatures:  # noqa: ARG002
         """Stays in evaluation: features must not depend on the rest of a batch."""
         return super().train(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The features (N, C, H, W) of each layer, of single precision at least: distances of halves are too coarse."""
+        """The features (N, C, H, W) of each layer, of single precision at least."""
         features = self.extractor(x)
         return [features[layer].to(torch.promote_types(features[layer].dtype, _COARSEST)) for layer in self.layers]
 
 
-def _keep_outputs(extractor: GraphModule) -> None:
+def _copy_outputs(extractor: GraphModule) -> None:
     """Copies each output as soon as it is there: what follows may work in place, as ``ReLU(inplace=True)`` does."""
     graph = extractor.graph
     last = next(node for node in graph.nodes if node.op == "output")
 
-    def kept(output: Node) -> Node:
+    def copied(output: Node) -> Node:
         with graph.inserting_after(output):
             return graph.call_method("clone", (output,))
 
-    last.args = (map_arg(last.args[0], kept),)
+    last.args = (map_arg(last.args[0], copied),)
     extractor.recompile()
 
 
@@ -79,14 +95,23 @@ class Backbone:
     std: tuple[float, float, float]
     fingerprint: str
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return self._like.device
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the network's type and device; PyTorch's own for a network without parameters."""
+        return next(self.features.parameters(), torch.empty(0))
+
     def own(self, x: Tensor) -> Tensor:
         """``x`` in the type and on the device of the network."""
-        return x.to(next(self.features.parameters(), x))
+        return x.to(self._like)
 
     def as_features(self, x: Tensor) -> Tensor:
         """``x`` in the type and on the device of the features."""
-        own = next(self.features.parameters())
-        return x.to(own.device, torch.promote_types(own.dtype, _COARSEST))
+        return x.to(self.device, torch.promote_types(self._like.dtype, _COARSEST))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] as the network was trained to see them, in its type and on its device."""
@@ -110,21 +135,24 @@ class Backbone:
 def open_backbone(
     backbone: str | Encoder | nn.Module, layers: Sequence[str] | None, count: int, *, neutral: bool
 ) -> Backbone:
-    """The backbone, cut behind ``layers``, or behind the usual ``count`` layers where none are given.
+    """The backbone, cut behind ``layers``, or behind the usual ``count`` layers where none are named.
 
     Args:
         backbone: ``wide_resnet50_2``, a name that `load_encoder` knows, an encoder, or a module that takes images in
             [-1, 1].
         neutral: whether images stay in [-1, 1] whatever the network was trained with.
     """
+    mean = std = NEUTRAL
+    fingerprint = ""
     if isinstance(backbone, nn.Module):
-        module, mean, std, fingerprint = backbone, NEUTRAL, NEUTRAL, ""
+        module = backbone
     else:
         encoder = _encoder(backbone)
-        module, fingerprint = encoder.module, encoder.fingerprint
-        mean, std = encoder.preprocessing.mean, encoder.preprocessing.std
-    if neutral:
-        mean = std = NEUTRAL
+        module = encoder.module
+        fingerprint = encoder.fingerprint
+        if not neutral:
+            mean = encoder.preprocessing.mean
+            std = encoder.preprocessing.std
     features = LayerFeatures(module, layers if layers is not None else usual_layers(module, count))
     return Backbone(features, mean, std, fingerprint)
 
@@ -163,3 +191,22 @@ def _wide_resnet() -> Encoder:
             "that needs no download: --backbone tiny-supervised, in Python backbone='tiny-supervised'."
         ) from error
     return encoder_of(card, path)
+
+
+def read_anomalib(path: Path, architecture: str, layers: Sequence[str]) -> tuple[Encoder, Tensor]:
+    """The backbone, of torchvision's ``architecture``, and the memory bank (m, D), of a checkpoint of anomalib.
+
+    Raises `InputError` for a file that is none.
+    """
+    card = card_of(f"torchvision:{architecture}")
+    state = read_checkpoint(path)
+    weights = {key.removeprefix(_NETWORK): value for key, value in state.items() if key.startswith(_NETWORK)}
+    if _BANK not in state or not weights:
+        missing = _BANK if _BANK not in state else f"{_NETWORK}*"
+        raise InputError(f"{str(path)!r} is no checkpoint of anomalib's PatchCore: it has no {missing}.")
+    bank = state[_BANK]
+    if bank.ndim != 2 or len(bank) == 0 or not bool(bank.isfinite().all()):
+        raise InputError(f"the memory bank in {str(path)!r} is no table of numbers (m, D) but {tuple(bank.shape)}.")
+    encoder = encoder_of(card, None, name=path.name)
+    load_weights(LayerFeatures(encoder.module, layers).extractor, weights, (), str(path))
+    return encoder, bank

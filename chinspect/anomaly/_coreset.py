@@ -21,7 +21,7 @@ from torch import Tensor
 DIMENSIONS = 128
 LEVELS = 127
 _EXACT = 1 << 24  # float32 holds all integers up to here
-_CANDIDATES = 512
+_CANDIDATES = 512  # compared with each other in a round: their table of distances stays small
 _ROWS = 1024  # points whose distances are updated together: their products stay in the cache
 
 Indices = NDArray[np.int64]
@@ -39,7 +39,8 @@ def integer_grid(features: Tensor, generator: np.random.Generator) -> Tensor:
     largest = features.abs().amax().clamp(min=torch.finfo(features.dtype).tiny)
     blocks = features.split(_ROWS)
     projected = torch.cat([(block / largest * levels).round() @ signs for block in blocks])
-    low, high = projected.amin(0), projected.amax(0)
+    low = projected.amin(0)
+    high = projected.amax(0)
     middle = torch.floor((low + high) / 2)
     half = (high - middle).amax().clamp(min=1)
     return ((projected - middle) / half * LEVELS).round().clamp(-LEVELS, LEVELS).float()
@@ -56,7 +57,8 @@ def greedy_coreset(points: Tensor, count: int, *, first: int) -> Tensor:
     Returns:
         (count,) indices, or fewer, where those taken cover all points at distance 0 on the grid.
     """
-    taken, missing = [torch.tensor([first], device=points.device)], count - 1
+    taken = [torch.tensor([first], device=points.device)]
+    missing = count - 1
     norms = points.square().sum(1)
     distances = torch.full_like(norms, torch.inf)
     _lower(distances, points, norms, taken[0])
@@ -76,8 +78,7 @@ def _farthest(distances: Tensor, many: int) -> tuple[Tensor, tuple[float, int]]:
     if len(distances) <= many:
         return torch.arange(len(distances), device=distances.device), (-1.0, 0)
     # one integer orders by distance, then by lower index
-    places = torch.arange(len(distances), device=distances.device)
-    keys = distances.long() * len(distances) - places
+    keys = distances.long() * len(distances) - torch.arange(len(distances), device=distances.device)
     best = keys.topk(many + 1).indices
     rival = int(best[-1])
     return best[:-1].sort().values, (float(distances[rival]), -rival)
@@ -103,6 +104,7 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def _lower(distances: Tensor, points: Tensor, norms: Tensor, taken: Tensor) -> None:
     """Lowers the squared distances (n,) of ``points``, of squared ``norms``, to the nearest of those taken."""
-    transposed, shift = (-2 * points[taken]).T.contiguous(), norms[taken]
-    for some, block, norm in zip(distances.split(_ROWS), points.split(_ROWS), norms.split(_ROWS), strict=True):
-        torch.minimum(some, (block @ transposed).add_(shift).amin(1).add_(norm), out=some)
+    transposed = (-2 * points[taken]).T.contiguous()
+    shift = norms[taken]
+    for lowest, block, norm in zip(distances.split(_ROWS), points.split(_ROWS), norms.split(_ROWS), strict=True):
+        torch.minimum(lowest, (block @ transposed).add_(shift).amin(1).add_(norm), out=lowest)

@@ -6,7 +6,7 @@ p = 2 and p = 4 expand into matrix products around the mean of the bank,
     ||x - u||_4^4 = |x^4| - 4 x^3 u + 6 x^2 u^2 - 4 x u^3 + |u^4|
 
 in float32. Where the terms cancel, the pair is computed again from its difference, so that results are right to about
-1e-5 in any case. p = 1 has no such form. Images of 8 bits are kept and compared as integers for p = 1 and 2: no
+1e-5 in any case. p = 1 has no such form. Images of 8 bits are held and compared as integers for p = 1 and 2: no
 rounding at all, a quarter of the memory.
 """
 
@@ -67,10 +67,10 @@ class Bank:
         return self._sizes(4)
 
     def _sizes(self, p: int) -> Tensor:
-        sizes = torch.empty(len(self), dtype=torch.float64)  # small results kept between blocks would pin their memory
-        for part, block in self.blocks():
+        sizes = torch.empty(len(self), dtype=torch.float64)  # small results beside blocks would pin their memory
+        for rows, block in self.blocks():
             centred = block - self.centre
-            sizes[part] = _size(centred.square_() if p == 4 else centred)
+            sizes[rows] = _size(centred.square_() if p == 4 else centred)
         return sizes
 
     def take(self, index: Tensor | slice) -> Tensor:
@@ -79,12 +79,10 @@ class Bank:
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
         """The rows in [-1, 1], float32, some at a time."""
-        return ((part, self.take(part)) for part in self.parts())
-
-    def parts(self) -> Iterator[slice]:
-        """Slices of rows that fit a block."""
         step = max(1, _BLOCK // self.rows.shape[1])
-        return (slice(start, min(start + step, len(self))) for start in range(0, len(self), step))
+        for start in range(0, len(self), step):
+            rows = slice(start, min(start + step, len(self)))
+            yield rows, self.take(rows)
 
 
 def as_levels(x: Tensor) -> Tensor | None:
@@ -122,12 +120,12 @@ def powered_distances(x: Tensor, bank: Bank, p: int) -> Tensor:
     sizes = _size(powers[p // 4])[:, None] + (bank.central_squares if p == 2 else bank.central_fourth_powers)
     distances = torch.empty(len(x), len(bank), dtype=torch.float64)
     buffer = torch.empty(_BLOCK + x.shape[1])
-    for part, block in bank.blocks():
+    for rows, block in bank.blocks():
         centred = torch.sub(block, bank.centre, out=buffer[: block.numel()].view_as(block))
-        found = sizes[:, part] + _mixed_terms(powers, _powers(centred, p))
-        for i, j in (sizes[:, part] > CANCELLING * found).nonzero():
-            found[i, j] = direct_distance(x[i], block[j], p)
-        distances[:, part] = found
+        expanded = sizes[:, rows] + _mixed_terms(powers, _powers(centred, p))
+        for i, j in (sizes[:, rows] > CANCELLING * expanded).nonzero():
+            expanded[i, j] = direct_distance(x[i], block[j], p)
+        distances[:, rows] = expanded
     return distances
 
 
@@ -187,13 +185,13 @@ def _absolute(x: Tensor, rows: Tensor) -> Tensor:
     """Sums of absolute differences (n, k) in float64; both sides int8 or both float32."""
     from cv2 import NORM_L1, norm
 
-    left, right = x.numpy(), rows.numpy()
-    return torch.tensor([[norm(a, b, NORM_L1) for b in right] for a in left], dtype=torch.float64)
+    distances = [[norm(a, b, NORM_L1) for b in rows.numpy()] for a in x.numpy()]
+    return torch.tensor(distances, dtype=torch.float64)
 
 
 def _absolute_of_floats(x: Tensor, bank: Bank) -> Tensor:
     x = from_levels(x)
     distances = torch.empty(len(x), len(bank), dtype=torch.float64)
-    for part, block in bank.blocks():
-        distances[:, part] = _absolute(x, block)
+    for rows, block in bank.blocks():
+        distances[:, rows] = _absolute(x, block)
     return distances

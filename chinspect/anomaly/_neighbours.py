@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by matrix products, in bounded memory.
+"""Where patches are nearest to a memory bank: exact nearest neighbours in bounded memory, and the score of an image.
 
 ``|q - b|^2 = |q|^2 - 2 q.b + |b|^2`` is one matrix product for a block of the bank, and loses up to all digits where q
 and b are near-duplicates. So the product only proposes candidates; their distances are computed again from ``q - b``.
@@ -8,12 +8,16 @@ Where rounding could have hidden a nearer neighbour from the candidates, the que
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
+SUPPORT = 9
+"""Entries of the bank that weight the score (``b`` in equation 7 of arXiv:2106.08265, with anomalib's value)."""
 _SPARE = 3  # candidates beyond the neighbours asked for
-_QUERIES = 1024
+_QUERIES = 1024  # searched at once: their products with a block of the bank fit in as much memory as the block
 _BLOCK_NUMBERS = 1 << 23  # of a block of the bank, and of its products: 32 MiB each in float32
 
 
@@ -41,8 +45,7 @@ class NearestNeighbours:
             distances (m, k), rising, in the type of the bank, and rows (m, k); of rows equally far the lower one first.
             ``k`` is at most n.
         """
-        found = [self._search(some, k) for some in queries.split(_QUERIES)]
-        distances, rows = zip(*found, strict=True)
+        distances, rows = zip(*(self._search(chunk, k) for chunk in queries.split(_QUERIES)), strict=True)
         return torch.cat(distances), torch.cat(rows)
 
     def _search(self, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -64,11 +67,11 @@ class NearestNeighbours:
         squared = torch.empty(len(queries), 0, dtype=dtype, device=queries.device)
         start = 0
         for block in self.bank.split(self._rows):
-            part = block.to(dtype) - centre
+            entries = block.to(dtype) - centre
             # |q|^2 is the same for all rows: it is added at the end
-            values, places = _smallest(torch.addmm(part.square().sum(1), centred, part.T, alpha=-2), count)
-            squared, chosen = _smallest(torch.cat([squared, values], 1), count)
-            rows = torch.cat([rows, places + start], 1).gather(1, chosen)
+            values, indices = _smallest(torch.addmm(entries.square().sum(1), centred, entries.T, alpha=-2), count)
+            squared, best = _smallest(torch.cat([squared, values], 1), count)
+            rows = torch.cat([rows, indices + start], 1).gather(1, best)
             start += len(block)
         return rows, squared + centred.square().sum(1, keepdim=True)
 
@@ -89,6 +92,7 @@ class NearestNeighbours:
         Mary 2019, 10.1137/18M1226312); a row that is nearer has a norm of at most ``|q| + distance``.
         """
         norm = (queries - self._centre.to(queries)).norm(dim=1)
+        # 4: a margin above what is expected
         error = 4 * math.sqrt(queries.shape[1]) * torch.finfo(queries.dtype).eps * (norm + distance).square()
         return farthest - error < distance.square()
 
@@ -96,3 +100,50 @@ class NearestNeighbours:
 def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
     result = values.topk(min(count, values.shape[1]), dim=1, largest=False)
     return result.values, result.indices
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Where n images are compared with a bank.
+
+    Attributes:
+        distances: (n, p), of each patch to its nearest entry.
+        patch: (n,), the patch of the largest distance; the first of equal ones.
+        prototype: (n,), its nearest entry in the bank.
+        score: (n,).
+    """
+
+    distances: Tensor
+    patch: Tensor
+    prototype: Tensor
+    score: Tensor
+
+    @property
+    def distance(self) -> Tensor:
+        """(n,), of the patch to its prototype."""
+        return self.distances.amax(1)
+
+    @classmethod
+    def concatenated(cls, batches: Sequence[Matches]) -> Matches:
+        """All images of some batches, on the CPU."""
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(batch, name) for batch in batches]).cpu() for name in names))
+
+
+def match(descriptors: Tensor, bank: NearestNeighbours, *, weighted: bool) -> Matches:
+    """Compares patches (n, p, D) with a bank; ``weighted`` applies equation 7."""
+    n, patches, _ = descriptors.shape
+    distances, entries = (result.view(n, patches) for result in bank.search(descriptors.flatten(0, 1)))
+    score, patch = distances.max(1)
+    images = torch.arange(n, device=patch.device)
+    prototype = entries[images, patch]
+    if weighted:
+        score = score * _weight(descriptors[images, patch], prototype, bank)
+    return Matches(distances, patch, prototype, score)
+
+
+def _weight(descriptor: Tensor, prototype: Tensor, bank: NearestNeighbours) -> Tensor:
+    """``1 - exp d(e, m*) / sum_m exp d(e, m)`` over the entries m around the prototype m*, itself included: (n,)."""
+    _, support = bank.search(bank.bank[prototype], min(SUPPORT, len(bank.bank)))
+    distances = (descriptor[:, None] - bank.bank[support]).norm(dim=2)
+    return 1 - distances.softmax(1)[:, 0]

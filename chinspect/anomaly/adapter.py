@@ -1,32 +1,35 @@
-"""Any function from images to scores as a detector: for stress tests and parity of models that are not ours."""
+"""Any function from images to scores as a detector: for stress tests, parity and proofs of models that are not ours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from chinspect.anomaly._detector import Detector
-from chinspect.anomaly.explanation import AnomalyExplanation
+from chinspect.anomaly.detector import Detector
+from chinspect.anomaly.explanation import Resolution
 from chinspect.errors import InputError
-from chinspect.relevance import BandEdges
 
-_BATCH = 32
+_BATCH = 32  # images that a function is asked about at once, as its documentation promises
 
 
 class CallableDetector(Detector):
     """A detector that asks a function for its scores.
 
     `fit` only sets the threshold, from the scores of images that have to be normal and unseen by whatever is behind the
-    function. It can neither be explained nor saved.
+    function. It cannot be saved, and is explained only with a gradient.
 
     Args:
         function: from a batch (n, C, H, W) in [-1, 1], float32, at most 32 images, to scores (n,), a tensor or an
             array; higher is more anomalous.
+        gradient: from such a batch to the gradient of each image's score by its pixels, (n, C, H, W), a tensor or an
+            array. Then scores are explained by gradient times input, which need not be conserved: see
+            `AnomalyExplanation.conservation`.
+        layer: a shape-preserving module that filters images first, see `Detector`; to be explained it has to be linear.
         resizer, size: how images on disk are read, see `chinspect.images.RESIZERS`.
         threshold_fpr: false positive rate at which ``threshold_`` is set.
 
@@ -42,11 +45,15 @@ class CallableDetector(Detector):
         self,
         function: Callable[[Tensor], ArrayLike],
         *,
+        gradient: Callable[[Tensor], ArrayLike] | None = None,
+        layer: nn.Module | None = None,
         resizer: str = "opencv-nearest",
         size: int = 224,
         threshold_fpr: float = 0.05,
     ) -> None:
         self.function = function
+        self.gradient = gradient
+        self.layer = layer
         self.resizer = resizer
         self.size = size
         self.threshold_fpr = threshold_fpr
@@ -56,26 +63,36 @@ class CallableDetector(Detector):
         """A function has none: `InputError`."""
         raise InputError("a detector that calls a function has no fingerprint: give no folder to resume from.")
 
-    def _fit(self, x: Tensor) -> None:
-        self._scores = self._score(x)
-
-    def _held_out_scores(self) -> NDArray[np.float64]:
-        return self._scores
+    def _fit(self, x: Tensor) -> NDArray[np.float64]:
+        return self._score(x)
 
     def _score(self, x: Tensor) -> NDArray[np.float64]:
-        return np.concatenate([self._ask(batch) for batch in x.split(_BATCH)])
-
-    def _ask(self, batch: Tensor) -> NDArray[np.float64]:
         with torch.no_grad():
-            given = self.function(batch)
-        scores = np.asarray(given.cpu() if isinstance(given, Tensor) else given, dtype=np.float64)
-        if scores.shape != (len(batch),) or not np.isfinite(scores).all():
-            what = "numbers that are not finite" if scores.shape == (len(batch),) else f"shape {scores.shape}"
-            raise InputError(f"the function gives {what} for {len(batch)} images: one finite score each is needed.")
-        return scores
+            return self._ask(self.function, x, 1, "one finite score each")
 
-    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:  # noqa: ARG002
-        raise InputError("a function cannot be explained: use a D2Neighbors or a PatchCore.")
+    def _explain(self, x: Tensor, resolution: Resolution | None) -> dict[str, ArrayLike]:
+        if self.gradient is None:
+            raise InputError(
+                "a function without a gradient cannot be explained: give one, or use a D2Neighbors or a PatchCore."
+            )
+        known: dict[str, ArrayLike] = {"score": self._score(x)}
+        if resolution is not None:
+            gradient = torch.from_numpy(self._ask(self.gradient, x, 4, "a finite gradient like the images"))
+            known["relevance"] = resolution.products(x, self._before_layer(x, gradient.float()))
+        return known
+
+    def _ask(self, function: Callable[[Tensor], ArrayLike], x: Tensor, ndim: int, needed: str) -> NDArray[np.float64]:
+        """What a function gives for images behind the layer: finite, in the first ``ndim`` axes of the images."""
+        answers = []
+        for batch in self._filtered(x).split(_BATCH):
+            answer: Any = function(batch)
+            values = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer, dtype=np.float64)
+            fits = values.shape == tuple(batch.shape[:ndim])
+            if not fits or not np.isfinite(values).all():
+                what = "numbers that are not finite" if fits else f"shape {values.shape}"
+                raise InputError(f"the function gives {what} for {len(batch)} images: {needed} is needed.")
+            answers.append(values)
+        return np.concatenate(answers)
 
     def _state(self) -> NoReturn:
         raise InputError("a detector that calls a function cannot be saved: save what is behind the function.")

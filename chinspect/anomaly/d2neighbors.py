@@ -8,28 +8,27 @@ the paper removes the detector's reliance on frequencies that a resizer changes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
-from chinspect.anomaly._detector import Detector
-from chinspect.anomaly._distance_shares import Metric, Shares, share
+from chinspect.anomaly._distance_relevance import Metric, distance_relevance
 from chinspect.anomaly._distances import Bank, as_levels, from_levels, powered_distances
-from chinspect.anomaly._layer import LinearLayer
-from chinspect.anomaly._pictures import pictures
-from chinspect.anomaly.explanation import AnomalyExplanation
+from chinspect.anomaly.detector import Detector
+from chinspect.anomaly.explanation import Resolution
+from chinspect.anomaly.filters import Layer
+from chinspect.anomaly.images import pictures
 from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.errors import InputError
-from chinspect.relevance import BandEdges
 
 ANCHORS = 1000
 """Training images on which gamma and the threshold are found, drawn by ``random_state`` where there are more."""
-_BATCH = 64
-_NEAREST = 4
+_BATCH = 64  # images compared at once: bounds memory, and larger batches are no faster
+_NEAREST = 4  # training images that an explanation names
 
 
 class D2Neighbors(Detector):
@@ -37,10 +36,10 @@ class D2Neighbors(Detector):
 
     Args:
         p: norm of the distance ``||.||_p^p``, 1, 2 or 4.
-        perplexity: how many training images an image effectively looks at, as a share of all, in (0, 1); see
+        perplexity: how many training images an image effectively looks at, as a fraction of all, in (0, 1); see
             `fit_gamma`.
-        blur: a linear module from batches to batches in front of the distance, or None.
-        calibrate_on: ``blurred``: gamma is found on what the blur gives; ``original``: on what it gets, as in the code
+        layer: a linear module from batches to batches in front of the distance, or None.
+        calibrate_on: ``blurred``: gamma is found on what the layer gives; ``original``: on what it gets, as in the code
             of Kauffmann et al. 2025.
         resizer, size: how images on disk are read, see `chinspect.images.RESIZERS`.
         threshold_fpr: false positive rate at which ``threshold_`` is set.
@@ -62,16 +61,16 @@ class D2Neighbors(Detector):
 
     bank_: Bank
     gamma_: float
-    _layer: LinearLayer
+    _layer_key: ClassVar[str] = "blur"  # the only layers that earlier versions had
+    _layer: Layer
     _features: Bank
-    _left_out: Tensor
 
     def __init__(
         self,
         *,
         p: int = 2,
         perplexity: float = 0.25,
-        blur: nn.Module | None = None,
+        layer: nn.Module | None = None,
         calibrate_on: Literal["blurred", "original"] = "blurred",
         resizer: str = "opencv-nearest",
         size: int = 224,
@@ -80,7 +79,7 @@ class D2Neighbors(Detector):
     ) -> None:
         self.p = p
         self.perplexity = perplexity
-        self.blur = blur
+        self.layer = layer
         self.calibrate_on = calibrate_on
         self.resizer = resizer
         self.size = size
@@ -92,26 +91,26 @@ class D2Neighbors(Detector):
         if self.p not in (1, 2, 4):
             raise InputError(f"the norm p is 1, 2 or 4, not {self.p!r}.")
         if not 0 < self.perplexity < 1:
-            raise InputError(f"the perplexity is a share between 0 and 1 of the images, not {self.perplexity!r}.")
+            raise InputError(f"the perplexity is a fraction between 0 and 1 of the images, not {self.perplexity!r}.")
         if self.calibrate_on not in ("blurred", "original"):
             raise InputError(f"gamma is calibrated on blurred or original images, not {self.calibrate_on!r}.")
 
-    def _fit(self, x: Tensor) -> None:
+    def _fit(self, x: Tensor) -> Tensor:
         shape = tuple(x.shape[1:])
-        LinearLayer(self.blur, shape).check(x)
+        Layer(self.layer, shape).check(x)
         self._store(Bank.of(x), shape)
         anchors = self._draw_anchors(len(x))
         distances = _to_others(anchors, self._features, self.p)
-        original = self.blur is not None and self.calibrate_on == "original"
+        original = self.layer is not None and self.calibrate_on == "original"
         calibration = _to_others(anchors, self.bank_, self.p) if original else distances
         self.gamma_ = fit_gamma(calibration, self.perplexity)
-        self._left_out = soft_minimum(distances, self.gamma_)
+        return soft_minimum(distances, self.gamma_)
 
     def _store(self, bank: Bank, shape: tuple[int, ...]) -> None:
         self.bank_ = bank
-        self._layer = LinearLayer(self.blur, shape)
+        self._layer = Layer(self.layer, shape)
         self._features = bank
-        if self.blur is not None:
+        if self.layer is not None:
             mapped = [self._layer(block.view(-1, *shape)) for _, block in bank.blocks()]
             self._features = Bank.of(torch.cat(mapped))
 
@@ -121,35 +120,39 @@ class D2Neighbors(Detector):
         drawn = check_random_state(self.random_state).choice(count, ANCHORS, replace=False)
         return torch.from_numpy(np.sort(drawn))
 
-    def _held_out_scores(self) -> Tensor:
-        return self._left_out
-
     def _score(self, x: Tensor) -> Tensor:
         return soft_minimum(self._distances(x), self.gamma_)
 
     def _distances(self, x: Tensor) -> Tensor:
         """(n, N), behind the layer."""
-        parts = (self._layer(part).flatten(1) for part in x.split(_BATCH))
-        return torch.cat([powered_distances(part, self._features, self.p) for part in parts])
+        batches = (self._layer(batch).flatten(1) for batch in x.split(_BATCH))
+        return torch.cat([powered_distances(batch, self._features, self.p) for batch in batches])
 
     def _as_bank(self, x: Tensor) -> Tensor:
         """8-bit images rounded as those of the bank are, so that equal ones differ by zero."""
         levels = as_levels(x.flatten(1)) if self.bank_.rows.dtype == torch.int8 else None
         return x if levels is None else from_levels(levels).view_as(x)
 
-    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
+    def _explain(self, x: Tensor, resolution: Resolution | None) -> dict[str, ArrayLike]:
         x = self._as_bank(x)
         distances = self._distances(x)
         score = soft_minimum(distances, self.gamma_)
-        relevance = soft_minimum_weights(distances, self.gamma_) * score[:, None]
-        metric, whole = Metric(self.p, self._layer), Shares.empty(x, edges, components)
-        if components != "neighbours":
-            for rows in torch.arange(len(x)).split(_BATCH):
-                part = whole.rows(slice(int(rows[0]), int(rows[-1]) + 1))
-                share(x[rows], relevance[rows], distances[rows], self.bank_, metric, part)
-        nearest = relevance.topk(min(_NEAREST, len(self.bank_)), 1).indices
+        neighbours = soft_minimum_weights(distances, self.gamma_) * score[:, None]
+        nearest = neighbours.topk(min(_NEAREST, len(self.bank_)), 1).indices
         shown = self.bank_.take(nearest.flatten()).view(*nearest.shape, *self.image_shape_)
-        return _explanation(score, relevance, whole, nearest.numpy(), pictures(shown))
+        known: dict[str, Any] = {
+            "score": score,
+            "neighbours": neighbours,
+            "nearest": nearest,
+            "nearest_images": pictures(shown),
+        }
+        if resolution is not None:
+            metric = Metric(self.p, self._layer)
+            batches = zip(x.split(_BATCH), neighbours.split(_BATCH), distances.split(_BATCH), strict=True)
+            results = [distance_relevance(*batch, self.bank_, metric, resolution) for batch in batches]
+            known["relevance"] = torch.cat([relevance for relevance, _ in results])
+            known["reference"] = torch.cat([reference for _, reference in results])
+        return known
 
     def _state(self) -> dict[str, Tensor]:
         bank = self.bank_.rows.view(-1, *self.image_shape_)
@@ -163,34 +166,6 @@ class D2Neighbors(Detector):
 
 def _to_others(anchors: Tensor, bank: Bank, p: int) -> Tensor:
     """Distances (A, N) of some rows of a bank to all; infinite to themselves."""
-    parts = (powered_distances(bank.rows[part], bank, p) for part in anchors.split(_BATCH))
-    distances = torch.cat(list(parts))
+    distances = torch.cat([powered_distances(bank.rows[rows], bank, p) for rows in anchors.split(_BATCH)])
     distances[torch.arange(len(anchors)), anchors] = torch.inf
     return distances
-
-
-def _explanation(
-    score: Tensor, relevance: Tensor, shares: Shares, nearest: NDArray[np.int64], shown: NDArray[np.uint8] | None
-) -> AnomalyExplanation:
-    pixels, maps, bands = shares.pixels, shares.pixel_bands(), shares.bands
-    if maps is not None:
-        bands = maps.sum((2, 3), dtype=torch.float64)
-    if bands is not None:
-        total = bands.sum(1) + shares.reference
-    elif pixels is not None:
-        total = pixels.sum((1, 2), dtype=torch.float64) + shares.reference
-    else:
-        total = relevance.sum(1)
-    return AnomalyExplanation(
-        score=score.numpy(),
-        reference=shares.reference.numpy(),
-        conservation=torch.where(score > 0, total / score, 1.0).numpy(),
-        band_edges=shares.edges.edges,
-        band_index=shares.edges.index,
-        neighbours=relevance.numpy(),
-        pixels=None if pixels is None else pixels.numpy(),
-        bands=None if bands is None else bands.numpy(),
-        pixel_bands=None if maps is None else maps.numpy(),
-        nearest=nearest,
-        nearest_images=shown,
-    )

@@ -1,140 +1,212 @@
-"""The answer to "why is this image anomalous?": shares of an anomaly score by pixel, frequency and training image."""
+"""The answer to "why is this image anomalous?": an anomaly score by pixel, frequency and training image.
+
+Relevance is one array (n, B, H, W): of n images in B frequency bands at each pixel. Everything else is a sum of it.
+Where only bands or only pixels are asked for, the other axes have length 1, which saves most of the work.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from dataclasses import fields as dataclass_fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from chinspect.anomaly._detector import Detector, Images
-from chinspect.errors import InputError
-from chinspect.files import output_folder, replacing
-from chinspect.relevance import BandEdges, named_bands
+from chinspect.relevance import BandEdges, inner_by_band, lower_bands
+from chinspect.report import Result, records
 
 Array = NDArray[np.floating[Any]]
 FIGURE_ROWS = 16
 """Images that fit on a figure."""
 AnomalyComponents = Literal["pixels", "bands", "pixel_bands", "neighbours"]
+_SUMS: Mapping[str, tuple[str, ...]] = {
+    "neighbours": (),
+    "pixels": ("pixels",),
+    "bands": ("bands",),
+    "pixel_bands": ("pixels", "bands", "pixel_bands"),
+}  # of the relevance, by what was asked for
 
 
-@dataclass(frozen=True, eq=False)
-class AnomalyExplanation:
-    """Scores of ``n`` images, shared among what they are made of; see `explain_anomaly`.
-
-    Everything is in units of the score, and fields that were not asked for are None. With ``reference`` the shares of
-    each kind sum to the score.
+@dataclass(frozen=True)
+class Resolution:
+    """What relevance is resolved into.
 
     Attributes:
-        score: (n,), as the detector gives it.
-        reference: (n,), the part of the score that nothing in the image can carry.
-        conservation: (n,), the sum of all shares (of the finest kind asked for) over the score: 1 where none is lost.
-        band_edges: at which a band begins, the first excepted.
-        band_index: what the edges count: the ``order`` ``u + v`` of DCT coefficients, or their place on the ``zigzag``
-            path.
-        pixels: (n, H, W), summed over channels.
-        bands: (n, B), frequency bands, lowest first.
-        pixel_bands: (n, B, H, W), the bands of each pixel; single values may be negative.
-        neighbours: (n, N), training images (of a memory bank: where its entries come from).
-        nearest: (n, k), the training images of the largest share, largest first.
-        nearest_images: (n, k, H, W, 3), 8-bit pictures of them.
+        edges: of the frequency bands.
+        pixels: whether each pixel has relevance of its own.
     """
 
+    edges: BandEdges
+    pixels: bool
+
+    def zeros(self, x: Tensor) -> Tensor:
+        """Relevance of images like ``x`` (n, C, H, W) before any is added: (n, B, H, W), or (n, B, 1, 1) in float64."""
+        if self.pixels:
+            return x.new_zeros(len(x), self.edges.count, *x.shape[2:])
+        return torch.zeros(len(x), self.edges.count, 1, 1, dtype=torch.float64)
+
+    def products(self, x: Tensor, y: Tensor, lower: Tensor | None = None) -> Tensor:
+        """``[P_b x]_i y_i``, value times derivative, summed over channels and as far as it is not resolved over pixels.
+
+        Args:
+            x, y: (n, C, H, W).
+            lower: all bands of ``x`` but the last, as `lower_bands` gives them, where they are known; overwritten.
+
+        Returns:
+            (n, B, H, W), or (n, B, 1, 1).
+        """
+        if not self.pixels:
+            return inner_by_band(x, y, self.edges)[:, :, None, None]
+        products = x.new_empty(len(x), self.edges.count, *x.shape[2:])
+        last = products[:, -1]
+        torch.sum(x * y, 1, out=last)
+        for b, band in enumerate(self.lower(x) if lower is None else lower):
+            last -= torch.sum(band.mul_(y), 1, out=products[:, b])  # the last band is what the others leave
+        return products
+
+    def lower(self, x: Tensor) -> Tensor:
+        """All bands of ``x`` (n, C, H, W) but the last: (B - 1, n, C, H, W)."""
+        return lower_bands(x, self.edges)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AnomalyExplanation(Result):
+    """Scores of ``n`` images and what they are made of, in units of the score; see `explain_anomaly`.
+
+    Attributes:
+        names: (n,), paths of the images as text, or ``image 0``, ``image 1``, ...
+        images: (n, H, W, 3), 8-bit pictures of the detector's inputs.
+        threshold: the score above which an image is called anomalous.
+        score: (n,), as the detector gives it.
+        reference: (n,), what nothing in the image can carry of the score.
+        relevance: (n, B, H, W), of frequency bands (lowest first) and pixels, summed over channels; single values may
+            be negative. B is 1 where no bands were asked for, H and W are 1 where no pixels were.
+        components: what was asked for.
+        edges: of the bands.
+        neighbours: (n, N), the score by training image (of a memory bank: where its entries come from); N is 0 where
+            that is not known.
+        nearest: (n, k), the training images that carry most, the first one most of all.
+        nearest_images: (n, k, H, W, 3), 8-bit pictures of them; k is 0 where the detector does not hold them.
+    """
+
+    stem: ClassVar[str] = "anomaly"
+
+    names: NDArray[np.str_]
+    images: NDArray[np.uint8]
+    threshold: float
     score: Array
     reference: Array
-    conservation: Array
-    band_edges: tuple[int, ...]
-    band_index: Literal["order", "zigzag"] = "order"
-    pixels: Array | None = None
-    bands: Array | None = None
-    pixel_bands: Array | None = None
-    neighbours: Array | None = None
-    nearest: NDArray[np.integer[Any]] | None = None
-    nearest_images: NDArray[np.uint8] | None = None
+    relevance: Array
+    components: AnomalyComponents
+    edges: BandEdges
+    neighbours: Array
+    nearest: NDArray[np.integer[Any]]
+    nearest_images: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.score)
 
     @property
+    def pixel_bands(self) -> Array:
+        """(n, B, H, W), the relevance itself."""
+        return self.relevance
+
+    @cached_property
+    def pixels(self) -> Array:
+        """(n, H, W), the relevance of each pixel in all bands together."""
+        return np.asarray(self.relevance.sum(1))
+
+    @cached_property
+    def bands(self) -> Array:
+        """(n, B), the relevance of each band in all pixels together, float64."""
+        return np.asarray(self.relevance.sum((2, 3), dtype=np.float64))  # as there are many pixels
+
+    @property
+    def conservation(self) -> Array:
+        """(n,), relevance and reference together over the score: 1 where nothing is lost."""
+        total = self.bands.sum(1) + self.reference
+        return np.divide(total, self.score, out=np.ones_like(total), where=self.score != 0)
+
+    @property
+    def band_edges(self) -> tuple[int, ...]:
+        """At which a band begins, the first excepted."""
+        return self.edges.edges
+
+    @property
+    def band_index(self) -> Literal["order", "zigzag"]:
+        """What the edges count: the order ``u + v`` of DCT coefficients, or their position on the zigzag path."""
+        return self.edges.index
+
+    @property
     def band_names(self) -> list[str]:
-        """What each band holds, in orders or places: ``0-1``, ``2-18``, ``19+``."""
-        return BandEdges(self.band_edges, self.band_index).names
+        """What each band holds, in orders or positions: ``0-1``, ``2-18``, ``19+``."""
+        return self.edges.names
 
     def take(self, index: NDArray[np.integer[Any]]) -> AnomalyExplanation:
         """The explanation of some of the images, in this order."""
-        given = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
-        return replace(self, **{name: value[index] for name, value in given.items() if isinstance(value, np.ndarray)})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[index] for name, value in values.items() if isinstance(value, np.ndarray)})
 
     def highest(self) -> NDArray[np.int64]:
         """Indices of the images of the highest scores, as many as a figure shows, in the order of the images."""
         return np.sort(np.argsort(-self.score, kind="stable")[:FIGURE_ROWS])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an image: score, reference, conservation, the share of each band and the nearest training image."""
+        """One row an image: score, reference, conservation, relevance of each band and the nearest training image."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in ("score", "reference", "conservation")}
-        if self.bands is not None:
+        if "bands" in _SUMS[self.components]:
             columns |= {f"band_{name}": self.bands[:, b] for b, name in enumerate(self.band_names)}
-        if self.nearest is not None:
+        if self.nearest.size:
             columns["nearest"] = self.nearest[:, 0]
         return pd.DataFrame(columns)
 
-    def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``anomaly.json`` (the table of `to_frame` and the bands) and ``anomaly.npz`` (all arrays)."""
-        target = output_folder(folder)
-        rows = self.to_frame().to_dict("records")
-        document = {"bands": self.band_names, "band_index": self.band_index, "images": rows}
-        given = {field.name: getattr(self, field.name) for field in dataclass_fields(self)}
-        arrays = {name: np.asarray(value) for name, value in given.items() if value is not None}
-        paths = [target / "anomaly.json", target / "anomaly.npz"]
-        with replacing(paths[0]) as path:
-            path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        with replacing(paths[1]) as path, path.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        return paths
+    @property
+    def sentence(self) -> str:
+        """How many images are anomalous, and what may come of their scores."""
+        return (
+            f"{int((self.score > self.threshold).sum())} of {len(self)} images exceed the threshold "
+            f"{self.threshold:.4g}. A score that rests on the highest frequencies will change with the way images are "
+            "resized: see 'chinspect stress'."
+        )
 
-    def plot(self, path: str | Path, images: ArrayLike) -> Path:
-        """Draws one row an image: the picture, where its score lies, in which bands, and what it was compared with.
+    def document(self) -> dict[str, Any]:
+        """The threshold, the bands, the table of `to_frame` by image, and which images the figure shows."""
+        anomalous = (self.score > self.threshold).tolist()
+        return {
+            "threshold": self.threshold,
+            "bands": self.band_names,
+            "band_index": self.band_index,
+            "images": [
+                {"image": name, "anomalous": verdict} | row
+                for name, verdict, row in zip(self.names.tolist(), anomalous, records(self.to_frame()), strict=True)
+            ],
+            "drawn": self.names[self.highest()].tolist(),
+        }
 
-        Raises `InputError` for more than `FIGURE_ROWS` images, and for a file of another kind.
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """All arrays that were asked for and are known."""
+        names = ("score", "reference", "conservation", "band_edges", "band_index", *_SUMS[self.components])
+        always = {name: np.asarray(getattr(self, name)) for name in names}
+        known = {name: getattr(self, name) for name in ("neighbours", "nearest", "nearest_images")}
+        return always | {name: array for name, array in known.items() if array.size}
 
-        Args:
-            path: a PNG, SVG or PDF file.
-            images: what the detector saw, as 8-bit pixels (n, H, W, 3) or as inputs (n, C, H, W) in [-1, 1].
-        """
-        from chinspect.anomaly._figure import draw  # matplotlib is slow to import
-
-        return draw(self, Path(path), np.asarray(images))
-
-
-def explain_anomaly(
-    detector: Detector,
-    x: Images,
-    *,
-    bands: int | Sequence[int] | Literal["kauffmann2025"] = 3,
-    components: AnomalyComponents = "pixel_bands",
-) -> AnomalyExplanation:
-    """Shares the anomaly score of each image among its pixels, its frequencies and the training images.
-
-    Args:
-        detector: a fitted detector.
-        x: a batch (n, C, H, W) in [-1, 1], or images on disk as the detector reads them.
-        bands: number of frequency bands (3 are those of the paper, orders 0-1, 2-18, 19+; others are spaced
-            geometrically), or the DCT orders ``u + v`` at which a new one begins; see
-            `chinspect.relevance.frequency_bands`. ``kauffmann2025`` are the 20 bins of the paper's spectra, which
-            begin at the places ``(b / 20)^3.47 H W`` of the zigzag path; images have at least 55x55 pixels for them.
-        components: ``neighbours`` alone, or beside it ``pixels``, ``bands``, or ``pixel_bands`` with its two marginals.
-
-    Raises `InputError` for components or bands that do not exist, and scikit-learn's `NotFittedError`.
-
-    Source: Kauffmann et al. 2025 (D2Neighbors, virtual DCT layer); Kauffmann et al. 2020 (soft minima).
-    """
-    if components not in get_args(AnomalyComponents):
-        raise InputError(f"{components!r} are no components: use one of {', '.join(get_args(AnomalyComponents))}.")
-    batch = detector.read(x)
-    return detector.explain(batch, named_bands(batch.shape, bands), components)
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """Of each image the score, the verdict, and the fraction of each band."""
+        table = pd.DataFrame(
+            {
+                "image": ["/".join(Path(name).parts[-2:]) for name in self.names.tolist()],
+                "score": [f"{score:.4g}" for score in self.score],
+                "verdict": np.where(self.score > self.threshold, "anomalous", "normal"),
+            }
+        )
+        for b, name in enumerate(self.band_names):
+            cells = zip(self.bands[:, b], self.score, strict=True)
+            table[f"{self.band_index} {name}"] = [f"{band / score:.1%}" if score else "-" for band, score in cells]
+        table["conserved"] = [f"{value:.3f}" for value in self.conservation]
+        return {"Fractions of the score by frequency (half periods across the image)": table}

@@ -12,32 +12,32 @@ times, in the protocol ``anomalib``, ``1 - softmax`` of the distances to the 9 b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
-from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone
+from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone, read_anomalib
 from chinspect.anomaly._coreset import greedy_coreset, integer_grid
-from chinspect.anomaly._detector import Detector, Images, check_training_folder
-from chinspect.anomaly._neighbours import NearestNeighbours
-from chinspect.anomaly._patches import Matches, match
-from chinspect.anomaly.explanation import AnomalyExplanation
-from chinspect.anomaly.threshold import threshold_at
+from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
+from chinspect.anomaly._patch_relevance import patch_derivative
+from chinspect.anomaly.detector import Detector
+from chinspect.anomaly.explanation import Resolution
+from chinspect.anomaly.images import Images, check_training_folder
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.relevance import BandEdges
 
 FOLDS = 5
-_BATCH = 16
+"""Of the cross-validation that the threshold comes from."""
+_BATCH = 16  # images at a time: bounds the memory of a backbone's features
 _SMOOTHING = 4.0  # pixels, in Roth et al. 2022 and since
 _USUAL = {"roth": (2, 0.1), "anomalib": (2, 0.1), "kauffmann2025": (1, 1.0)}  # number of layers, coreset
 
@@ -58,15 +58,16 @@ class PatchCore(Detector):
             ``kauffmann2025``.
         embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
             ``kauffmann2025``, one layer and no coreset.
-        coreset: share of the normal patches that the bank keeps, in (0, 1]; by default 0.1, in the protocol
+        coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, in the protocol
             ``kauffmann2025`` 1.
+        layer: a shape-preserving module that filters images first, see `Detector`; to be explained it has to be linear.
         random_state: seeds the coreset and the folds.
         resizer, size: how images on disk are read, see `chinspect.images.RESIZERS`.
         threshold_fpr: false positive rate at which ``threshold_`` is set.
 
     Attributes:
         bank_: (m, D), the memory bank.
-        places_: (m, 3), where each entry of the bank comes from: training image, row and column of the patch; -1 where
+        origins_: (m, 3), where each entry of the bank comes from: training image, row and column of the patch; -1 where
             it is not known.
         map_shape_: rows and columns of patches.
 
@@ -82,7 +83,7 @@ class PatchCore(Detector):
     """
 
     bank_: Tensor
-    places_: Tensor
+    origins_: Tensor
     map_shape_: tuple[int, int]
     _backbone: Backbone
     _aggregate: Aggregate
@@ -95,6 +96,7 @@ class PatchCore(Detector):
         layers: Sequence[str] | None = None,
         embedding: Literal["roth", "anomalib", "kauffmann2025"] = "roth",
         coreset: float | None = None,
+        layer: nn.Module | None = None,
         random_state: int = 0,
         resizer: str = "opencv-nearest",
         size: int = 224,
@@ -104,6 +106,7 @@ class PatchCore(Detector):
         self.layers = layers
         self.embedding = embedding
         self.coreset = coreset
+        self.layer = layer
         self.random_state = random_state
         self.resizer = resizer
         self.size = size
@@ -124,18 +127,16 @@ class PatchCore(Detector):
         """A detector with the backbone and the memory bank of a PatchCore that anomalib trained.
 
         Args:
-            path: a checkpoint of anomalib (1 or 2); see `chinspect.anomaly._anomalib` for what is read.
+            path: a checkpoint of anomalib (1 or 2); see `chinspect.anomaly._backbone` for what is read.
             normal: normal images that the bank was not made of; the threshold comes from their scores.
             architecture: torchvision's name of the backbone.
             layers: as anomalib was told.
             resizer, size: as anomalib was told; by default those of anomalib 2 without a centre crop. anomalib 1 crops
-                the 224 pixels in the middle of 256: give images that are cropped to that part, and 224.
+                the 224 pixels in the middle of 256: give images that are cropped to those, and 224.
             threshold_fpr: see `PatchCore`.
 
         Raises `InputError` for a file that is none, and for a bank that does not fit the layers.
         """
-        from chinspect.anomaly._anomalib import read_anomalib
-
         encoder, bank = read_anomalib(Path(path), architecture, layers)
         detector = cls(
             backbone=encoder,
@@ -150,21 +151,24 @@ class PatchCore(Detector):
         x = torch.cat(list(detector._batches(normal)))
         detector._open(tuple(x.shape[1:]))
         detector._remember(bank, torch.full((len(bank), 3), -1))
-        detector.image_shape_, detector.n_images_ = tuple(x.shape[1:]), 0
-        detector.held_out_scores_ = detector._score(x)
-        detector.threshold_ = threshold_at(detector.held_out_scores_, threshold_fpr)
-        detector.threshold_source_ = f"scores of {len(x)} normal images that the bank was not made of"
-        return detector
+        detector.image_shape_ = tuple(x.shape[1:])
+        detector.n_images_ = 0
+        return detector.set_threshold(detector._score(x), "scores of {} normal images that the bank was not made of")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone lies, once the detector is fitted."""
+        return self._backbone.device if hasattr(self, "_backbone") else super().device
 
     def anomaly_map(self, X: Images) -> NDArray[np.float32]:
         """The distance of each patch to the bank, as a map (N, H, W) of the image's size: higher is more anomalous.
 
         Upsampled bilinearly and smoothed by a Gaussian of 4 pixels (Roth et al. 2022, section 3.3).
         """
-        distances = torch.cat([found.distances for found in self._matches(self.read(X))])
+        distances = self._matches(self.read(X)).distances
         maps = distances.view(-1, 1, *self.map_shape_)
-        whole = F.interpolate(maps, self.image_shape_[1:], mode="bilinear", align_corners=False)[:, 0]
-        smooth: NDArray[np.float32] = gaussian_filter(whole.numpy(), (0, _SMOOTHING, _SMOOTHING))
+        full = F.interpolate(maps, self.image_shape_[1:], mode="bilinear", align_corners=False)[:, 0]
+        smooth: NDArray[np.float32] = gaussian_filter(full.numpy(), (0, _SMOOTHING, _SMOOTHING))
         return smooth
 
     def nearest_patches(self, X: Images) -> pd.DataFrame:
@@ -173,55 +177,53 @@ class PatchCore(Detector):
         Columns: ``score``, ``distance``; ``row`` and ``column`` of the patch (counted in patches, see ``map_shape_``);
         ``prototype``, the entry of the bank; ``train_image``, ``train_row``, ``train_column``, where that comes from.
         """
-        frames = []
-        for found in self._matches(self.read(X)):
-            places = self.places_[found.prototype].numpy()
-            columns = {
-                "score": found.score.numpy(),
-                "distance": found.distance.numpy(),
-                "row": found.patch.numpy() // self.map_shape_[1],
-                "column": found.patch.numpy() % self.map_shape_[1],
-                "prototype": found.prototype.numpy(),
-            }
-            names = ("train_image", "train_row", "train_column")
-            frames.append(pd.DataFrame(columns | {name: places[:, i] for i, name in enumerate(names)}))
-        return pd.concat(frames, ignore_index=True)
+        matches = self._matches(self.read(X))
+        columns = {
+            "score": matches.score,
+            "distance": matches.distance,
+            "row": matches.patch // self.map_shape_[1],
+            "column": matches.patch % self.map_shape_[1],
+            "prototype": matches.prototype,
+        }
+        origins = zip(("train_image", "train_row", "train_column"), self.origins_[matches.prototype].T, strict=True)
+        return pd.DataFrame({name: values.numpy() for name, values in (columns | dict(origins)).items()})
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.embedding not in EMBEDDINGS:
             raise InputError(f"the embedding {self.embedding!r} is not known: use one of {', '.join(EMBEDDINGS)}.")
-        if not 0 < self._share <= 1:
-            raise InputError(f"the coreset is a share of the patches in (0, 1], not {self.coreset!r}.")
+        if not 0 < self._fraction <= 1:
+            raise InputError(f"the coreset is a fraction of the patches in (0, 1], not {self.coreset!r}.")
 
     @property
-    def _share(self) -> float:
+    def _fraction(self) -> float:
         return _USUAL[self.embedding][1] if self.coreset is None else self.coreset
 
     def _open(self, shape: tuple[int, ...]) -> None:
         """Loads the backbone for images of ``shape`` (C, H, W)."""
         if shape[0] != 3:
             raise InputError(f"PatchCore reads images of 3 channels, not {shape[0]}.")
-        usual = _USUAL[self.embedding][0]
+        layers, _ = _USUAL[self.embedding]
         neutral = self.embedding == "kauffmann2025"
-        self._backbone = open_backbone(self.backbone, self.layers, usual, neutral=neutral)
+        self._backbone = open_backbone(self.backbone, self.layers, layers, neutral=neutral)
         self._aggregate = EMBEDDINGS[self.embedding](self._backbone.channels(shape))
         rows, columns = self._describe(torch.zeros(1, *shape)).shape[2:]
         self.map_shape_ = rows, columns
 
-    def _remember(self, bank: Tensor, places: Tensor) -> None:
+    def _remember(self, bank: Tensor, origins: Tensor) -> None:
         if bank.shape[1] != self._aggregate.channels:
             raise InputError(
                 f"the bank has descriptors of {bank.shape[1]} numbers, and the layers {self._backbone.features.layers} "
                 f"give {self._aggregate.channels}: name the layers that it was made of."
             )
-        self.bank_, self.places_ = bank, places
+        self.bank_ = bank
+        self.origins_ = origins
         self._neighbours = NearestNeighbours(self._backbone.as_features(bank))
 
     @torch.no_grad()
     def _describe(self, x: Tensor) -> Tensor:
-        """Descriptors (N, D, h, w) of a batch, where the backbone lies."""
-        descriptors: Tensor = self._aggregate(self._backbone.features(self._backbone.normalise(x)))
+        """Descriptors (N, D, h, w) of a batch behind the layer, where the backbone lies."""
+        descriptors: Tensor = self._aggregate(self._backbone.features(self._backbone.normalise(self._filtered(x))))
         return descriptors
 
     def _flat(self, x: Tensor) -> Tensor:
@@ -239,28 +241,29 @@ class PatchCore(Detector):
         """As `_flat`, batch by batch into one tensor, which may be most of the memory."""
         rows, columns = self.map_shape_
         patches = self._backbone.as_features(torch.empty(len(x), rows * columns, self._aggregate.channels))
-        for part, batch in zip(patches.split(_BATCH), x.split(_BATCH), strict=True):
-            part.copy_(self._flat(batch))
+        for rows_of_batch, batch in zip(patches.split(_BATCH), x.split(_BATCH), strict=True):
+            rows_of_batch.copy_(self._flat(batch))
         return patches
 
-    def _fit(self, x: Tensor) -> None:
+    def _fit(self, x: Tensor) -> NDArray[np.float64]:
         self._open(tuple(x.shape[1:]))
         generator = np.random.default_rng(self.random_state)
         patches = self._all_flat(x)
+        flat = patches.flatten(0, 1)
+        per_image = patches.shape[1]
         # one grid for all folds: what a held-out image can lend to its bank is the grid's scale
-        grid = integer_grid(patches.flatten(0, 1), generator) if self._share < 1 else None
-        folds = np.array_split(generator.permutation(len(x)), min(FOLDS, len(x)))
-        self._left_out = np.empty(len(x))
-        for fold in folds:
+        grid = integer_grid(flat, generator) if self._fraction < 1 else None
+        scores = np.empty(len(x))
+        for fold in np.array_split(generator.permutation(len(x)), min(FOLDS, len(x))):
             others = np.setdiff1d(np.arange(len(x)), fold)
-            bank = NearestNeighbours(patches.flatten(0, 1)[self._select(others, grid, patches.shape[1], generator)])
+            bank = NearestNeighbours(flat[self._select(others, grid, per_image, generator)])
             batches = torch.from_numpy(fold).split(_BATCH)
-            found = [match(patches[images], bank, weighted=self._weighted) for images in batches]
-            self._left_out[fold] = torch.cat([part.score for part in found]).cpu().numpy()
-        rows = self._select(np.arange(len(x)), grid, patches.shape[1], generator)
-        cell, columns = rows.cpu() % patches.shape[1], self.map_shape_[1]
-        places = torch.stack([rows.cpu() // patches.shape[1], cell // columns, cell % columns], 1)
-        self._remember(patches.flatten(0, 1)[rows], places)
+            matches = [match(patches[images], bank, weighted=self._weighted) for images in batches]
+            scores[fold] = torch.cat([batch.score for batch in matches]).cpu().numpy()
+        rows = self._select(np.arange(len(x)), grid, per_image, generator)
+        origins = np.unravel_index(rows.cpu().numpy(), (len(x), *self.map_shape_))
+        self._remember(flat[rows], torch.from_numpy(np.stack(origins, 1)))
+        return scores
 
     def _select(
         self, images: NDArray[np.int64], grid: Tensor | None, per_image: int, generator: np.random.Generator
@@ -270,32 +273,61 @@ class PatchCore(Detector):
         if grid is None:
             return rows
         rows = rows.to(grid.device)
-        count = max(1, round(self._share * len(rows)))
+        count = max(1, round(self._fraction * len(rows)))
         return rows[greedy_coreset(grid[rows], count, first=int(generator.integers(len(rows))))]
 
     @property
     def _weighted(self) -> bool:
         return self.embedding == "anomalib"
 
-    def _matches(self, x: Tensor) -> Iterator[Matches]:
-        """Where the images of ``x`` are nearest to the bank, batch by batch, on the CPU."""
-        for batch in x.split(_BATCH):
-            yield match(self._flat(batch), self._neighbours, weighted=self._weighted).cpu()
-
-    def _held_out_scores(self) -> NDArray[np.float64]:
-        return self._left_out
+    def _matches(self, x: Tensor) -> Matches:
+        """Where the images of ``x`` are nearest to the bank, on the CPU."""
+        batches = [match(self._flat(batch), self._neighbours, weighted=self._weighted) for batch in x.split(_BATCH)]
+        return Matches.concatenated(batches)
 
     def _score(self, x: Tensor) -> NDArray[np.float64]:
-        return np.concatenate([found.score.double().numpy() for found in self._matches(x)])
+        return self._matches(x).score.double().numpy()
 
-    def _explain(self, x: Tensor, edges: BandEdges, components: str) -> AnomalyExplanation:
-        from chinspect.anomaly._patch_shares import explain_patches
+    def _explain(self, x: Tensor, resolution: Resolution | None) -> dict[str, ArrayLike]:
+        matches = self._matches(x)
+        known: dict[str, Any] = {"score": matches.score.double(), **self._compared(matches)}
+        if resolution is not None:
+            prototypes = self._neighbours.bank[matches.prototype]
+            z = self._backbone.normalise(self._filtered(x))
+            results = [
+                patch_derivative(self._backbone.features, self._aggregate, *image)
+                for image in zip(z.split(1), matches.patch, prototypes, matches.score, strict=True)
+            ]
+            values, derivative = self._in_pixels(x, torch.cat([derivative for derivative, _ in results]))
+            known["relevance"] = resolution.products(values, derivative)
+            known["reference"] = [reference for _, reference in results]
+        return known
 
-        return explain_patches(self, x, edges, components)
+    def _in_pixels(self, x: Tensor, derivative: Tensor) -> tuple[Tensor, Tensor]:
+        """Values and derivatives (n, C, H, W) in the units of ``x``, from derivatives by normalised, filtered images.
+
+        Values count from the pixel that is normalised to zero, as the network reads them. So relevance is conserved
+        behind a layer that leaves that pixel as it is, as a blur does.
+        """
+        derivative = derivative.cpu().to(torch.promote_types(derivative.dtype, torch.float32))
+        mean, std = (
+            derivative.new_tensor(values).view(3, 1, 1) for values in (self._backbone.mean, self._backbone.std)
+        )
+        values = x.to(derivative) - (2 * mean - 1)
+        return values, self._before_layer(x, (derivative / (2 * std)).to(derivative))
+
+    def _compared(self, matches: Matches) -> dict[str, NDArray[Any]]:
+        """All of a score goes to the training image of its prototype: nothing where that is not known."""
+        images = self.origins_[matches.prototype, 0].numpy()
+        if (images < 0).any():
+            return {}
+        neighbours = np.zeros((len(images), self.n_images_))
+        neighbours[np.arange(len(images)), images] = matches.score.numpy()
+        return {"neighbours": neighbours, "nearest": images[:, None]}
 
     def _state(self) -> dict[str, Tensor]:
         fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)
-        return {"bank": self.bank_, "places": self.places_, "backbone": fingerprint}
+        return {"bank": self.bank_, "places": self.origins_, "backbone": fingerprint}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self._open(self.image_shape_)

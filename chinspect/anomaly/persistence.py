@@ -8,7 +8,6 @@ its name and the fingerprint of its weights.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import json
@@ -18,14 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from chinspect import __version__
-from chinspect.anomaly._detector import Detector
+from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.threshold import guaranteed_rate
+from chinspect.digests import digest
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.files import check_output_file, replacing
@@ -34,10 +35,10 @@ from chinspect.images import resize
 SCHEMA = 1
 _LIBRARIES = ("torch", "numpy", "opencv-python-headless", "pillow", "scikit-learn", "safetensors")
 _SCORES = "held_out_scores"
-_PLACES = {
+_MODULES = {
     "D2Neighbors": "chinspect.anomaly.d2neighbors",
     "PatchCore": "chinspect.anomaly.patchcore",
-    "Blur": "chinspect.mitigate.blur",
+    "Blur": "chinspect.anomaly.filters",
 }  # by name, so that reading a header imports only what it names
 _REGISTERED: dict[str, type] = {}
 
@@ -94,23 +95,25 @@ def load_detector(path: str | Path) -> Detector:
 
 def preprocessing_fingerprint(resizer: str, size: int) -> str:
     """The hash (sha256) of what two fixed pictures become under a resizer: gratings and noise, neither square."""
-    digest = hashlib.sha256(f"{resizer} {size} [-1, 1]".encode())
+    seen: list[str | NDArray[np.uint8]] = [f"{resizer} {size} [-1, 1]"]
     for seed, (height, width) in enumerate([(331, 457), (97, 71)]):
         rows, columns = np.mgrid[:height, :width]
         noise = np.random.Generator(np.random.PCG64(seed)).integers(0, 128, (height, width, 3))
         grating = ((rows * (5 + seed) + columns * 3) % 128)[..., None]
-        digest.update(resize((grating + noise).astype(np.uint8), size, resizer).tobytes())
-    return digest.hexdigest()
+        seen.append(resize((grating + noise).astype(np.uint8), size, resizer))
+    return digest(*seen)
 
 
 def _header(detector: Detector) -> dict[str, Any]:
     scores = detector.held_out_scores_
+    layer = detector._layer_key
+    parameters = detector.stored_parameters().items()
     return {
         "schema": SCHEMA,
         "chinspect": __version__,
         "libraries": {name: version(name) for name in _LIBRARIES},
         "class": type(detector).__name__,
-        "parameters": {name: _plain(name, value) for name, value in detector.get_params(deep=False).items()},
+        "parameters": {name: _plain("layer" if name == layer else name, value) for name, value in parameters},
         "fingerprint": preprocessing_fingerprint(detector.resizer, detector.size),
         "image_shape": list(detector.image_shape_),
         "images": detector.n_images_,
@@ -130,13 +133,13 @@ def _plain(name: str, value: Any) -> Any:
         layer = type(value)
         parameters = inspect.signature(layer.__init__).parameters
         named = [key for key in parameters if key != "self"]
-        if layer.__name__ in _PLACES | _REGISTERED and all(hasattr(value, key) for key in named):
+        if layer.__name__ in _MODULES | _REGISTERED and all(hasattr(value, key) for key in named):
             return {"layer": layer.__name__, "parameters": {key: _plain(key, getattr(value, key)) for key in named}}
     try:
         json.dumps(value)
     except (TypeError, ValueError) as error:
-        given = type(value).__name__ if isinstance(value, nn.Module) else repr(value)
-        raise InputError(f"a detector with {name}={given} cannot be saved: only plain values can.") from error
+        written = type(value).__name__ if isinstance(value, nn.Module) else repr(value)
+        raise InputError(f"a detector with {name}={written} cannot be saved: only plain values can.") from error
     return value
 
 
@@ -150,7 +153,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Detector:
-    detector = _class(header["class"], Detector)(**{k: _value(v) for k, v in header["parameters"].items()})
+    kind = _class(header["class"], Detector)
+    parameters = {name: _value(value) for name, value in header["parameters"].items()}
+    if kind._layer_key in parameters:
+        parameters["layer"] = parameters.pop(kind._layer_key)
+    detector = kind(**parameters)
     if preprocessing_fingerprint(detector.resizer, detector.size) != header["fingerprint"]:
         raise InputError(
             f"its preprocessing ({detector.resizer!r} to {detector.size} px) gives other pixels here than where it was "
@@ -185,9 +192,9 @@ def _value(stored: Any) -> Any:
 
 
 def _class(name: str, kind: type) -> Any:
-    if name not in _REGISTERED and name in _PLACES:
-        _REGISTERED[name] = getattr(importlib.import_module(_PLACES[name]), name)
-    found = _REGISTERED.get(name)
-    if found is None or not issubclass(found, kind):
+    if name not in _REGISTERED and name in _MODULES:
+        _REGISTERED[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    cls = _REGISTERED.get(name)
+    if cls is None or not issubclass(cls, kind):
         raise InputError(f"its class {name!r} is not known: import the package that registers it first.")
-    return found
+    return cls

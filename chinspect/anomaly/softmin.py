@@ -26,7 +26,7 @@ def soft_minimum(distances: Tensor, gamma: float) -> Tensor:
 
 
 def soft_minimum_weights(distances: Tensor, gamma: float) -> Tensor:
-    """``exp(-gamma d_j) / sum_k exp(-gamma d_k)`` (n, N): the share of each distance in the soft minimum."""
+    """``exp(-gamma d_j) / sum_k exp(-gamma d_k)`` (n, N): the weight of each distance in the soft minimum."""
     return torch.softmax(-gamma * distances, 1)
 
 
@@ -36,7 +36,7 @@ def fit_gamma(distances: Tensor, perplexity: float) -> float:
     Args:
         distances: (A, N), each row one image against all N; an image against itself is infinite. Of more than 4
             million distances every k-th row is taken.
-        perplexity: share of the N images, in (0, 1).
+        perplexity: fraction of the N images, in (0, 1).
 
     Returns:
         The root (the mean falls as gamma grows; kauffmann2025 finds it by bisection in [1e-9, 1]), whatever the unit of
@@ -48,12 +48,14 @@ def fit_gamma(distances: Tensor, perplexity: float) -> float:
     positive = finite[finite > 0]
     if not len(positive):
         return 1.0  # nothing but duplicates: every gamma gives the same
-    middle, target = -log(float(positive.median())), perplexity * distances.shape[1]
+    middle = -log(float(positive.median()))
+    target = perplexity * distances.shape[1]
 
     def excess(log_gamma: float) -> float:
         return log(_effective_number(distances, exp(log_gamma)) / target)
 
-    low, high = middle - _WIDEST, middle + _WIDEST
+    low = middle - _WIDEST
+    high = middle + _WIDEST
     if excess(low) <= 0:
         return exp(low)
     if excess(high) >= 0:

@@ -25,10 +25,6 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
 _python_shows = warnings.showwarning
 
-app.command("fit")(anomaly.fit)
-app.command("score")(anomaly.score)
-app.command("explain-anomaly")(anomaly.explain_anomaly)
-
 
 def _version(asked: bool) -> None:
     if asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli._artefact import ARTEFACT_HELP, load_artefact
+from chinspect.cli._artefact import ARTEFACT_HELP
 from chinspect.cli.frame import ENCODER_HELP, Answer, status, verb
 
 
@@ -19,10 +19,11 @@ def evaluate_encoder(
 ) -> Answer:
     """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from."""
     from chinspect import readouts
+    from chinspect.artefacts import artefact_named
     from chinspect.encoders import load_encoder
 
     model = load_encoder(encoder)
-    overlay = None if artefact is None else load_artefact(artefact)
+    overlay = None if artefact is None else artefact_named(artefact)
     with status("embedding and judging"):
         scores = readouts.evaluate(model, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
     return Answer(scores.document(), scores.show)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli._artefact import ARTEFACT_HELP, load_artefact
+from chinspect.cli._artefact import ARTEFACT_HELP
 from chinspect.cli.frame import ENCODER_HELP, Answer, app, progress, verb
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def prune(
     before and as many random channels. Where none helps by more than chance, and --k names no number, nothing is
     written and the exit status is 1.
     """
+    from chinspect.artefacts import artefact_named
     from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
     from chinspect.mitigate import check_encoder_folder
@@ -61,7 +62,7 @@ def prune(
     with progress("judging prunings") as report:
         remedy = find_pruning(
             load_encoder(encoder),
-            load_artefact(artefact),
+            artefact_named(artefact),
             data,
             **options,
             max_cost=max_cost,
@@ -87,6 +88,7 @@ def unlearn(
     The test images judge the result, beside the encoder before and a control, which unlearns a random patch that
     changes images as much. An interrupted run goes on at its last epoch.
     """
+    from chinspect.artefacts import artefact_named
     from chinspect.encoders import load_encoder
     from chinspect.mitigate import RESUME, Schedule, check_encoder_folder
     from chinspect.mitigate import unlearn as train
@@ -96,7 +98,7 @@ def unlearn(
     with progress("unlearning, then the control") as report:
         remedy = train(
             load_encoder(encoder),
-            load_artefact(artefact),
+            artefact_named(artefact),
             data,
             schedule=schedule,
             checkpoints=Path(out) / RESUME,

@@ -19,7 +19,7 @@ def stress_test(
     dataset: str = typer.Argument(metavar="DATASET_DIR", help="A category of MVTec AD, or train and test/{good,bad}."),
     deploy: list[str] = typer.Option(["pillow-bilinear"], help="A resizer to switch to; may be given again."),
     mitigate: list[str] = typer.Option(
-        [], help="A remedy to test beside the detector: blur (a d2neighbors is also saved with it)."
+        [], help="A remedy to test beside the detector: blur (the blurred detector is also saved)."
     ),
     protocol: str = typer.Option("deploy", help="deploy, kauffmann2025-text or kauffmann2025-code."),
     fail_on: str = typer.Option(

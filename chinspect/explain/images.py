@@ -301,18 +301,5 @@ def _maps(
     if layer is not None:
         encoder: Any = subject  # no relevance, and so no part of what every model can do
         return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
-    maps = _explained(subject, seen, own, question.bands)
+    maps = subject.explain(seen, own, bands=question.bands)
     return maps if question.cells is None else area_sum(maps, question.cells)
-
-
-def _explained(subject: Subject, seen: list[Pixels], weights: Array, bands: int) -> Array:
-    if subject.kind != "detector":
-        return subject.explain(seen, weights, bands=bands)
-    from chinspect.anomaly import explain_anomaly  # until detectors have the method
-    from chinspect.images import to_input
-
-    detector: Any = subject
-    x = to_input(np.stack(seen))
-    if bands:
-        return np.asarray(explain_anomaly(detector, x, components="bands", bands=bands).bands, np.float32)[:, None]
-    return np.asarray(explain_anomaly(detector, x, components="pixels").pixels)

@@ -1,7 +1,6 @@
 from .blur import Blur, SpectralWeights
 from .comparison import average_over_seeds, compare_mitigations, finding
 from .detectors import detector_remedy, save_remedied
-from .filtered import Filtered
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
@@ -9,14 +8,11 @@ from .recalibration import recalibrate
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
 from .saving import RESUME, check_encoder_folder, save_encoder
-from .search import SIGMAS, search_blur
 from .unlearning import Unlearning, train_unlearning
 
 __all__ = [
     "RESUME",
-    "SIGMAS",
     "Blur",
-    "Filtered",
     "PruningSearch",
     "Reliance",
     "Remedy",
@@ -38,7 +34,6 @@ __all__ = [
     "responsiveness",
     "save_encoder",
     "save_remedied",
-    "search_blur",
     "search_pruning",
     "top_channels",
     "train_unlearning",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,7 @@ _AVERAGED = [ORIGINAL, SHIFTED, "drop", "worst_group", "relevance_share", "simil
 
 
 def compare_mitigations(
-    encoders: Mapping[str, Encoder],
-    task: Task,
-    pairs: Pairs,
-    *,
-    control: str | None = None,
-    cache: str | Path | None = None,
+    encoders: Mapping[str, Encoder], task: Task, pairs: Pairs, *, control: str | None = None
 ) -> pd.DataFrame:
     """Judge encoders by the same task and the same pairs of images.
 
@@ -41,7 +35,6 @@ def compare_mitigations(
         task: with the states original and shifted; at least two readouts, as what helps one may harm another.
         pairs: images for `reliance`.
         control: the name of a remedy that all are compared with.
-        cache: a folder for embeddings.
 
     Returns:
         One row a remedy and readout: original and shifted accuracy with 95 % Wilson intervals, drop (their difference),
@@ -51,7 +44,7 @@ def compare_mitigations(
         control also margin, the shifted accuracy less the control's. Gain and margin carry 95 % intervals of paired
         data (`paired_difference`).
     """
-    predictions = {name: task.predict(encoder, cache=cache) for name, encoder in encoders.items()}
+    predictions = {name: task.predict(encoder) for name, encoder in encoders.items()}
     rows = []
     for name, encoder in encoders.items():
         relied = asdict(reliance(encoder, pairs))

@@ -8,13 +8,11 @@ from typing import Any
 
 from sklearn.base import clone
 
-from chinspect.anomaly import D2Neighbors, Detector, save_detector
+from chinspect.anomaly import Blur, Detector, save_detector
 from chinspect.errors import InputError
-from chinspect.mitigate.blur import Blur
-from chinspect.mitigate.filtered import Filtered
 from chinspect.stress import Mitigation
 
-_FILTERS = {"blur": Blur}
+_LAYERS = {"blur": Blur}
 
 
 def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
@@ -27,15 +25,12 @@ def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
 
     Raises `InputError` for another name.
     """
-    if name not in _FILTERS:
-        raise InputError(f"unknown remedy {name!r}: choose {', '.join(_FILTERS)}.")
-    layer = _FILTERS[name]()
-    if isinstance(detector, D2Neighbors):
-        return Mitigation(name, clone(detector).set_params(blur=layer).fit(normals))
-    return Mitigation(name, Filtered(detector, layer).fit(normals))  # type: ignore[arg-type]
+    if name not in _LAYERS:
+        raise InputError(f"unknown remedy {name!r}: choose {', '.join(_LAYERS)}.")
+    return Mitigation(name, clone(detector).set_params(layer=_LAYERS[name]()).fit(normals))
 
 
 def save_remedied(remedies: Sequence[Mitigation], folder: str | Path) -> list[Path]:
     """Writes the detectors of remedies, to be deployed in place of the one before, as ``NAME.safetensors``."""
-    fitted = {remedy.name: remedy.detector for remedy in remedies if isinstance(remedy.detector, Detector)}
+    fitted = {remedy.name: remedy.detector for remedy in remedies if remedy.detector is not None}
     return [save_detector(detector, Path(folder) / f"{name}.safetensors") for name, detector in fitted.items()]

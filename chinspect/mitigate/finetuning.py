@@ -8,17 +8,15 @@ uninterrupted one draws.
 from __future__ import annotations
 
 import copy
-import json
 import math
-from collections import defaultdict
+import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder
@@ -96,73 +94,50 @@ def fine_tune(
     module = copy.deepcopy(encoder.module).eval()
     trained = [parameter for name, parameter in module.named_parameters() if name not in training.frozen]
     # no decay: weights that the loss does not ask to change stay as they were
-    state = _State(module, torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0), [])
+    optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0)
     module.requires_grad_(False)
     if checkpoint is not None and checkpoint.is_file():
-        state.load(checkpoint)
+        weights, moments, rows = _read(checkpoint)
+        module.load_state_dict(weights)
+        optimizer.load_state_dict(moments)
     else:
-        state.rows.append({"epoch": 0, "loss": math.nan, **training.measure(module)})
-    for epoch in range(len(state.rows), schedule.epochs + 1):
+        rows = [{"epoch": 0, "loss": math.nan, **training.measure(module)}]
+    for epoch in range(len(rows), schedule.epochs + 1):
         for parameter in trained:
             parameter.requires_grad_(True)
-        mean = _epoch(state, training, schedule, epoch)
+        mean = _epoch(module, optimizer, training, schedule, epoch)
         module.requires_grad_(False)  # measures take the network as everybody else sees it
-        state.rows.append({"epoch": epoch, "loss": mean, **training.measure(module)})
+        rows.append({"epoch": epoch, "loss": mean, **training.measure(module)})
         if checkpoint is not None:
-            state.save(checkpoint)
+            output_folder(checkpoint.parent)
+            with replacing(checkpoint) as temporary:
+                torch.save((module.state_dict(), optimizer.state_dict(), rows), temporary)
         if progress is not None:
             progress(epoch, schedule.epochs)
-    return {key: value.cpu().clone() for key, value in module.state_dict().items()}, state.rows
+    return {key: value.cpu().clone() for key, value in module.state_dict().items()}, rows
 
 
-@dataclass
-class _State:
-    """All that a checkpoint needs."""
-
-    module: nn.Module
-    optimizer: torch.optim.Optimizer
-    rows: list[dict[str, float]]
-
-    def save(self, path: Path) -> None:
-        tensors = {f"module.{key}": value for key, value in self.module.state_dict().items()}
-        for index, entry in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{key}": value for key, value in entry.items()}
-        tensors = {key: value.contiguous() for key, value in tensors.items()}
-        output_folder(path.parent)
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, {"rows": json.dumps(self.rows)})
-
-    def load(self, path: Path) -> None:
-        try:
-            with safe_open(path, framework="pt") as file:
-                rows = json.loads(file.metadata()["rows"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"The checkpoint {str(path)!r} cannot be read ({error}): remove it.") from error
-        weights: dict[str, Tensor] = {}
-        entries: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for key, value in tensors.items():
-            kind, _, name = key.partition(".")
-            if kind == "module":
-                weights[name] = value
-            else:
-                index, _, entry = name.partition(".")
-                entries[int(index)][entry] = value
-        self.module.load_state_dict(weights)
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": entries})
-        self.rows = rows
+def _read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[dict[str, float]]]:
+    """The states of the network and of the optimizer, and the rows so far. Tensors and numbers are read, no objects."""
+    try:
+        weights, moments, rows = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise InputError(f"The checkpoint {str(checkpoint)!r} cannot be read ({error}): remove it.") from error
+    return weights, moments, rows
 
 
-def _epoch(state: _State, training: Training, schedule: Schedule, epoch: int) -> float:
+def _epoch(
+    module: nn.Module, optimizer: torch.optim.Optimizer, training: Training, schedule: Schedule, epoch: int
+) -> float:
     """One pass over the images in random order; the mean loss."""
     rng = np.random.default_rng([schedule.seed, epoch])
     order = rng.permutation(training.images).tolist()
     values = []
     for start in range(0, len(order), schedule.batch_size):
-        value = training.loss(state.module, order[start : start + schedule.batch_size], rng)
-        state.optimizer.zero_grad()
+        value = training.loss(module, order[start : start + schedule.batch_size], rng)
+        optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
+        optimizer.step()
         values.append(value.item())
     if not math.isfinite(sum(values)):
         raise InputError(f"The loss is no number after epoch {epoch}: choose a smaller learning rate.")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from chinspect.anomaly import Detector, threshold_at
-from chinspect.mitigate._inputs import as_batch
+from chinspect.anomaly import Detector
+from chinspect.anomaly.images import Images
 from chinspect.stress import check_rate
 
-S = TypeVar("S", bound=Detector)
+D = TypeVar("D", bound=Detector)
 
 
-def recalibrate(detector: S, normals: Any, *, fpr: float = 0.05, resizer: str | None = None) -> S:
+def recalibrate(detector: D, normals: Images, *, fpr: float = 0.05, resizer: str | None = None) -> D:
     """A copy of the detector with the threshold that unseen normal images exceed with probability ``fpr`` at most.
 
     The copy reads images with the deployed resizer, and says, also on disk, where its threshold comes from. Scores stay
@@ -29,11 +29,9 @@ def recalibrate(detector: S, normals: Any, *, fpr: float = 0.05, resizer: str | 
 
     Source: the quantile of split-conformal prediction (Vovk et al. 2005).
     """
-    scores = detector.decision_function(as_batch(normals, resizer or detector.resizer, detector.size))
-    check_rate(fpr, len(scores))
     recalibrated = copy.copy(detector)
-    recalibrated.resizer, recalibrated.threshold_ = resizer or detector.resizer, threshold_at(scores, fpr)
-    if isinstance(recalibrated, Detector):
-        recalibrated.threshold_fpr, recalibrated.held_out_scores_ = fpr, scores
-        recalibrated.threshold_source_ = f"scores of {len(scores)} normal images that it was not fitted on"
-    return recalibrated
+    recalibrated.resizer = resizer or detector.resizer
+    scores = recalibrated.decision_function(normals)
+    check_rate(fpr, len(scores))
+    recalibrated.threshold_fpr = fpr
+    return recalibrated.set_threshold(scores, "scores of {} normal images that it was not fitted on")

@@ -13,15 +13,14 @@ first k channels repairs: with ``f`` the encoder, ``f'`` the pruned one, x plain
 1 if the artefact is gone and nothing else, 0 if nothing is gained, negative if the pruning harms more than it helps. No
 labels are needed.
 
-The direction of a concept comes from ``a_n`` (C,), averaged over all positions, and ``t_n``, 1 with the artefact and 0
-without:
+The direction of a concept is its pattern: with ``a_n`` (C,), averaged over all positions, and ``t_n``, 1 with the
+artefact and 0 without,
 
-    pattern:  v ~ cov(a, t) / var(t), the difference of the means: where the concept moves activations to;
-    filter:   v ~ the weights of a linear classifier of t from a: what tells the two apart best.
+    v ~ cov(a, t) / var(t), the difference of the means: where the concept moves activations to.
 
-A filter also points away from what disturbs its decision, so that it may hardly lie along the concept's own signal
-(Haufe et al. 2014; Pahde et al. 2022). The projection ``a - v (<v, a> - level)`` keeps the level of plain images, as
-P-ClArC does (Anders et al. 2022, section 3.3).
+The weights of a classifier of t from a would also point away from what disturbs its decision, so that they may hardly
+lie along the concept's own signal (Haufe et al. 2014; Pahde et al. 2022). The projection ``a - v (<v, a> - level)``
+keeps the level of plain images, as P-ClArC does (Anders et al. 2022, section 3.3).
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from chinspect.encoders import (
@@ -55,7 +53,6 @@ from chinspect.readouts import Pairs
 
 E = TypeVar("E", bound=Edit)
 Where = Literal["artefact", "all"]
-Method = Literal["pattern", "filter"]
 Rows = tuple[int, int] | None
 Values = NDArray[np.float64]
 
@@ -127,26 +124,26 @@ def random_channels(table: pd.DataFrame, edit: Prune, seed: int) -> Prune:
     return Prune(edit.layer, tuple(sorted(drawn.tolist())), edit.rows)
 
 
-def concept_direction(encoder: Encoder, layer: str, pairs: Pairs, *, method: Method = "pattern") -> Project:
+def concept_direction(encoder: Encoder, layer: str, pairs: Pairs) -> Project:
     """The edit that projects the concept out at a layer; see the module.
 
     Args:
         layer: path as in `named_modules`; not an attention module, whose channels are heads.
 
-    Raises `InputError` for an unknown method or layer, or activations that do not differ.
+    Raises `InputError` for an unknown layer, or activations that do not differ.
     """
-    if method not in ("pattern", "filter"):
-        raise InputError(f"The method of a concept direction is pattern or filter, not {method!r}.")
     output_shape(encoder, layer)  # an error where the layer has no single map
     if attention_projection(encoder.module.get_submodule(layer)) is not None:
         raise InputError(f"The layer {layer!r} is an attention module: choose the block around it.")
-    after = activations(encoder, pairs.with_artefact, {layer: None})[layer][:, :, 0]
-    before = activations(encoder, pairs.without, {layer: None})[layer][:, :, 0]
-    vector = after.mean(0) - before.mean(0) if method == "pattern" else _filter(after, before)
+    after, before = (
+        activations(encoder, images, {layer: None})[layer][:, :, 0].mean(0)
+        for images in (pairs.with_artefact, pairs.without)
+    )
+    vector = after - before
     if not np.linalg.norm(vector) > 0:
         raise InputError(f"The layer {layer!r} does not respond to the artefact: there is no direction to project out.")
     vector = vector / np.linalg.norm(vector)
-    return Project(layer, torch.from_numpy(vector), float(before.mean(0) @ vector))
+    return Project(layer, torch.from_numpy(vector), float(before @ vector))
 
 
 @torch.no_grad()
@@ -204,13 +201,3 @@ def _region(encoder: Encoder, layer: str, reached: tuple[int, int]) -> Rows:
     first = max(int(reached[0] * scale) - 1, 0)
     stop = min(int(np.ceil(reached[1] * scale)) + 1, height)
     return None if (first, stop) == (0, height) else (first, stop)
-
-
-def _filter(after: Values, before: Values) -> Values:
-    """Weights of a logistic regression, fitted to standardised activations and taken back to their scale."""
-    values = np.concatenate([after, before])
-    spread = values.std(0)
-    spread[spread == 0] = 1  # a channel that never changes says nothing, whatever its scale
-    labels = np.repeat([1, 0], [len(after), len(before)])
-    weights: Values = LogisticRegression(max_iter=1000).fit(values / spread, labels).coef_[0] / spread
-    return weights

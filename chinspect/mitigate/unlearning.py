@@ -110,7 +110,7 @@ def train_unlearning(
     checkpoint = None
     if checkpoints is not None:
         settings = digest_of_json(plan.settings() | asdict(schedule))
-        checkpoint = Path(checkpoints) / f"fine-tuning-{settings[:16]}.safetensors"
+        checkpoint = Path(checkpoints) / f"fine-tuning-{settings[:16]}.pt"
     weights, rows = fine_tune(encoder, plan.training(), schedule, checkpoint=checkpoint, progress=progress)
     return Unlearning(edited(encoder, Retrain(weights)), pd.DataFrame(rows))
 

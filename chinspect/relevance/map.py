@@ -117,8 +117,16 @@ class RelevanceMap:
             relevance like ``x``. It sums to that of the outputs as far as it is conserved; an output of zero has none
             to give.
         """
+        values, indicators = self.multipliers(relevance)
+        return self.x * values + indicators
+
+    def multipliers(self, relevance: Tensor) -> tuple[Tensor, Tensor]:
+        """What makes `pull` of the image: relevance at the pixels is ``x * values + indicators``, both like ``x``.
+
+        A component ``t`` of the image holds ``sum(t * values)``, by rules that read no indicators.
+        """
         values, indicators = self._transposed(self._seed(relevance)[None])
-        return (self.x * values + indicators)[0]
+        return values[0], indicators[0]
 
     def pull_components(self, relevance: Tensor, components: Components) -> Tensor:
         """LRP: relevance at the outputs (N, D), see `pull`, back to components: (N, P).
@@ -126,8 +134,8 @@ class RelevanceMap:
         It is ``push(components) @ (relevance / output)`` in one backward pass. Raises `InputError` as `push` does.
         """
         decomposition = self._decomposed(components)
-        values, indicators = self._transposed(self._seed(relevance)[None])
-        return self._inner(decomposition, values, indicators)[..., 0]
+        values, indicators = self.multipliers(relevance)
+        return self._inner(decomposition, values[None], indicators[None])[..., 0]
 
     @cached_property
     def conservation(self) -> float:

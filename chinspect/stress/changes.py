@@ -20,6 +20,7 @@ from chinspect.errors import InputError
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
 
+_LEVELS = np.arange(256)
 _OFFSETS = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
 
 
@@ -30,14 +31,10 @@ def jpeg(pixels: Pixels, _rng: np.random.Generator, *, quality: int) -> Pixels:
     return np.asarray(Image.open(buffer, formats=["JPEG"]))
 
 
-def gamma(pixels: Pixels, _rng: np.random.Generator, *, exponent: float) -> Pixels:
-    """``255 (v / 255)^exponent``: another display curve; an exponent below 1 brightens."""
-    return _by_table(255 * (np.arange(256) / 255) ** exponent, pixels)
-
-
-def brightness(pixels: Pixels, _rng: np.random.Generator, *, factor: float) -> Pixels:
-    """Another exposure: values times a factor, clipped."""
-    return _by_table(np.arange(256) * factor, pixels)
+def curve(pixels: Pixels, _rng: np.random.Generator, *, levels: NDArray[np.floating[Any]]) -> Pixels:
+    """What the 256 levels become (256,), rounded and clipped."""
+    table: Pixels = np.clip(np.round(levels), 0, 255).astype(np.uint8)
+    return table[pixels]
 
 
 def one_pixel_shift(pixels: Pixels, rng: np.random.Generator) -> Pixels:
@@ -52,6 +49,7 @@ def truncated_16_bit(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
     The lower bits are lost, so they are drawn: a 16-bit value is uniform among those that round to the 8-bit one.
     """
+    # a level v of 8 bits is 257 v of 16, since 65535 = 257 * 255; those up to 128 beside it round to v, too
     lower = rng.integers(-128, 129, pixels.shape, dtype=np.int32)
     return (np.clip(257 * pixels.astype(np.int32) + lower, 0, 65535) >> 8).astype(np.uint8)
 
@@ -70,10 +68,12 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
     {
         "jpeg-90": partial(jpeg, quality=90),
         "jpeg-50": partial(jpeg, quality=50),
-        "gamma-0.9": partial(gamma, exponent=0.9),
-        "gamma-1.1": partial(gamma, exponent=1.1),
-        "brightness-0.95": partial(brightness, factor=0.95),
-        "brightness-1.05": partial(brightness, factor=1.05),
+        # another display curve, 255 (v / 255)^exponent: an exponent below 1 brightens
+        "gamma-0.9": partial(curve, levels=255 * (_LEVELS / 255) ** 0.9),
+        "gamma-1.1": partial(curve, levels=255 * (_LEVELS / 255) ** 1.1),
+        # another exposure, that of a lamp which ages or a camera which adapts
+        "brightness-0.95": partial(curve, levels=_LEVELS * 0.95),
+        "brightness-1.05": partial(curve, levels=_LEVELS * 1.05),
         "shift-1px": one_pixel_shift,
         "16-bit-truncated": truncated_16_bit,
         "bgr": bgr,
@@ -98,8 +98,3 @@ def check_changes(names: Sequence[str]) -> None:
     for name in names:
         if name not in CHANGES:
             raise InputError(f"The change {name!r} is not known; use one of {', '.join(CHANGES)}.")
-
-
-def _by_table(values: NDArray[np.floating[Any]], pixels: Pixels) -> Pixels:
-    table: Pixels = np.clip(np.round(values), 0, 255).astype(np.uint8)
-    return table[pixels]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.anomaly import Detector, score_shares, threshold_at
+from chinspect.anomaly import Detector, score_profile, threshold_at
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.files import shown
@@ -160,7 +160,7 @@ def _explained(
     with suppress(InputError):
         predictions = predict_shift(detector, dataset, shifts)
     with suppress(InputError):
-        shares = score_shares(detector, paths, labels=dataset.labels[indices], masks=masks).table
+        shares = score_profile(detector, paths, labels=dataset.labels[indices], masks=masks).table
     return predictions, shares
 
 

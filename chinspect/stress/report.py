@@ -33,7 +33,7 @@ class StressReport(Result):
         scores: of each test image, one row for each mitigation and condition.
         predictions: predicted and measured score shifts of each deployed resizer, where the detector explains itself.
         shares: how much of the scores under the training resizer is high-frequency, and how much lies outside the
-            defects' masks; see `chinspect.anomaly.score_shares` for the columns. Without rows if the detector does not
+            defects' masks; see `chinspect.anomaly.score_profile` for the columns. Without rows if the detector does not
             explain itself.
     """
 

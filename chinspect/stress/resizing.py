@@ -170,10 +170,8 @@ def predict_shift(detector: Detector, dataset: MVTecCategory, measured: Mapping[
     indices = evenly(len(dataset.test), EXPLAINED)
     inputs = load_inputs([dataset.test[i] for i in indices], detector.resizer, detector.size)
     edges = band_edges(inputs.shape, _BANDS)
-    bands = explain_anomaly(detector, inputs, bands=edges, components="bands").bands
-    if bands is None:
-        raise InputError(f"{type(detector).__name__} does not explain its scores by frequency.")
-    relevance = np.asarray(bands, dtype=np.float64)
+    explanation = explain_anomaly(detector, inputs, bands=edges, components="bands")
+    relevance = np.asarray(explanation.bands, dtype=np.float64)
     labels = dataset.labels[indices]
     normal = relevance[labels == 0].mean(0)
     predictions = []

@@ -32,7 +32,11 @@ class Subject(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """What its responses are: embeddings, logits or anomaly scores."""
+        """What its responses are: embeddings, logits or anomaly scores.
+
+        Effects of an edit also need the ``target`` of a classifier, the index of its class, and the ``threshold_`` of a
+        detector, above which an image is anomalous.
+        """
 
     @property
     def device(self) -> Any:

@@ -75,7 +75,7 @@ def measure_d2neighbors(images: int) -> dict[str, Any]:
             "p=2, 3 bands, one image": measure_own(D2Neighbors().fit(bank), x[:1]),
             "p=2, pixels": measure_own(D2Neighbors().fit(bank), x, components="pixels"),
             "p=2, 20 bands without maps": measure_own(D2Neighbors().fit(bank), x, bands=20, components="bands"),
-            "p=2, 3 bands, blur": measure_own(D2Neighbors(blur=Blur()).fit(bank), x),
+            "p=2, 3 bands, blur": measure_own(D2Neighbors(layer=Blur()).fit(bank), x),
             "p=4, 3 bands": measure_own(D2Neighbors(p=4).fit(bank), x[:8]),
             "p=1, 3 bands": measure_own(D2Neighbors(p=1).fit(bank), x[:8]),
         },
@@ -122,7 +122,6 @@ def measure_explanation(bank: Tensor, x: Tensor) -> dict[str, float]:
     maps = explain_anomaly(detector, x[:2]).pixel_bands
     seconds, theirs = timed(lambda: by_autograd(x[0], bank, detector.gamma_), repeat=3)
     once_seconds, _ = timed(lambda: by_autograd(x[0], bank, detector.gamma_, once=True), repeat=3)
-    assert maps is not None
     difference = float((torch.from_numpy(maps[0]) - theirs).abs().max() / theirs.abs().max())
     return own | {
         "autograd_seconds_an_image": seconds,

@@ -28,6 +28,7 @@ from typing import Any, get_args
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
 import pandas as pd
+from sklearn.base import clone
 
 from chinspect import __version__
 from chinspect.anomaly import D2Neighbors, Detector, PatchCore
@@ -35,7 +36,7 @@ from chinspect.datasets import MVTecCategory, categories, load_mvtec
 from chinspect.execute import Samples
 from chinspect.files import output_folder, replacing
 from chinspect.images.resizers import load_inputs
-from chinspect.mitigate import Blur, Filtered
+from chinspect.mitigate import Blur
 from chinspect.stress import Mitigation, stress
 from chinspect.world import Variant, industrial
 from experiments.mvtec.figure import draw_figure
@@ -157,9 +158,9 @@ def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detecto
     code = protocol == "kauffmann2025-code"
     if name == "patchcore":
         plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else "roth", **common)
-        return plain, Filtered(plain, Blur())
+        return plain, clone(plain).set_params(layer=Blur())
     norm = int(name[1:])
-    blurred = D2Neighbors(p=norm, blur=Blur(), calibrate_on="original" if code else "blurred", **common)
+    blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **common)
     return D2Neighbors(p=norm, **common), blurred
 
 

@@ -22,7 +22,7 @@ def draw_figure(data: MVTecCategory, trained: str, deployed: str, size: int) -> 
     images = load_inputs([data.test[i] for i in shown], trained, size)
     switched = load_inputs([data.test[i] for i in shown], deployed, size)
     plain = D2Neighbors(size=size).fit(normal)
-    blurred = D2Neighbors(size=size, blur=Blur()).fit(normal)
+    blurred = D2Neighbors(size=size, layer=Blur()).fit(normal)
     maps = explain_anomaly(plain, images, components="pixel_bands")
     edges = spectrum_edges(size)
     spectra = {
@@ -53,8 +53,6 @@ def spectrum_edges(size: int) -> list[int]:
 
 def draw_maps(axes: np.ndarray, maps: AnomalyExplanation, row: int, picture: np.ndarray) -> None:
     """The image, its map, and those of the bands on one scale."""
-    assert maps.pixels is not None
-    assert maps.pixel_bands is not None
     axes[0].imshow(picture)
     limit = float(np.quantile(np.abs(maps.pixels[row]), 0.998))
     for axis, values in zip(axes[1:], (maps.pixels[row], *maps.pixel_bands[row]), strict=True):
@@ -68,7 +66,6 @@ def draw_maps(axes: np.ndarray, maps: AnomalyExplanation, row: int, picture: np.
 def draw_spectra(axis: np.ndarray, spectra: dict[str, AnomalyExplanation], row: int, bounds: tuple[float, ...]) -> None:
     """The score of each band between the orders where it begins and ends."""
     for name, explanation in spectra.items():
-        assert explanation.bands is not None
         axis.stairs(explanation.bands[row], bounds, label=name)
     axis.set_xscale("log")
     axis.tick_params(labelsize=7)

@@ -33,6 +33,7 @@ from chinspect.encoders import Encoder
 from chinspect.intervals import draws, interval, wilson
 from chinspect.mitigate import Schedule, Unlearning, train_unlearning
 from chinspect.proof import prove
+from chinspect.proof.effects import measure_effects
 from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import ORIGINAL, SHIFTED, Task
 from chinspect.subjects import Classifier
@@ -153,7 +154,7 @@ def removed(classifier: Encoder, bias: Bias, test: Drawn, kind: str, seed: int) 
     counts = draws(len(images), 2000, seed)
     rows = []
     for condition, edited in edits.items():
-        effects = model.measure(before, model.respond(edited), before)
+        effects = measure_effects(model, before, model.respond(edited), before)
         row: dict[str, Any] = {"condition": condition, "n": len(images)}
         for name in _EFFECTS:
             row |= _estimate(name, float(effects[name].mean()), interval(effects[name], counts, 0.05))

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
-from chinspect.anomaly import D2Neighbors, _distances, d2neighbors
+from chinspect.anomaly import Blur, D2Neighbors, _distances, d2neighbors
 from chinspect.anomaly._distances import Bank, powered_distances
 from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
-from chinspect.mitigate.blur import Blur
 
 
 def images(count: int, seed: int = 0, *, eight_bit: bool = False, size: int = 16) -> torch.Tensor:
@@ -83,7 +82,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("blur", [None, Blur(5, 1.0)])
 def test_scores_equal_their_definition(p: int, blur: Blur | None) -> None:
     x, u = images(6, 1), images(30)
-    detector = D2Neighbors(p=p, blur=blur).fit(u)
+    detector = D2Neighbors(p=p, layer=blur).fit(u)
     mapped = [batch if blur is None else blur(batch) for batch in (x, u)]
     expected = [soft_minimum_by_definition(row, detector.gamma_) for row in exact(*mapped, p)]
     np.testing.assert_allclose(detector.decision_function(x), expected, rtol=1e-5)
@@ -144,9 +143,9 @@ def test_gamma_of_few_images_and_of_duplicates() -> None:
 
 def test_gamma_can_be_found_on_unblurred_images() -> None:
     u, blur = images(30), Blur(5, 1.0)
-    original = D2Neighbors(blur=blur, calibrate_on="original").fit(u)
+    original = D2Neighbors(layer=blur, calibrate_on="original").fit(u)
     assert original.gamma_ == D2Neighbors().fit(u).gamma_
-    assert original.gamma_ < D2Neighbors(blur=blur).fit(u).gamma_ == D2Neighbors().fit(blur(u)).gamma_
+    assert original.gamma_ < D2Neighbors(layer=blur).fit(u).gamma_ == D2Neighbors().fit(blur(u)).gamma_
 
 
 @settings(max_examples=40, deadline=None)

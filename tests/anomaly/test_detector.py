@@ -26,10 +26,10 @@ def detector() -> Detector:
 
 def test_parameters_are_only_stored_and_clones_are_unfitted() -> None:
     blur = torch.nn.Identity()
-    detector = D2Neighbors(p=4, perplexity=0.5, blur=blur, size=64)
-    assert detector.get_params()["blur"] is blur
+    detector = D2Neighbors(p=4, perplexity=0.5, layer=blur, size=64)
+    assert detector.get_params()["layer"] is blur
     assert D2Neighbors(p=7).p == 7  # judged by fit
-    copy = clone(detector.set_params(blur=None))
+    copy = clone(detector.set_params(layer=None))
     assert copy.get_params() == detector.get_params()
     with pytest.raises(TypeError):
         D2Neighbors(2)  # type: ignore[misc]
@@ -131,8 +131,8 @@ def test_bad_images_are_refused_with_the_bad_value(detector: Detector, X: object
         ({"resizer": "nearest"}, "'nearest'"),
         ({"size": 0}, "0 pixels"),
         ({"calibrate_on": "test"}, "'test'"),
-        ({"blur": torch.nn.ReLU()}, "not linear"),
-        ({"blur": torch.nn.Conv2d(4, 4, 1)}, r"cannot read images \(3, 12, 12\)"),
+        ({"layer": torch.nn.ReLU()}, "not linear"),
+        ({"layer": torch.nn.Conv2d(4, 4, 1)}, r"cannot read images \(3, 12, 12\)"),
     ],
 )
 def test_bad_parameters_are_refused_with_the_bad_value(parameters: dict, message: str) -> None:

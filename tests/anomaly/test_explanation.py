@@ -9,9 +9,8 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 
-from chinspect.anomaly import AnomalyExplanation, D2Neighbors, _distances, explain_anomaly
+from chinspect.anomaly import AnomalyExplanation, Blur, D2Neighbors, _distances, explain_anomaly
 from chinspect.errors import InputError
-from chinspect.mitigate.blur import Blur
 from chinspect.relevance import zigzag
 
 SIZE = 24
@@ -64,7 +63,7 @@ def test_maps_equal_the_textbook(p: int, blur: Blur | None, eight_bit: bool) -> 
     x[2] = u[4]
     x[2, 0, 5, 5] += 4 / 127.5
     x[3, :, 4:9, 4:9] = 0.8
-    detector = D2Neighbors(p=p, blur=blur).fit(u)
+    detector = D2Neighbors(p=p, layer=blur).fit(u)
     found = explain_anomaly(detector, x)
     for i in range(4):
         score, maps, reference = textbook(x[i], u, p, detector.gamma_, blur)
@@ -84,25 +83,24 @@ def test_relevance_is_conserved(p: int, blur: Blur | None, components: str) -> N
     x[0], x[1, 0, 0, 0] = u[0], 1.0
     clusters = torch.cat([u[:15] * 0.5 - 0.4, u[15:] * 0.5 + 0.4])  # far from their mean
     for bank in (u, clusters):
-        found = explain_anomaly(D2Neighbors(p=p, blur=blur).fit(bank), x, components=components)  # type: ignore[arg-type]
+        found = explain_anomaly(D2Neighbors(p=p, layer=blur).fit(bank), x, components=components)  # type: ignore[arg-type]
         assert np.abs(found.conservation - 1).max() < 1e-5
         np.testing.assert_allclose(found.neighbours.sum(1), found.score, rtol=1e-12)
-        for part in (found.pixels, found.bands, found.pixel_bands):
-            if part is not None:
-                whole = part.reshape(5, -1).sum(1, dtype=float) + found.reference
-                np.testing.assert_allclose(whole, found.score, rtol=1e-5)
+        for relevance in (found.pixels, found.bands, found.pixel_bands):
+            total = relevance.reshape(5, -1).sum(1, dtype=float) + found.reference
+            np.testing.assert_allclose(total, found.score, rtol=1e-5)
 
 
 @pytest.mark.parametrize("p", [1, 2, 4])
 @pytest.mark.parametrize("blur", BLURS)
 def test_components_agree_with_each_other(p: int, blur: Blur | None) -> None:
-    detector, x = D2Neighbors(p=p, blur=blur).fit(images(12)), images(3, 1)
+    detector, x = D2Neighbors(p=p, layer=blur).fit(images(12)), images(3, 1)
     joint = explain_anomaly(detector, x)
     np.testing.assert_allclose(joint.pixel_bands.sum(1), joint.pixels, atol=1e-5 * joint.pixels.max())
     pixels, bands = (explain_anomaly(detector, x, components=kind) for kind in ("pixels", "bands"))
     np.testing.assert_allclose(pixels.pixels, joint.pixels, atol=1e-5 * joint.pixels.max())
     np.testing.assert_allclose(bands.bands, joint.bands, rtol=1e-4, atol=1e-5 * joint.score.max())
-    assert (pixels.bands, pixels.pixel_bands, bands.pixels) == (None, None, None)
+    assert (pixels.relevance.shape, bands.relevance.shape) == ((3, 1, SIZE, SIZE), (3, 3, 1, 1))
 
 
 def test_two_norm_maps_are_those_of_the_authors() -> None:
@@ -171,36 +169,63 @@ def explanation() -> AnomalyExplanation:
     return explain_anomaly(D2Neighbors().fit(images(8)), images(2, 1))
 
 
+KEYS = {"score", "reference", "conservation", "band_edges", "band_index", "neighbours", "nearest", "nearest_images"}
+
+
 def test_table_and_files(explanation: AnomalyExplanation, tmp_path: Path) -> None:
     table = explanation.to_frame()
     assert list(table) == ["score", "reference", "conservation", "band_0-1", "band_2-18", "band_19+", "nearest"]
     assert table.nearest.tolist() == explanation.neighbours.argmax(1).tolist()
-    document, arrays = explanation.save(tmp_path / "out")
-    assert json.loads(document.read_text())["images"][0]["score"] == explanation.score[0]
-    with np.load(arrays) as stored:
+    files = explanation.save(tmp_path / "out")
+    assert [path.name for path in files] == ["anomaly.json", "anomaly.npz", "anomaly.png"]
+    document = json.loads(files[0].read_text())
+    assert {"bands", "band_index", "images"} <= set(document)
+    assert document["images"][0]["score"] == explanation.score[0]
+    assert document["drawn"] == ["image 0", "image 1"]
+    with np.load(files[1]) as stored:
+        assert set(stored) == KEYS | {"pixels", "bands", "pixel_bands"}
         np.testing.assert_array_equal(stored["pixel_bands"], explanation.pixel_bands)
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg"])
-def test_the_figure_is_drawn_from_pictures_or_inputs(
-    explanation: AnomalyExplanation, tmp_path: Path, suffix: str
-) -> None:
+@pytest.mark.parametrize("components", ["neighbours", "pixels", "bands"])
+def test_what_was_not_asked_for_is_not_written(components: str) -> None:
+    found = explain_anomaly(D2Neighbors().fit(images(8)), images(2, 1), components=components)  # type: ignore[arg-type]
+    assert set(found.arrays()) == KEYS | ({components} - {"neighbours"})
+    assert ("band_0-1" in found.to_frame()) == (components == "bands")
+    assert len(found.figure().axes) == 2 * (3 if components == "neighbours" else 4)
+
+
+def test_the_figure_shows_picture_maps_spectrum_and_training_images(explanation: AnomalyExplanation) -> None:
+    axes = np.array(explanation.figure().axes).reshape(2, 8)
+    for i, row in enumerate(axes):
+        np.testing.assert_array_equal(row[0].images[0].get_array(), explanation.images[i])
+        np.testing.assert_array_equal(row[1].images[1].get_array(), explanation.pixels[i])
+        np.testing.assert_array_equal(row[4].images[1].get_array(), explanation.pixel_bands[i, 2])
+        widths = [bar.get_width() for bar in row[5].patches]
+        np.testing.assert_allclose(widths, explanation.bands[i] / explanation.score[i])
+        np.testing.assert_array_equal(row[7].images[0].get_array(), explanation.nearest_images[i, 1])
+    titles = [each.get_title().split(" (")[0] for each in axes[0]]
+    nearest = [f"compared with #{index}" for index in explanation.nearest[0, :2]]
+    maps = ["by pixel", "orders 0-1", "orders 2-18", "orders 19+"]
+    assert titles == [f"score {explanation.score[0]:.4g}", *maps, "score by frequency", *nearest]
+
+
+def test_the_pictures_are_those_of_the_inputs(explanation: AnomalyExplanation) -> None:
     inputs = images(2, 1).numpy()
-    pixels = ((np.moveaxis(inputs, 1, -1) + 1) * 127.5).round().astype(np.uint8)
-    paths = [explanation.plot(tmp_path / f"{i}.{suffix}", shown) for i, shown in enumerate((inputs, pixels))]
-    if suffix == "png":
-        assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert all(path.stat().st_size > 1000 for path in paths)
+    expected = ((np.moveaxis(inputs, 1, -1) + 1) * 127.5).round().astype(np.uint8)
+    np.testing.assert_array_equal(explanation.images, expected)
+    assert explanation.nearest_images.shape == (2, 4, SIZE, SIZE, 3)
 
 
-def test_figures_that_cannot_be_drawn(explanation: AnomalyExplanation, tmp_path: Path) -> None:
-    for path, shown, message in [
-        ("a.txt", images(2), "'a.txt'"),
-        ("a.png", images(3), "not 3"),
-        ("a.png", np.zeros((2, 4)), r"float64 \(2, 4\)"),
-    ]:
-        with pytest.raises(InputError, match=message):
-            explanation.plot(tmp_path / path, shown)
+def test_of_many_images_those_of_the_highest_scores_are_drawn(tmp_path: Path) -> None:
+    found = explain_anomaly(D2Neighbors().fit(images(8)), images(20, 1), components="neighbours")
+    figure = found.figure()
+    shown = [axes.images[0].get_array() for axes in figure.axes[::3]]
+    assert len(shown) == 16
+    for picture, i in zip(shown, found.highest(), strict=True):
+        np.testing.assert_array_equal(picture, found.images[i])
+    with pytest.raises(InputError, match=r"'a\.txt'"):
+        found.plot(tmp_path / "a.txt")
 
 
 @pytest.mark.parametrize("p", [1, 2, 4])

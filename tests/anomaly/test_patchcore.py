@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from torch import Tensor, nn
 
-from chinspect.anomaly import _patch_shares, explain_anomaly, load_detector, save_detector
+from chinspect.anomaly import _patch_relevance, explain_anomaly, load_detector, save_detector
 from chinspect.anomaly._aggregate import EMBEDDINGS
 from chinspect.anomaly._backbone import LayerFeatures
-from chinspect.anomaly._patch_shares import BandedFeatures
+from chinspect.anomaly._patch_relevance import FlatFeatures
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.encoders import Encoder, load_encoder, read_card
 from chinspect.encoders.tiny import TinyResNet
@@ -92,7 +92,7 @@ def test_score_is_the_largest_of_the_smallest_distances(embedding):
 def test_every_entry_of_the_bank_knows_where_it_comes_from(embedding):
     detector = small(embedding=embedding).fit(images(6))
     patches = describe(detector.backbone, embedding, images(6))
-    image, row, column = detector.places_.T
+    image, row, column = detector.origins_.T
     torch.testing.assert_close(detector.bank_, patches[image, row * detector.map_shape_[1] + column])
     share = 0.1 if embedding == "roth" else 1
     assert len(detector.bank_) == round(share * patches.shape[0] * patches.shape[1])
@@ -113,8 +113,8 @@ def test_seed_decides_and_parameters_survive_cloning():
     other = small(random_state=1).fit(x)
     assert torch.equal(first.bank_, again.bank_)
     np.testing.assert_array_equal(first.held_out_scores_, again.held_out_scores_)
-    assert not torch.equal(first.places_, other.places_)
-    assert len(first.get_params()) == 8
+    assert not torch.equal(first.origins_, other.origins_)
+    assert len(first.get_params()) == 9
 
 
 def test_scores_do_not_depend_on_the_batch():
@@ -192,7 +192,7 @@ def test_marginals_agree_and_relevance_is_near_the_odd_spot():
 def test_neighbours_alone():
     found = explain_anomaly(small().fit(images(6)), odd(), components="neighbours")
     np.testing.assert_allclose(found.neighbours.sum(1), found.score)
-    assert found.pixels is None
+    assert found.relevance.shape == (2, 1, 1, 1)
     assert found.conservation.tolist() == [1, 1]
 
 
@@ -251,7 +251,7 @@ def test_bands_are_what_a_push_gives():
     detector = small().fit(images(4))
     x = odd(1)
     found = explain_anomaly(detector, x, bands=(2, 9), components="bands")
-    mapped = relevance_map(BandedFeatures(detector._backbone.features, 1), x, "epsilon_plus")
+    mapped = relevance_map(FlatFeatures(detector._backbone.features), x, "epsilon_plus")
     pushed = mapped.push(frequency_bands((2, 9)))
     relevance, _, _ = dense_relevance(small(torch.float64).fit(images(4)), x)
     seed = torch.from_numpy(relevance).float() / mapped.output[0]
@@ -285,19 +285,19 @@ def test_an_image_at_distance_zero_has_nothing_to_explain():
 
 def test_a_backbone_is_traced_once_until_its_weights_change(monkeypatch):
     traced = []
-    trace = _patch_shares.trace
-    monkeypatch.setattr(_patch_shares, "trace", lambda *given: traced.append(given) or trace(*given))
+    trace = _patch_relevance.trace
+    monkeypatch.setattr(_patch_relevance, "trace", lambda *given: traced.append(given) or trace(*given))
     detector = small().fit(images(4))
     first, again = (explain_anomaly(detector, odd()).pixels for _ in range(2))
     explain_anomaly(copy.copy(detector), odd(1))
     np.testing.assert_array_equal(first, again)
     assert len(traced) == 1
     explain_anomaly(detector, odd(1), bands=2)
-    assert len(traced) == 2
+    assert len(traced) == 1
     with torch.no_grad():
         detector.backbone.layer2[0].weight *= -1
     changed = explain_anomaly(detector, odd()).pixels
-    monkeypatch.setattr(_patch_shares, "_GRAPHS", weakref.WeakKeyDictionary())
+    monkeypatch.setattr(_patch_relevance, "_GRAPHS", weakref.WeakKeyDictionary())
     np.testing.assert_array_equal(changed, explain_anomaly(detector, odd()).pixels)
     assert not np.allclose(changed, first)
 
@@ -306,7 +306,7 @@ def test_graphs_go_with_their_backbone_and_are_not_copied():
     detector = small().fit(images(4))
     explain_anomaly(detector, odd(1))
     twin = copy.deepcopy(detector)
-    assert twin._backbone.features not in _patch_shares._GRAPHS
+    assert twin._backbone.features not in _patch_relevance._GRAPHS
     gone = weakref.ref(detector._backbone.features)
     del detector
     gc.collect()
@@ -408,7 +408,8 @@ def test_an_anomalib_checkpoint_scores_and_explains_as_it_did(checkpoint):
     np.testing.assert_allclose(imported.held_out_scores_, original.decision_function(images(5, seed=2, size=64)))
     found, expected = explain_anomaly(imported, x[:1]), explain_anomaly(original, x[:1])
     np.testing.assert_allclose(found.pixels, expected.pixels, atol=1e-6)
-    assert found.neighbours is None
+    assert found.neighbours.shape == (1, 0)
+    assert found.nearest.shape == (1, 0)
     assert imported.nearest_patches(x).train_image.tolist() == [-1, -1]
 
 

@@ -39,7 +39,7 @@ def stored(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("eight_bit", [True, False])
-@pytest.mark.parametrize("parameters", [{}, {"p": 1}, {"p": 4}, {"blur": Blur(5, 1.5), "calibrate_on": "original"}])
+@pytest.mark.parametrize("parameters", [{}, {"p": 1}, {"p": 4}, {"layer": Blur(5, 1.5), "calibrate_on": "original"}])
 def test_a_loaded_detector_is_the_same(tmp_path: Path, parameters: dict, eight_bit: bool) -> None:
     detector = D2Neighbors(size=12, threshold_fpr=0.2, **parameters).fit(images(9, eight_bit=eight_bit))
     loaded = load_detector(save_detector(detector, tmp_path / "a.safetensors"))
@@ -143,8 +143,8 @@ def test_what_cannot_be_saved_leaves_no_file(stored: Path, tmp_path: Path) -> No
     before = stored.read_bytes()
     with pytest.raises(NotFittedError):
         save_detector(D2Neighbors(), stored)
-    with pytest.raises(InputError, match="blur=AvgPool2d"):
-        save_detector(D2Neighbors(blur=torch.nn.AvgPool2d(3, 1, 1)).fit(images(3)), stored)
+    with pytest.raises(InputError, match="layer=AvgPool2d"):
+        save_detector(D2Neighbors(layer=torch.nn.AvgPool2d(3, 1, 1)).fit(images(3)), stored)
     with pytest.raises(InputError, match="does not exist: make it"):
         save_detector(D2Neighbors().fit(images(3)), tmp_path / "no" / "folder")
     assert stored.read_bytes() == before

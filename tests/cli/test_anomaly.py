@@ -10,7 +10,7 @@ from safetensors import safe_open
 from chinspect.anomaly import D2Neighbors, load_detector
 from chinspect.errors import InputError
 from chinspect.mitigate import Blur
-from chinspect.stress import CHANGES, metrics, scoring
+from chinspect.stress import CHANGES
 from tests.cli.test_cli import run  # noqa: F401, a fixture
 
 
@@ -61,7 +61,8 @@ def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
     ("verb", "place", "left"), [("score", "--csv", ".made.resume"), ("stress", "--out", "made/.resume")]
 )
 def test_an_interrupted_run_goes_on(run, detector, dataset, tmp_path, monkeypatch, verb, place, left):  # noqa: F811
-    monkeypatch.setattr(scoring, "_BATCH", 4)
+    monkeypatch.setattr("chinspect.anomaly.workflow._BATCH", 4)
+    monkeypatch.setattr("chinspect.stress.scoring._BATCH", 4)
     original, done = D2Neighbors._score, []
 
     def stop(self, x):
@@ -166,7 +167,7 @@ def test_the_gate_judges_the_given_detector_and_the_remedied_one_is_saved(run, d
         assert (status == 1) == expected == bool(json.loads(out)["failed"])
     (saved,) = [file for file in json.loads(out)["files"] if file.endswith("blur.safetensors")]
     remedied = load_detector(saved)
-    assert isinstance(remedied.blur, Blur)
+    assert isinstance(remedied.layer, Blur)
     assert remedied.threshold_ == pytest.approx(rows[-1]["threshold"])
 
 
@@ -175,7 +176,7 @@ def test_a_gate_that_cannot_be_judged_does_not_pass(run, detector, dataset, monk
     status, out, err = run(*arguments, "--deploy", "opencv-nearest")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "name the deployed one" in err
-    monkeypatch.setattr(metrics, "score_shift", lambda *_: float("nan"))
+    monkeypatch.setattr("chinspect.stress.metrics.score_shift", lambda *_: float("nan"))
     status, out, _ = run(*arguments, "--json")
     assert status == 1
     assert json.loads(out)["failed"] == [{"resizer": "pillow-bilinear", "shift_defect": None}]

@@ -180,19 +180,17 @@ def test_the_plateau_by_hand() -> None:
         plateau([0.5], 10, [False])
 
 
-@pytest.mark.parametrize("method", ["pattern", "filter"])
-def test_the_planted_direction_is_projected_out(method: str) -> None:
+def test_the_planted_direction_is_projected_out() -> None:
     encoder = planted()
-    edit = concept_direction(encoder, LAYER, PAIRS, method=method)  # type: ignore[arg-type]
+    edit = concept_direction(encoder, LAYER, PAIRS)
     values = [activations(encoder, images, {LAYER: None})[LAYER][:, :, 0] for images in (MARKED, PLAIN)]
     along = [result @ edit.direction.double().numpy() for result in values]
     assert along[0].min() > along[1].max()
     assert edit.level == pytest.approx(along[1].mean(), abs=1e-5)
-    if method == "pattern":
-        difference = values[0].mean(0) - values[1].mean(0)
-        np.testing.assert_allclose(edit.direction, difference / np.linalg.norm(difference), atol=1e-6)
-        assert int(edit.direction.abs().argmax()) == CHANNEL
-        assert rank_edits(encoder, [edit], PAIRS)[0][1] > 0.5
+    difference = values[0].mean(0) - values[1].mean(0)
+    np.testing.assert_allclose(edit.direction, difference / np.linalg.norm(difference), atol=1e-6)
+    assert int(edit.direction.abs().argmax()) == CHANNEL
+    assert rank_edits(encoder, [edit], PAIRS)[0][1] > 0.5
 
 
 def test_reliance_falls_where_the_channel_is_pruned() -> None:
@@ -254,7 +252,6 @@ def test_averages_carry_t_intervals() -> None:
         (lambda: rank_edits(planted(), [Prune(LAYER, (0,))], Pairs(PLAIN, PLAIN)), "changes no embedding"),
         (lambda: top_channels(responsiveness(planted(), PAIRS, LAYER), LAYER, 0), "choose k from 1 to 8"),
         (lambda: search_pruning(planted(), task(4), PAIRS, layers=LAYER, k=5), "half of the channels"),
-        (lambda: concept_direction(planted(), LAYER, PAIRS, method="none"), "pattern or filter"),  # type: ignore[arg-type]
         (lambda: concept_direction(planted(), "nowhere", PAIRS), "no layer 'nowhere'"),
         (lambda: concept_direction(timm_vit(), "blocks.0.attn", PAIRS), "an attention module"),
         (lambda: concept_direction(planted(), LAYER, Pairs(PLAIN, PLAIN)), "does not respond"),

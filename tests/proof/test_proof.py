@@ -209,6 +209,10 @@ def test_a_detector_that_learned_the_watermark_is_confirmed_and_another_is_not()
     assert proof.subject == "detector"
     assert proof.trials[0].effect < 0 < proof.trials[1].effect  # a watermark makes an image look normal
     assert proof.trials[0].patches == 79  # both signs count, and two trials
+    pictures = proof.trials[0].pictures  # what the detector sees, and the watermark on it
+    seen = resize(new[0], 16, "opencv-area")
+    np.testing.assert_array_equal(pictures["unchanged"][0], seen)
+    np.testing.assert_array_equal(pictures["artefact"][0], stamp.add(seen))
     assert prove(other, stamp, new).verdict == "not_causal"
 
 

@@ -19,7 +19,7 @@ from chinspect.anomaly import CallableDetector, D2Neighbors
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images.resizers import load_inputs
-from chinspect.mitigate import Blur, Filtered
+from chinspect.mitigate import Blur
 from chinspect.stress import Condition, Mitigation, score_conditions, stress
 
 CONDITIONS = [Condition("opencv-nearest"), Condition("opencv-nearest", "shift-1px")]
@@ -148,7 +148,7 @@ def test_a_killed_process_leaves_what_it_had_done(
 def test_a_whole_stress_test_goes_on(counting: Counting, dataset: MVTecCategory, tmp_path: Path) -> None:
     held_out = dataset.train[:4]
     remedies = [
-        Mitigation("blur", Filtered(counting, Blur()).fit(dataset.train)),
+        Mitigation("blur", clone(counting).set_params(layer=Blur()).fit(dataset.train)),
         Mitigation("new", None, held_out, 0.2),
     ]
     data = replace(dataset, train=dataset.train[4:])
@@ -167,21 +167,18 @@ def test_a_whole_stress_test_goes_on(counting: Counting, dataset: MVTecCategory,
 
 def test_fingerprints_tell_detectors_and_filters_apart(dataset: MVTecCategory) -> None:
     inputs = load_inputs(dataset.train, "opencv-nearest", 32)
-    plain = D2Neighbors(size=32)
     fitted = [
         D2Neighbors(size=32).fit(inputs),
         D2Neighbors(size=32).fit(inputs[1:]),
         D2Neighbors(size=32, p=4).fit(inputs),
         D2Neighbors(size=32, perplexity=0.5).fit(inputs),
-        D2Neighbors(size=32, blur=Blur(5, 1.0)).fit(inputs),
-        D2Neighbors(size=32, blur=Blur(5, 2.0)).fit(inputs),
-        Filtered(plain, Blur(5, 1.0)).fit(inputs),
-        Filtered(plain, Blur(5, 2.0)).fit(inputs),
-        Filtered(plain, Blur(7, 2.0)).fit(inputs),
+        D2Neighbors(size=32, layer=Blur(5, 1.0)).fit(inputs),
+        D2Neighbors(size=32, layer=Blur(5, 2.0)).fit(inputs),
+        D2Neighbors(size=32, layer=Blur(7, 2.0)).fit(inputs),
     ]
     assert len({detector.fingerprint for detector in fitted}) == len(fitted)
     assert D2Neighbors(size=32).fit(inputs).fingerprint == fitted[0].fingerprint
-    assert Filtered(plain, Blur(5, 1.0)).fit(inputs).fingerprint == fitted[6].fingerprint
+    assert D2Neighbors(size=32, layer=Blur(5, 1.0)).fit(inputs).fingerprint == fitted[4].fingerprint
 
 
 def test_without_a_fingerprint_nothing_is_kept(dataset: MVTecCategory, nearest: Nearest, tmp_path: Path) -> None:

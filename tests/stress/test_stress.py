@@ -11,7 +11,7 @@ import pytest
 from _nearest import Nearest
 from PIL import Image
 
-from chinspect.anomaly import D2Neighbors, score_shares
+from chinspect.anomaly import D2Neighbors, score_profile
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.images import RESIZERS, load_inputs, open_image, resize, to_input
@@ -158,7 +158,7 @@ def test_shares_of_a_detector_that_explains_itself(grainy: MVTecCategory, tmp_pa
     detector = D2Neighbors(size=224).fit(grainy.train)
     report = stress(detector, grainy, changes=[])
     masks = [grainy.mask(i) for i in range(len(grainy.test))]
-    expected = score_shares(detector, grainy.test, labels=grainy.labels, masks=masks)
+    expected = score_profile(detector, grainy.test, labels=grainy.labels, masks=masks)
     pd.testing.assert_frame_equal(report.shares, expected.table)
     assert report.shares[["group", "share"]].to_numpy().tolist() == [
         ["normal", "high_frequency"],
@@ -190,7 +190,7 @@ def test_predictions_stay_where_shares_have_none(grainy: MVTecCategory, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise InputError("too few frequencies.")
 
-    monkeypatch.setattr("chinspect.stress.deployment.score_shares", refuse)
+    monkeypatch.setattr("chinspect.stress.deployment.score_profile", refuse)
     report = stress(D2Neighbors(size=32).fit(grainy.train), grainy, changes=[])
     assert len(report.predictions) == 1
     assert report.shares.empty

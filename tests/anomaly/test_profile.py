@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 
-from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore, score_shares
-from chinspect.anomaly.shares import covered
+from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore, score_profile
+from chinspect.anomaly.profile import covered
 from chinspect.errors import InputError
 from chinspect.intervals import mean_interval
 from chinspect.relevance import dct_matrix
@@ -34,7 +34,7 @@ def test_planted_frequencies_have_their_shares(detector: D2Neighbors) -> None:
     """A squared distance to a grey image is the power of each order, so the shares are those of the amplitudes."""
     low, high = wave(3, 4), wave(15, 12)
     x = flat(1) + torch.stack([2 * high, 2 * low, 1.2 * high + 1.6 * low, 0.3 * high + 0.4 * low])[:, None]
-    found = score_shares(detector, x)
+    found = score_profile(detector, x)
     np.testing.assert_allclose(found.high_frequency, [1, 0, 0.36, 0.36], atol=1e-5)
     assert np.isnan(found.outside).all()
     assert found.label is None
@@ -47,8 +47,8 @@ def test_planted_frequencies_have_their_shares(detector: D2Neighbors) -> None:
 
 def test_the_cutoff_is_the_first_high_order(detector: D2Neighbors) -> None:
     x = flat(1) + torch.stack([wave(3, 4), wave(4, 4)])[:, None]
-    np.testing.assert_allclose(score_shares(detector, x, cutoff=8).high_frequency, [0, 1], atol=1e-5)
-    np.testing.assert_allclose(score_shares(detector, x, cutoff=7).high_frequency, [1, 1], atol=1e-5)
+    np.testing.assert_allclose(score_profile(detector, x, cutoff=8).high_frequency, [0, 1], atol=1e-5)
+    np.testing.assert_allclose(score_profile(detector, x, cutoff=7).high_frequency, [1, 1], atol=1e-5)
 
 
 def test_relevance_outside_a_mask_is_what_was_planted_there(detector: D2Neighbors) -> None:
@@ -60,7 +60,7 @@ def test_relevance_outside_a_mask_is_what_was_planted_there(detector: D2Neighbor
     x[2] += 0.2
     mask = np.zeros((4 * SIZE, 3 * SIZE), dtype=bool)
     mask[16:48, 12:36] = True
-    found = score_shares(detector, x, labels=[1, 1, 1], masks=[mask] * 3)
+    found = score_profile(detector, x, labels=[1, 1, 1], masks=[mask] * 3)
     np.testing.assert_allclose(found.outside, [0, 0.2, 1 - 64 / SIZE**2], atol=1e-3)
     np.testing.assert_allclose(found.area_outside, 1 - 64 / SIZE**2)
     row = found.table.set_index(["group", "share"]).loc[("defective", "outside")]
@@ -86,23 +86,23 @@ def test_groups_follow_labels_and_masks(detector: D2Neighbors) -> None:
     x = 0.2 * torch.randn(40, 3, SIZE, SIZE, generator=generator).clamp(-3, 3)
     labels, mask = np.arange(40) % 2, np.eye(SIZE)
     masks = [mask if label and i < 30 else None for i, label in enumerate(labels)]
-    found = score_shares(detector, x, labels=labels, masks=masks)
+    found = score_profile(detector, x, labels=labels, masks=masks)
     counts = found.table.groupby(["group", "share"]).images.sum().to_dict()
     assert counts == {
         ("normal", "high_frequency"): 20,
         ("defective", "high_frequency"): 20,
         ("defective", "outside"): 15,
     }
-    normal = score_shares(detector, x, labels=np.zeros(40), masks=[np.zeros((5, 5))] * 40)
+    normal = score_profile(detector, x, labels=np.zeros(40), masks=[np.zeros((5, 5))] * 40)
     assert normal.table[["group", "share"]].to_numpy().tolist() == [["normal", "high_frequency"]]
     np.testing.assert_allclose(normal.high_frequency, found.high_frequency, rtol=1e-4)  # in other batches, without maps
-    np.testing.assert_array_equal(score_shares(detector, x[:1]).table[["low", "high"]], [[np.nan, np.nan]])
+    np.testing.assert_array_equal(score_profile(detector, x[:1]).table[["low", "high"]], [[np.nan, np.nan]])
 
 
 @pytest.mark.filterwarnings("ignore:.*has the same pixels:chinspect.errors.ImageWarning")
 def test_images_without_a_score_have_no_shares() -> None:
     x = flat(1).repeat(3, 1, 1, 1)
-    found = score_shares(D2Neighbors(size=SIZE).fit(x), x, masks=[np.eye(4)] * 3)
+    found = score_profile(D2Neighbors(size=SIZE).fit(x), x, masks=[np.eye(4)] * 3)
     assert np.isnan([found.high_frequency, found.outside, found.area_outside]).all()
     assert list(found.table.columns) == ["group", "share", "images", "mean", "low", "high", "uniform"]
     assert not len(found.table)
@@ -116,7 +116,7 @@ def test_signed_maps_of_patchcore_add_up() -> None:
     detector = PatchCore(backbone="tiny-supervised", size=64).fit(x)
     left = np.zeros((64, 64))
     left[:, :32] = 1
-    one, other = (score_shares(detector, odd, masks=[mask] * 2) for mask in (left, 1 - left))
+    one, other = (score_profile(detector, odd, masks=[mask] * 2) for mask in (left, 1 - left))
     np.testing.assert_allclose(one.outside + other.outside, 1, atol=1e-5)
     assert (one.outside < 0.5).all()
 
@@ -158,8 +158,8 @@ def test_what_does_not_fit_is_refused(detector: D2Neighbors) -> None:
         ({"n_resamples": 0}, "resamples"),
     ):
         with pytest.raises(InputError, match=message):
-            score_shares(detector, x, **options)
+            score_profile(detector, x, **options)
     with pytest.raises(NotFittedError):
-        score_shares(D2Neighbors(), x)
+        score_profile(D2Neighbors(), x)
     with pytest.raises(InputError, match="cannot be explained"):
-        score_shares(CallableDetector(lambda batch: batch.mean((1, 2, 3))).fit(x), x)
+        score_profile(CallableDetector(lambda batch: batch.mean((1, 2, 3))).fit(x), x)

@@ -1,0 +1,98 @@
+"""Images as detectors take them: checked batches or files, and as pictures that a person can see."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from chinspect.digests import digest
+from chinspect.errors import ImageWarning, InputError
+from chinspect.files import shown
+from chinspect.images import list_images
+
+Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
+_TOLERANCE = 1e-4  # beyond [-1, 1]: what rounding adds to black and white
+
+
+def checked_batch(X: Any) -> Tensor:
+    """``X`` as a float32 tensor (N, C, H, W).
+
+    Raises `InputError` for another shape, no image, integers, or values that are not finite or not in [-1, 1].
+    """
+    try:
+        x = X.detach().cpu() if isinstance(X, Tensor) else torch.as_tensor(np.asarray(X))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"images are numbers (N, C, H, W) or paths, and {type(X).__name__} is neither.") from error
+    if x.ndim != 4 or 0 in x.shape:
+        raise InputError(f"images form a batch (N, C, H, W) of at least one, not one of shape {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise InputError(f"images are floating point in [-1, 1], not {x.dtype}: convert 8-bit pixels with to_input.")
+    x = x.float()
+    low, high = (float(bound) for bound in torch.aminmax(x))
+    if not np.isfinite([low, high]).all():
+        first = int((~torch.isfinite(x)).flatten(1).any(1).nonzero()[0])
+        raise InputError(f"images hold finite numbers, and image {first} holds NaN or infinity.")
+    if low < -1 - _TOLERANCE or high > 1 + _TOLERANCE:
+        raise InputError(f"pixels lie in [-1, 1], and these go from {low:.4g} to {high:.4g}: see to_input.")
+    return x
+
+
+def image_paths(X: Any) -> list[str | Path] | None:
+    """Paths of the images where ``X`` is something on disk, else None."""
+    if isinstance(X, str | Path):
+        return list(list_images(X)) if Path(X).is_dir() else [X]
+    if isinstance(X, Sequence) and len(X) and all(isinstance(item, str | Path) for item in X):
+        return list(X)
+    return None
+
+
+def image_names(X: Any, count: int) -> list[str]:
+    """What to call each of ``count`` images: its path, or its number where it is not on disk."""
+    paths = image_paths(X)
+    return [f"image {i}" for i in range(count)] if paths is None else [shown(path) for path in paths]
+
+
+def check_training_folder(X: Any) -> None:
+    """`InputError` for a folder that is a data set: all images below it would be taken for normal ones."""
+    if not isinstance(X, str | Path):
+        return
+    folders = [name for name in ("train", "test", "ground_truth") if Path(X, name).is_dir()]
+    if folders:
+        normal = (path for path in (Path(X, "train", "good"), Path(X, "train")) if path.is_dir())
+        train = next(normal, None)
+        remedy = "its normal images alone" if train is None else repr(str(train))
+        raise InputError(
+            f"{str(X)!r} holds the folder {folders[0]!r}, so it is a data set, not its training images: give {remedy}."
+        )
+
+
+def warn_of_copies(x: Tensor, X: Any) -> None:
+    """Warns with `ImageWarning` where images of the batch ``x``, read from ``X``, are the same pixel by pixel."""
+    first: dict[str, int] = {}
+    originals = [first.setdefault(digest(image.numpy()), i) for i, image in enumerate(x)]
+    copies = [i for i, original in enumerate(originals) if original != i]
+    if copies:
+        names = image_names(X, len(x))
+        if image_paths(X) is not None:
+            names = [repr(name) for name in names]
+        warnings.warn(
+            f"{names[copies[0]]} has the same pixels as {names[originals[copies[0]]]}, and {len(copies)} of {len(x)} "
+            "training images are such copies: leave them out, or the threshold may be too low.",
+            ImageWarning,
+            stacklevel=3,  # who called `fit`
+        )
+
+
+def pictures(x: Tensor) -> NDArray[np.uint8]:
+    """Inputs (..., C, H, W) in [-1, 1] as 8-bit RGB (..., H, W, 3); of neither 1 nor 3 channels the mean, in grey."""
+    if x.shape[-3] != 3:
+        x = x.mean(-3, keepdim=True)
+    levels = ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8).movedim(-3, -1)
+    return levels.expand(*levels.shape[:-1], 3).numpy()
