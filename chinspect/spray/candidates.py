@@ -181,7 +181,7 @@ def focus(mean: Floats) -> float:
 def with_labels(candidate: Candidate, labels: NDArray[Any]) -> Candidate:
     """The candidate with its commonest label, and how common that one is; ``labels`` (n,) of the maps analysed."""
     values, counts = np.unique(labels[candidate.indices], return_counts=True)
-    label = values.tolist()[np.argmax(counts)]
+    label = values.tolist()[counts.argmax()]
     return replace(
         candidate,
         label=label,
