@@ -145,7 +145,7 @@ def test_refuses(folder, encoder, options, said):
 
 
 def test_refuses_models_and_folders(folder, encoder, detector, tmp_path):
-    with pytest.raises(InputError, match="Linear has not all of them"):
+    with pytest.raises(InputError, match="Linear has no kind"):
         explain_images(nn.Linear(1, 1), folder)
     with pytest.raises(InputError, match="explains an encoder"):
         explain_images(detector, folder, explain="neighbours")
