@@ -27,7 +27,7 @@ from chinspect.encoders import Encoder, Prune, edited
 from chinspect.errors import InputError
 from chinspect.mitigate.responsive import Where, random_channels, rank_edits, responsiveness, top_channels
 from chinspect.readouts import ORIGINAL, SHIFTED, Pairs, Task
-from chinspect.report import Result, records
+from chinspect.report import Result
 
 Progress = Callable[[int, int], None]
 _KS = (1, 2, 3, 5, 10, 20)  # about twice as many each time: the curve flattens, and each costs two encoders to judge
@@ -74,12 +74,7 @@ class PruningSearch(Result):
     def document(self) -> dict[str, Any]:
         """The tables, k, p_value, and the edit: layer, channels, rows."""
         edit = None if self.edit is None else vars(self.edit)
-        tables = {name: records(table) for name, table in self.tables().items()}
-        return tables | {"k": self.k, "p_value": self.p_value, "edit": edit}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The tables layers and curve."""
-        return {"layers": self.layers, "curve": self.curve}
+        return super().document() | {"k": self.k, "p_value": self.p_value, "edit": edit}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Both tables, and on which images they were measured."""

@@ -40,7 +40,7 @@ from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training,
 from chinspect.mitigate.losses import Align, Clarc, Images, Unhans, added, parameters_before
 from chinspect.mitigate.measures import output_relevance, reliance
 from chinspect.readouts import ORIGINAL, SHIFTED, Pictures, Task
-from chinspect.report import Result, records
+from chinspect.report import Result
 
 Method = Literal["align", "unhans", "clarc"]
 _WATCHED = 16  # test images whose relevance is measured after each epoch: enough for a curve, and quick
@@ -62,14 +62,6 @@ class Unlearning(Result):
 
     encoder: EditedEncoder
     history: pd.DataFrame
-
-    def document(self) -> dict[str, Any]:
-        """The history."""
-        return {"history": records(self.history)}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The history."""
-        return {"history": self.history}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """The history, and on which images it was measured."""

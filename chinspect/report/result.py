@@ -4,8 +4,8 @@ A result class says what it holds; how that is written, printed, drawn and shown
 
     class Proof(Result):
         stem = "proof"                                   # proof.json, proof.npz, proof.png
-        def document(self): ...                          # JSON values
-        def tables(self): return {"effects": self.table} # effects.csv, effects.parquet
+        effects: pd.DataFrame                            # effects.csv, effects.parquet
+        def document(self): ...                          # JSON values; of a result without one, its tables
 
 Figures import results, and no result imports a figure: the module ``figure`` beside a result's module has the function
 ``draw(result) -> matplotlib.figure.Figure``. Drawing a result imports it, so that results load without matplotlib.
@@ -17,7 +17,6 @@ import base64
 import html
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,7 +39,7 @@ _DPI = 120  # fine enough to read the labels of a figure at its size on a screen
 
 
 class Result:
-    """The base of all results. A subclass has a `stem` and gives its `document`; all else is optional."""
+    """The base of all results. A subclass has a `stem`; all else is optional."""
 
     stem: ClassVar[str]
     """Name of the result's files, without their endings."""
@@ -51,12 +50,12 @@ class Result:
         return ""
 
     def document(self) -> dict[str, Any]:
-        """Everything but arrays, as JSON values."""
-        raise NotImplementedError
+        """Everything but arrays, as JSON values. By default the rows of all `tables`, by name."""
+        return {name: records(table) for name, table in self.tables().items()}
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """Tables by the names of their files."""
-        return {}
+        """Tables by the names of their files. By default all attributes that are tables, by their own names."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Arrays by name."""
@@ -133,29 +132,3 @@ class Result:
         """The module that draws results of this class, if there is one."""
         module = f"{type(self).__module__.rpartition('.')[0]}.figure"
         return module if find_spec(module) else None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class TableResult(Result):
-    """A result that is one table.
-
-    Attributes:
-        stem: name of its files.
-        table: the rows.
-        sentence: in words.
-    """
-
-    stem: str  # type: ignore[misc]
-    table: pd.DataFrame
-    sentence: str = ""  # type: ignore[misc]
-
-    def document(self) -> dict[str, Any]:
-        """The rows."""
-        return {"rows": records(self.table)}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The table."""
-        return {self.stem: self.table}
-
-    def _drawing(self) -> None:
-        return None
