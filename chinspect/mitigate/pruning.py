@@ -130,11 +130,9 @@ def search_pruning(
         curve.append({"k": count, "channels": "random"} | judge(control, control=True))
     table = pd.DataFrame(curve)
     selected = _least_as_good(table, len(task.test_labels), least) if k is None else k
-    if not selected:
-        return PruningSearch(tried, table, 1.0)
-    edit = top_channels(responses, layer, selected)
-    p_value = judge.p_value(edit, seed)
-    if k is None and p_value > level:
+    edit = top_channels(responses, layer, selected) if selected else None
+    p_value = 1.0 if edit is None else judge.p_value(edit, seed)
+    if edit is None or (k is None and p_value > level):
         return PruningSearch(tried, table, p_value)
     return PruningSearch(tried, table, p_value, edit, random_channels(responses, edit, seed))
 

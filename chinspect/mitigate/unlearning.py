@@ -166,8 +166,8 @@ class _Plan:
         pairs = self.task.pairs(_WATCHED)
 
         def measure(module: nn.Module) -> dict[str, float]:
-            values = asdict(reliance(replace(self.encoder, module=module), pairs))
-            return {name: values[name] for name in ("relevance_share", "similarity_shift")}
+            relied = reliance(replace(self.encoder, module=module), pairs)
+            return {"relevance_share": relied.relevance_share, "similarity_shift": relied.similarity_shift}
 
         return measure
 
