@@ -10,13 +10,14 @@ and artefact). A pruned encoder, another artefact or an image that was edited fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -95,19 +96,19 @@ class Pairs:
         if numbers[0] != numbers[1] or numbers[0] < 2:
             raise InputError(f"Pairs of images are needed, two at least, not {numbers[0]} and {numbers[1]}.")
 
-    def inputs(self, encoder: Encoder) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each pair the encoder's input with the artefact (1, 3, S, S), and where the artefact changes it (S, S).
+    def inputs(self, encoder: Encoder) -> tuple[Tensor, Tensor]:
+        """The encoder's inputs with the artefact (N, 3, S, S), and where the artefact changes them (N, S, S).
 
-        Raises `InputError` after the last pair if no input is changed.
+        Raises `InputError` if no input is changed.
         """
-        changed = False
-        for picture, plain in zip(self.with_artefact, self.without, strict=True):
-            x = encoder.prepare(picture)
-            mask = (x != encoder.prepare(plain)).any(1)[0]
-            changed |= bool(mask.any())
-            yield x, mask
-        if not changed:
+        marked, plain = (
+            torch.cat([encoder.prepare(picture) for picture in pictures])
+            for pictures in (self.with_artefact, self.without)
+        )
+        masks = (marked != plain).any(1)
+        if not masks.any():
             raise InputError("The images with the artefact are the same as those without it.")
+        return marked, masks
 
 
 def embeddings(encoder: Encoder, pictures: Sequence[Image.Image], cache: str | Path | None = None) -> Array:
