@@ -81,7 +81,9 @@ class Encoder:
         if not isinstance(module, nn.Module):
             raise InputError(f"An encoder wraps a torch.nn.Module, not {type(module).__name__}.")
         name = name or type(module).__name__
-        preprocessing = Preprocessing(size, resize, interpolation, _triple(mean), _triple(std), resize_size)
+        means = tuple(map(float, mean))
+        deviations = tuple(map(float, std))
+        preprocessing = Preprocessing(size, resize, interpolation, means, deviations, resize_size)  # type: ignore[arg-type]
         encoder = Encoder(name, _frozen(module, name, device), preprocessing)
         embedding_length(encoder)
         return encoder
@@ -208,11 +210,6 @@ def find_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {str(device)!r} is not available here; use 'cpu'.") from error
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    """Three numbers, one a channel; `Preprocessing` refuses another number of them."""
-    return tuple(float(value) for value in values)  # type: ignore[return-value]
 
 
 def _picture(image: AnyImage) -> Image.Image:

@@ -91,7 +91,8 @@ def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if len({frozenset(table[KEYS].itertuples(index=False, name=None)) for table in tables}) != 1:
         raise InputError("Averages over seeds take tables of the same remedies and readouts, one a seed.")
     groups = pd.concat(tables, ignore_index=True).groupby(KEYS, sort=False)[_AVERAGED]
-    means = groups.agg(lambda values: values.mean(skipna=False))  # a seed that lacks a number is not passed over
+    # a seed that lacks a number is not passed over
+    means = groups.agg(lambda values: values.mean(skipna=False))  # type: ignore[misc]
     # 2.5 % on each side; one table alone has no spread
     half = groups.sem() * t.ppf(0.975, len(tables) - 1)
     table = means.join([(means - half).add_suffix("_low"), (means + half).add_suffix("_high")])

@@ -130,11 +130,11 @@ def search_pruning(
         curve.append({"k": count, "channels": "random"} | judge(control, control=True))
     table = pd.DataFrame(curve)
     selected = _least_as_good(table, len(task.test_labels), least) if k is None else k
-    edit = top_channels(responses, layer, selected) if selected else None
-    p_value = 1.0 if edit is None else judge.p_value(edit, seed)
-    if edit is None or (k is None and p_value > level):
+    best = top_channels(responses, layer, selected) if selected else None
+    p_value = 1.0 if best is None else judge.p_value(best, seed)
+    if best is None or (k is None and p_value > level):
         return PruningSearch(tried, table, p_value)
-    return PruningSearch(tried, table, p_value, edit, random_channels(responses, edit, seed))
+    return PruningSearch(tried, table, p_value, best, random_channels(responses, best, seed))
 
 
 @dataclass

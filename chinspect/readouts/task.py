@@ -51,7 +51,6 @@ class Task:
         test, test_labels: to judge on, by state: ``original``, and ``shifted`` for the same images with the artefact.
         readouts: classifiers of scikit-learn by name, not fitted; they are copied for each encoder.
         relabel: by the name of a readout, a mapping of the labels that makes another task of the same images.
-        positive: by the name of a readout, the class that FPR and FNR are about; of two classes the second by default.
         groups: one name a test image; the classes by default.
     """
 
@@ -61,7 +60,6 @@ class Task:
     test_labels: Labels
     readouts: Mapping[str, ClassifierMixin]
     relabel: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
-    positive: Mapping[str, Any] = field(default_factory=dict)
     groups: Sequence[str] | None = None
 
     def seen_by(self, view: Preprocessing) -> Task:
@@ -102,7 +100,10 @@ class Task:
         return pd.concat(tables, ignore_index=True)
 
     def score(self, encoder: Encoder, *, cache: str | Path | None = None) -> pd.DataFrame:
-        """`score_groups` of each readout and state, with the columns readout and state in front."""
+        """`score_groups` of each readout and state, with the columns readout and state in front.
+
+        Of two classes, FPR and FNR are about the second in the order of the alphabet.
+        """
         return self.score_predictions(self.predict(encoder, cache=cache))
 
     def score_predictions(self, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +112,7 @@ class Task:
         def scores(rows: pd.DataFrame) -> pd.DataFrame:
             readout = rows["readout"].iloc[0]
             classes = np.unique(self._labels(readout, self.train_labels))
-            positive = self.positive.get(readout, classes[1] if len(classes) == 2 else None)
+            positive = classes[1] if len(classes) == 2 else None
             return score_groups(rows["label"], rows["predicted"], rows["group"].tolist(), positive=positive)
 
         return each_state(predictions, scores)

@@ -147,7 +147,7 @@ def _task(train: Any, train_labels: Any, states: Any, test_labels: Any, of_inter
     names = {label: of_interest if label == of_interest else "other" for label in {*train_labels, *test_labels}}
     second = f"{of_interest} or not"
     readouts = {"all classes": linear_readout(), second: linear_readout("svm")}
-    return Task(train, train_labels, states, test_labels, readouts, {second: names}, {second: of_interest})
+    return Task(train, train_labels, states, test_labels, readouts, {second: names})
 
 
 def pictures(drawn: Sequence[Scene]) -> list[Image.Image]:
