@@ -114,9 +114,9 @@ class Encoder:
             parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
         return digest(*parts)[:16]
 
-    def prepare(self, image: AnyImage) -> Tensor:
-        """The module's input for one image: (1, 3, size, size) on the module's device."""
-        return self.preprocessing(_picture(image)).unsqueeze(0).to(self.device)
+    def prepare(self, *images: AnyImage) -> Tensor:
+        """The module's input for one image or more: (n, 3, size, size) on the module's device."""
+        return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device)
 
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
         """Embeddings of images: (N, D), float32, not normalised, on the module's device.
@@ -129,8 +129,7 @@ class Encoder:
             raise InputError("There are no images to embed.")
         with torch.no_grad():
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-            inputs = (torch.cat([self.prepare(image) for image in batch]) for batch in batches)
-            return torch.cat([self.module(x).float() for x in inputs])
+            return torch.cat([self.module(self.prepare(*batch)).float() for batch in batches])
 
     def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
         """What the encoder sees of each image after its resize and crop: uint8 pixels (size, size, 3).
@@ -151,7 +150,7 @@ class Encoder:
 
     def inputs(self, images: Sequence[AnyImage]) -> Tensor:
         """The module's input (n, 3, size, size) for images that it `see`s."""
-        return torch.cat([self._uncropped.prepare(image) for image in images])
+        return self._uncropped.prepare(*images)
 
     def explain(
         self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0

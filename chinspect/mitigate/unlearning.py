@@ -189,10 +189,9 @@ class _Plan:
     def indices(self, labels: Sequence[Any]) -> Tensor:
         """Labels as indices of the outputs."""
         count = self.encoder.embed(self.task.train[:1]).shape[1]
-        values = np.asarray(labels)
-        if not np.issubdtype(values.dtype, np.integer) or not ((values >= 0) & (values < count)).all():
+        if not set(labels) <= set(range(count)):
             raise InputError(f"The labels of a classifier are indices of its outputs, 0 to {count - 1}.")
-        return torch.from_numpy(values.astype(np.int64)).to(self.encoder.device)
+        return torch.tensor(labels, dtype=torch.int64, device=self.encoder.device)
 
 
 def _digest(images: Images | Sequence[np.ndarray]) -> str:

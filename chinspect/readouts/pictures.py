@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -101,11 +100,8 @@ class Pairs:
 
         Raises `InputError` if no input is changed.
         """
-        marked, plain = (
-            torch.cat([encoder.prepare(picture) for picture in pictures])
-            for pictures in (self.with_artefact, self.without)
-        )
-        masks = (marked != plain).any(1)
+        marked = encoder.prepare(*self.with_artefact)
+        masks = (marked != encoder.prepare(*self.without)).any(1)
         if not masks.any():
             raise InputError("The images with the artefact are the same as those without it.")
         return marked, masks
