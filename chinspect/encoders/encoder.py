@@ -109,10 +109,10 @@ class Encoder:
         """
         # The address of a function that a module shows is another one in each run.
         own = re.sub(r" at 0x[0-9a-f]+", "", repr(self.module)) if self.card is None else self.card.architecture
-        parts: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
+        content: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
-            parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
-        return digest(*parts)[:16]
+            content += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
+        return digest(*content)[:16]
 
     def prepare(self, *images: AnyImage) -> Tensor:
         """The module's input for one image or more: (n, 3, size, size) on the module's device."""

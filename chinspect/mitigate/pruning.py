@@ -172,7 +172,7 @@ class _Judge:
         return float((1 + (largest >= own - _ROUNDING).sum()) / (1 + _DRAWS))
 
 
-def plateau(values: Sequence[float], n: int, admissible: Sequence[bool] | None = None) -> int:
+def plateau(values: Sequence[float], n: int, admissible: Sequence[bool]) -> int:
     """The index of the first of some accuracies that lies within one standard error of the best.
 
     They belong to remedies of growing strength, the first one to none. The standard error is the best one's,
@@ -181,13 +181,13 @@ def plateau(values: Sequence[float], n: int, admissible: Sequence[bool] | None =
     Args:
         values: accuracies in [0, 1].
         n: of how many images.
-        admissible: which of them may be chosen; all by default.
+        admissible: which of them may be selected.
 
     Raises `InputError` if there is nothing to choose from.
 
     Source: the one-standard-error rule of Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.
     """
-    allowed = [index for index in range(len(values)) if admissible is None or admissible[index]]
+    allowed = [index for index, good in enumerate(admissible) if good]
     if not allowed or n < 1:
         raise InputError("There is no admissible strength to choose from.")
     best = max(values[index] for index in allowed)
