@@ -165,9 +165,9 @@ class Torchvision(Library):
     """torchvision's classifiers: `NAME`, with its default weights."""
 
     # What torchvision switches on when it loads the published weights of these two.
-    options: Mapping[str, Mapping[str, Any]] = dict.fromkeys(
-        ("googlenet", "inception_v3"), {"transform_input": True, "init_weights": False}
-    )
+    options: Mapping[str, Mapping[str, Any]] = {
+        name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")
+    }
 
     def card(self, name: str) -> Card:
         """The card of the classifier."""
