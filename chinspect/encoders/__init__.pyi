@@ -1,15 +1,5 @@
 from .cards import Card, read_card
-from .edits import (
-    Edit,
-    EditedEncoder,
-    Project,
-    Prune,
-    Retrain,
-    edited,
-    project_out,
-    prune_channels,
-    temporarily,
-)
+from .edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from .encoder import Encoder
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
@@ -35,8 +25,5 @@ __all__ = [
     "load_encoder",
     "observing",
     "output_shape",
-    "project_out",
-    "prune_channels",
     "read_card",
-    "temporarily",
 ]

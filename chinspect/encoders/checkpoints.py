@@ -68,13 +68,32 @@ def read_checkpoint(path: Path) -> StateDict:
     """
     if not path.is_file():
         raise InputError(f"The checkpoint {str(path)!r} does not exist; check its path.")
-    content = _read(path)
+    content = read_tensors(path)
     state = {key: value for key, value in _unwrap(content).items() if isinstance(value, Tensor)}
     if not state:
         raise InputError(f"The checkpoint {str(path)!r} holds no named tensors where they are expected.")
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def read_tensors(path: Path) -> Any:
+    """What a file holds, on the CPU: tensors and numbers in containers, no objects.
+
+    Raises `InputError` for a file that is damaged or holds anything else.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(_SCALARS):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, LookupError) as error:  # LookupError: its first byte begins nothing
+        raise InputError(
+            f"The checkpoint {str(path)!r} is no plain file of tensors: it is another kind of file, damaged, or holds "
+            "pickled objects, which are not loaded; save its state_dict as safetensors."
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, AttributeError) as error:
+        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({one_line(error)}).") from error
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str], source: str) -> None:
@@ -101,21 +120,6 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable
         lists = "; ".join(f"{kind}: {_shorten(keys)}" for kind, keys in problems.items() if keys)
         raise InputError(f"The weights {source!r} do not fit the architecture, nothing is loaded; {lists}.")
     module.load_state_dict(expected | renamed)
-
-
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(_SCALARS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, LookupError) as error:  # LookupError: its first byte begins nothing
-        raise InputError(
-            f"The checkpoint {str(path)!r} is no plain file of tensors: it is another kind of file, damaged, or holds "
-            "pickled objects, which are not loaded; save its state_dict as safetensors."
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, AttributeError) as error:
-        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({one_line(error)}).") from error
 
 
 def _unwrap(content: Any) -> dict[str, Any]:

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -99,34 +98,6 @@ def edited(encoder: Encoder, *edits: Edit) -> EditedEncoder:
     return EditedEncoder(f"{base.name}, edited", module, base.preprocessing, base.card, base=base, edits=edits)
 
 
-@contextmanager
-def temporarily(encoder: Encoder, *edits: LayerEdit) -> Iterator[Encoder]:
-    """The encoder itself with the edits, for the time of the context: its own modules come back, also after an error.
-
-    Raises `InputError` as `edited` does.
-    """
-    if isinstance(encoder, EditedEncoder) or any(isinstance(edit, Retrain) for edit in edits):
-        raise InputError("Only edits of layers are made in place, and of an encoder without edits: use edited().")
-    replaced = _apply(encoder, edits)
-    try:
-        yield encoder
-    finally:
-        for parent, name, original in reversed(replaced):  # of a layer with two edits the first original comes last
-            setattr(parent, name, original)
-
-
-def prune_channels(
-    encoder: Encoder, layer: str, channels: tuple[int, ...], *, rows: tuple[int, int] | None = None
-) -> EditedEncoder:
-    """The encoder with silent channels of a layer; see `Prune` and `edited`."""
-    return edited(encoder, Prune(layer, tuple(channels), rows))
-
-
-def project_out(encoder: Encoder, layer: str, direction: Tensor, *, level: float = 0.0) -> EditedEncoder:
-    """The encoder without a direction at a layer; see `Project` and `edited`."""
-    return edited(encoder, Project(layer, direction, level))
-
-
 class Edited(nn.Module):
     """A layer and what is done to its output."""
 
@@ -170,10 +141,6 @@ class _Remove(nn.Module):
         return x - excess * self.direction
 
 
-_Replaced = list[tuple[nn.Module, str, nn.Module]]
-"""Parents, the names of their modules that were replaced, and the original modules."""
-
-
 def _copy(module: nn.Module, retrained: Sequence[Retrain]) -> nn.Module:
     """The module with the same parameters, or with those that were trained anew."""
     if not retrained:
@@ -187,17 +154,13 @@ def _copy(module: nn.Module, retrained: Sequence[Retrain]) -> nn.Module:
     return changed
 
 
-def _apply(encoder: Encoder, edits: Sequence[LayerEdit]) -> _Replaced:
+def _apply(encoder: Encoder, edits: Sequence[LayerEdit]) -> None:
     """Replaces modules in place. All edits fit, or none is made."""
     # Parents are looked up before anything is replaced: an edit inside an edited layer still finds its own.
-    planned = [_planned(encoder, edit) for edit in edits]
-    replaced: _Replaced = []
-    for parent, name, change in planned:
+    for parent, name, change in [_planned(encoder, edit) for edit in edits]:
         original = getattr(parent, name)
-        replaced.append((parent, name, original))
         changed = _masked(original, change) if isinstance(change, Tensor) else Edited(original, change)
         setattr(parent, name, changed.to(encoder.device).requires_grad_(False))
-    return replaced
 
 
 def _planned(encoder: Encoder, edit: LayerEdit) -> tuple[nn.Module, str, nn.Module | Tensor]:

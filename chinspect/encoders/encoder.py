@@ -81,7 +81,9 @@ class Encoder:
         if not isinstance(module, nn.Module):
             raise InputError(f"An encoder wraps a torch.nn.Module, not {type(module).__name__}.")
         name = name or type(module).__name__
-        preprocessing = Preprocessing(size, resize, interpolation, _triple(mean), _triple(std), resize_size)
+        means = tuple(map(float, mean))
+        deviations = tuple(map(float, std))
+        preprocessing = Preprocessing(size, resize, interpolation, means, deviations, resize_size)  # type: ignore[arg-type]
         encoder = Encoder(name, _frozen(module, name, device), preprocessing)
         embedding_length(encoder)
         return encoder
@@ -107,14 +109,14 @@ class Encoder:
         """
         # The address of a function that a module shows is another one in each run.
         own = re.sub(r" at 0x[0-9a-f]+", "", repr(self.module)) if self.card is None else self.card.architecture
-        parts: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
+        content: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
-            parts += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
-        return digest(*parts)[:16]
+            content += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
+        return digest(*content)[:16]
 
-    def prepare(self, image: AnyImage) -> Tensor:
-        """The module's input for one image: (1, 3, size, size) on the module's device."""
-        return self.preprocessing(_picture(image)).unsqueeze(0).to(self.device)
+    def prepare(self, *images: AnyImage) -> Tensor:
+        """The module's input for one image or more: (n, 3, size, size) on the module's device."""
+        return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device)
 
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
         """Embeddings of images: (N, D), float32, not normalised, on the module's device.
@@ -127,8 +129,7 @@ class Encoder:
             raise InputError("There are no images to embed.")
         with torch.no_grad():
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-            inputs = (torch.cat([self.prepare(image) for image in batch]) for batch in batches)
-            return torch.cat([self.module(x).float() for x in inputs])
+            return torch.cat([self.module(self.prepare(*batch)).float() for batch in batches])
 
     def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
         """What the encoder sees of each image after its resize and crop: uint8 pixels (size, size, 3).
@@ -149,7 +150,7 @@ class Encoder:
 
     def inputs(self, images: Sequence[AnyImage]) -> Tensor:
         """The module's input (n, 3, size, size) for images that it `see`s."""
-        return torch.cat([self._uncropped.prepare(image) for image in images])
+        return self._uncropped.prepare(*images)
 
     def explain(
         self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
@@ -208,11 +209,6 @@ def find_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {str(device)!r} is not available here; use 'cpu'.") from error
-
-
-def _triple(values: Sequence[float]) -> tuple[float, float, float]:
-    """Three numbers, one a channel; `Preprocessing` refuses another number of them."""
-    return tuple(float(value) for value in values)  # type: ignore[return-value]
 
 
 def _picture(image: AnyImage) -> Image.Image:

@@ -166,8 +166,7 @@ class Torchvision(Library):
 
     # What torchvision switches on when it loads the published weights of these two.
     options: Mapping[str, Mapping[str, Any]] = {
-        "googlenet": {"transform_input": True, "init_weights": False},
-        "inception_v3": {"transform_input": True, "init_weights": False},
+        name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")
     }
 
     def card(self, name: str) -> Card:

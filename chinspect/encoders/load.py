@@ -12,7 +12,7 @@ from chinspect.encoders.cards import Card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES
 from chinspect.encoders.encoder import Encoder, find_device
 from chinspect.encoders.libraries import ZOO, card_of, encoder_of, resolve
-from chinspect.encoders.record import CARD, RECORD, read_record
+from chinspect.encoders.record import CARD, RECORD, restore
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
 
@@ -33,19 +33,14 @@ def load_encoder(name: str, *, arch: str | None = None, device: str | torch.devi
     target = find_device(device)
     if arch is None and name not in zoo_names() and Path(name).is_dir():
         if (Path(name) / RECORD).is_file():
-            return _load_mitigated(Path(name), target)
+            restored = restore(Path(name), load_encoder)
+            restored.base.module.to(target)
+            restored.module.to(target)
+            return restored
         card = _folder_card(Path(name))
         return encoder_of(card, fetch(card), name=str(Path(name)), device=target)
     card = _checkpoint_card(name, arch) if arch is not None else _card(name)
     return encoder_of(card, fetch(card), device=target)
-
-
-def _load_mitigated(path: Path, device: torch.device) -> Encoder:
-    record = read_record(path)
-    restored = record.restore(record.enclosed_base() if record.base is None else load_encoder(record.base))
-    restored.base.module.to(device)
-    restored.module.to(device)
-    return restored
 
 
 def _folder_card(path: Path) -> Card:

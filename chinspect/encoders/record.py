@@ -12,8 +12,8 @@ Both fingerprints are compared when it is loaded: another base, or an edited rec
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,61 +37,34 @@ WEIGHTS = "base."
 _MAX_JSON = 10_000_000  # bytes: a record has kilobytes, and a file that only claims to be one shall not fill the memory
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
-    """What a folder says, as read: nothing is built yet."""
+def restore(path: Path, load: Callable[[str], Encoder]) -> EditedEncoder:
+    """The mitigated encoder of a folder, built from its base; ``load`` gives the encoder of a name.
 
-    path: Path
-    card: Card
-    base: str | None
-    """A name that `load_encoder` knows, or None if the weights lie in the folder."""
-    base_fingerprint: str
-    fingerprint: str
-    edits: tuple[Edit, ...]
-    tensors: Mapping[str, Tensor]
-
-    def enclosed_base(self) -> Encoder:
-        """The base whose weights lie in the folder."""
-        return encoder_of(self.card, _below(WEIGHTS, self.tensors), source=str(self.path / TENSORS))
-
-    def restore(self, base: Encoder) -> EditedEncoder:
-        """The mitigated encoder; `InputError` unless the base and the result are those that were saved."""
-        _compare(self.path, base.fingerprint, self.base_fingerprint, "starts from other weights than those of its base")
-        result = edited(base, *self.edits)
-        _compare(self.path, result.fingerprint, self.fingerprint, "was changed after it was saved")
-        assert base.card is not None  # load_encoder gives one to every encoder
-        card = replace(base.card, name=self.card.name, title=self.card.title, note=self.card.note)
-        return replace(result, name=str(self.path), card=card)
-
-
-def read_record(path: Path) -> Record:
-    """Read a folder. Raises `InputError` for a file that is missing, damaged, or not of this form."""
+    Raises `InputError` for a file that is missing, damaged, or not of this form, and unless the base and the result are
+    those that were saved.
+    """
     document = _json(path / RECORD)
-    for name in (CARD, TENSORS):
-        if not (path / name).is_file():
-            problem = f"cannot be read, because its {name} is missing: copy the whole folder"
-            raise InputError(f"The mitigated encoder {str(path)!r} {problem}.")
-    name = CARD
+    card, tensors = _card_and_tensors(path)
     try:
-        card = read_card_file(path / CARD)
-        name = TENSORS
-        tensors = load_file(path / TENSORS)
-    except (OSError, AttributeError, SafetensorError) as error:
-        raise InputError(f"{str(path / name)!r} cannot be read ({error}).") from error
-    try:
-        base = document["base"]
+        name = document["base"]["name"]
+        base_fingerprint = str(document["base"]["fingerprint"])
+        fingerprint = str(document["fingerprint"])
         edits = tuple(_edit(entry, number, tensors) for number, entry in enumerate(document["edits"]))
-        record = Record(
-            path, card, base["name"], str(base["fingerprint"]), str(document["fingerprint"]), edits, tensors
-        )
-        if not (record.base is None or isinstance(record.base, str)) or not edits:
+        if not isinstance(name, str | None) or not edits:
             raise ValueError("its base must be a name or null, and its edits a list of at least one")
     except (LookupError, TypeError, ValueError) as error:  # InputError is among them
         raise InputError(f"{str(path / RECORD)!r} is no record of a mitigation ({error}).") from error
-    base = record.base
-    if base is not None and base not in zoo_names() and Path(base).exists():
-        raise InputError(f"{str(path / RECORD)!r} starts from the path {base!r}: only models with a name are a base.")
-    return record
+    if name is None:
+        base = encoder_of(card, _below(WEIGHTS, tensors), source=str(path / TENSORS))
+    elif name not in zoo_names() and Path(name).exists():
+        raise InputError(f"{str(path / RECORD)!r} starts from the path {name!r}: only models with a name are a base.")
+    else:
+        base = load(name)
+    _compare(path, base, base_fingerprint, "starts from other weights than those of its base")
+    result = edited(base, *edits)
+    _compare(path, result, fingerprint, "was changed after it was saved")
+    assert base.card is not None  # every encoder that is loaded has one
+    return replace(result, name=str(path), card=replace(base.card, name=card.name, title=card.title, note=card.note))
 
 
 def describe(edits: tuple[Edit, ...]) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
@@ -137,6 +110,19 @@ def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
+def _card_and_tensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    name = CARD
+    try:
+        card = read_card_file(path / CARD)
+        name = TENSORS
+        return card, load_file(path / TENSORS)
+    except FileNotFoundError as error:
+        problem = f"cannot be read, because its {name} is missing: copy the whole folder"
+        raise InputError(f"The mitigated encoder {str(path)!r} {problem}.") from error
+    except (OSError, AttributeError, SafetensorError) as error:
+        raise InputError(f"{str(path / name)!r} cannot be read ({error}).") from error
+
+
 def _json(path: Path) -> dict[str, Any]:
     try:
         with path.open(encoding="utf-8") as file:
@@ -150,7 +136,8 @@ def _json(path: Path) -> dict[str, Any]:
     return document
 
 
-def _compare(path: Path, actual: str, expected: str, problem: str) -> None:
+def _compare(path: Path, encoder: Encoder, expected: str, problem: str) -> None:
+    actual = encoder.fingerprint
     if actual != expected:
         raise InputError(
             f"The encoder {str(path)!r} {problem} (fingerprint {actual}, not {expected[:16]!r}): mitigate it again."

@@ -1,10 +1,8 @@
-from .blur import Blur, SpectralWeights
 from .comparison import average_over_seeds, compare_mitigations, finding
-from .detectors import detector_remedy, save_remedied
+from .detectors import Blur, SpectralWeights, detector_remedy, recalibrate, save_remedied
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
-from .recalibration import recalibrate
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
 from .saving import RESUME, check_encoder_folder, save_encoder

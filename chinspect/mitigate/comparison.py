@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import sem, t
+from scipy.stats import t
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
@@ -22,6 +22,7 @@ from chinspect.readouts import ALL, ORIGINAL, SHIFTED, Pairs, Task, worst_group
 
 BEFORE = "none"
 KEYS = ["mitigation", "readout"]
+_ENDS = ("", "_low", "_high")  # of the columns of a number and its interval
 _AVERAGED = [ORIGINAL, SHIFTED, "drop", "worst_group", "relevance_share", "similarity_shift"]
 
 
@@ -53,7 +54,7 @@ def compare_mitigations(
             for column, other in {"gain": BEFORE, "margin": control}.items():
                 if other in predictions:
                     reference, right = (_right(predictions[one], str(readout)) for one in (other, name))
-                    row |= _with_interval(column, *paired_difference(reference, right))
+                    row |= zip([column + end for end in _ENDS], paired_difference(reference, right), strict=True)
             rows.append(row)
     table = pd.DataFrame(rows)
     return _against_before(table) if BEFORE in encoders else table
@@ -89,24 +90,21 @@ def average_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """
     if len({frozenset(table[KEYS].itertuples(index=False, name=None)) for table in tables}) != 1:
         raise InputError("Averages over seeds take tables of the same remedies and readouts, one a seed.")
-    rows: list[dict[str, Any]] = []
-    for keys, group in pd.concat(tables, ignore_index=True).groupby(KEYS, sort=False):
-        n = len(group)
-        row: dict[str, Any] = dict(zip(KEYS, keys, strict=True)) | {"seeds": n}
-        for column in _AVERAGED:
-            values = group[column].to_numpy(dtype=float)
-            # 2.5 % on each side; one table alone has no spread
-            half = float(t.ppf(0.975, n - 1) * sem(values)) if n > 1 else float("nan")
-            row |= _with_interval(column, values.mean(), values.mean() - half, values.mean() + half)
-        rows.append(row)
-    return _against_before(pd.DataFrame(rows))
+    groups = pd.concat(tables, ignore_index=True).groupby(KEYS, sort=False)[_AVERAGED]
+    # a seed that lacks a number is not passed over
+    means = groups.agg(lambda values: values.mean(skipna=False))  # type: ignore[misc]
+    # 2.5 % on each side; one table alone has no spread
+    half = groups.sem() * t.ppf(0.975, len(tables) - 1)
+    table = means.join([(means - half).add_suffix("_low"), (means + half).add_suffix("_high")])
+    columns = ["seeds", *(name + end for name in _AVERAGED for end in _ENDS)]
+    return _against_before(table.assign(seeds=len(tables))[columns].reset_index())
 
 
 def _accuracies(scores: pd.DataFrame) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for state in (ORIGINAL, SHIFTED):
         overall = scores[(scores["state"] == state) & (scores["group"] == ALL)].iloc[0]
-        row |= {f"{state}{end}": overall[f"accuracy{end}"] for end in ("", "_low", "_high")}
+        row |= {f"{state}{end}": overall[f"accuracy{end}"] for end in _ENDS}
     worst = worst_group(scores)
     row |= {"worst_group_name": worst["group"], "worst_group_n": worst["n"]}
     return row | {"drop": row[ORIGINAL] - row[SHIFTED], "worst_group": worst["accuracy"]}
@@ -116,10 +114,6 @@ def _right(predictions: pd.DataFrame, readout: str) -> np.ndarray:
     """Which shifted images a readout gets right."""
     rows = predictions[(predictions["readout"] == readout) & (predictions["state"] == SHIFTED)]
     return (rows["label"] == rows["predicted"]).to_numpy()
-
-
-def _with_interval(name: str, value: float, low: float, high: float) -> dict[str, float]:
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _against_before(table: pd.DataFrame) -> pd.DataFrame:

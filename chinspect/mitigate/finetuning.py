@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import copy
 import math
-import pickle
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder
+from chinspect.encoders.checkpoints import read_tensors
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 
@@ -97,7 +96,10 @@ def fine_tune(
     optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0)
     module.requires_grad_(False)
     if checkpoint is not None and checkpoint.is_file():
-        weights, moments, rows = _read(checkpoint)
+        try:
+            weights, moments, rows = read_tensors(checkpoint)
+        except InputError as error:
+            raise InputError(f"{error} Remove it to train from the start.") from error
         module.load_state_dict(weights)
         optimizer.load_state_dict(moments)
     else:
@@ -115,15 +117,6 @@ def fine_tune(
         if progress is not None:
             progress(epoch, schedule.epochs)
     return {key: value.cpu().clone() for key, value in module.state_dict().items()}, rows
-
-
-def _read(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[dict[str, float]]]:
-    """The states of the network and of the optimizer, and the rows so far. Tensors and numbers are read, no objects."""
-    try:
-        weights, moments, rows = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise InputError(f"The checkpoint {str(checkpoint)!r} cannot be read ({error}): remove it.") from error
-    return weights, moments, rows
 
 
 def _epoch(

@@ -46,7 +46,7 @@ class Align:
         goal = self.targets[list(indices)]
         # an encoder that puts all images at one point has no variance; the floor keeps its loss finite
         variance = self.targets.var(0, correction=0).sum().clamp(min=1e-12)
-        outputs = [module(_inputs(self.encoder, images)) for images in (marked, pictures)]
+        outputs = [module(self.encoder.prepare(*images)) for images in (marked, pictures)]
         return torch.cat([(output - goal).square().sum(1) for output in outputs]).mean() / variance
 
 
@@ -64,7 +64,7 @@ class Unhans:
         pictures = [self.images[index] for index in indices]
         if self.artefact is not None:
             pictures = [pasted(picture, self.artefact, self.encoder.preprocessing) for picture in pictures]
-        return F.cross_entropy(module(_inputs(self.encoder, pictures)), self.labels[list(indices)])
+        return F.cross_entropy(module(self.encoder.prepare(*pictures)), self.labels[list(indices)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,3 @@ def _mean(encoder: Encoder, layer: str, pictures: Images) -> Tensor:
     with encoder.module.get_submodule(layer).register_forward_hook(lambda _m, _args, out: sums.append(out.sum(0))):
         encoder.embed(pictures)
     return torch.stack(sums).sum(0) / len(pictures)
-
-
-def _inputs(encoder: Encoder, pictures: Images) -> Tensor:
-    return torch.cat([encoder.prepare(picture) for picture in pictures])

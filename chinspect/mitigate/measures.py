@@ -7,17 +7,18 @@ The similarity shift is what the artefact adds: the cosine similarity of the two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from chinspect.encoders import Encoder
+from chinspect.encoders.explaining import explain_outputs
 from chinspect.readouts import Pairs
-from chinspect.relevance import relevance_map, trace
-from chinspect.similarity.bilrp import resolve_composite
+
+Maps = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,20 @@ class Reliance:
     similarity_shift: float
 
 
-def reliance(encoder: Encoder, pairs: Pairs, *, composite: str = "epsilon_plus_flat") -> Reliance:
+def reliance(encoder: Encoder, pairs: Pairs) -> Reliance:
     """Measure reliance on neighbours (image i, image i + 1), the last one with the first.
 
     Raises `InputError` if no image shows the artefact.
     """
     marked = encoder.embed(pairs.with_artefact)
     plain = encoder.embed(pairs.without)
-    heats = list(_heats(encoder, pairs, marked.roll(-1, 0), composite))
-    inside = [float((heat * mask).sum() / heat.sum()) for heat, mask in heats]
-    area = [float(mask.float().mean()) for _, mask in heats]
+    maps, masks = _maps(encoder, pairs, marked.roll(-1, 0))
+    inside = (maps * masks).sum((1, 2)) / maps.sum((1, 2))
     shift = _neighbours(marked) - _neighbours(plain)
-    return Reliance(float(np.mean(inside)), float(np.mean(area)), float(shift.mean()))
+    return Reliance(float(inside.mean()), float(masks.mean()), float(shift.mean()))
 
 
-def output_relevance(classifier: Encoder, output: int, pairs: Pairs, *, composite: str = "epsilon_plus_flat") -> float:
+def output_relevance(classifier: Encoder, output: int, pairs: Pairs) -> float:
     """Relevance on the artefact for one output of a classifier, as a fraction of the image's absolute relevance.
 
     ``mean_n sum_mask R_n / sum |R_n|`` in [-1, 1]: positive where the artefact speaks for the output, negative where it
@@ -59,18 +59,18 @@ def output_relevance(classifier: Encoder, output: int, pairs: Pairs, *, composit
     """
     seeds = torch.zeros_like(classifier.embed(pairs.with_artefact))
     seeds[:, output] = 1
-    heats = _heats(classifier, pairs, seeds, composite)
+    maps, masks = _maps(classifier, pairs, seeds)
     # the smallest normal float32 is near 1e-38: an image without any relevance counts as 0, not as nan
-    return float(np.mean([float((heat * mask).sum() / heat.abs().sum().clamp(min=1e-30)) for heat, mask in heats]))
+    total = np.abs(maps).sum((1, 2)).clip(min=1e-30)
+    return float(((maps * masks).sum((1, 2)) / total).mean())
 
 
-def _heats(encoder: Encoder, pairs: Pairs, seeds: Tensor, composite: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """Of each image the relevance of its outputs times ``seeds`` (N, D), and where the artefact is: (H, W) each."""
-    graph = trace(encoder.module, encoder.prepare(pairs.with_artefact[0]))
-    rules = resolve_composite(composite, encoder)
-    for (x, mask), seed in zip(pairs.inputs(encoder), seeds, strict=True):
-        mapped = relevance_map(graph, x, rules)
-        yield mapped.pull(mapped.output * seed).sum(1)[0], mask
+def _maps(encoder: Encoder, pairs: Pairs, seeds: Tensor) -> tuple[Maps, Maps]:
+    """Of each image the relevance of its outputs times ``seeds`` (N, D), and 1 where the artefact is: (N, H, W)."""
+    inputs, masks = pairs.inputs(encoder)
+    relevance = explain_outputs(encoder.module, inputs, seeds.cpu().numpy(), encoder.fingerprint)
+    # in double precision, as relevance of both signs is summed over many pixels
+    return relevance.astype(np.float64), masks.cpu().numpy().astype(np.float64)
 
 
 def _neighbours(embeddings: Tensor) -> Tensor:

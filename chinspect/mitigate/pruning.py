@@ -27,7 +27,7 @@ from chinspect.encoders import Encoder, Prune, edited
 from chinspect.errors import InputError
 from chinspect.mitigate.responsive import Where, random_channels, rank_edits, responsiveness, top_channels
 from chinspect.readouts import ORIGINAL, SHIFTED, Pairs, Task
-from chinspect.report import Result, records
+from chinspect.report import Result
 
 Progress = Callable[[int, int], None]
 _KS = (1, 2, 3, 5, 10, 20)  # about twice as many each time: the curve flattens, and each costs two encoders to judge
@@ -74,12 +74,7 @@ class PruningSearch(Result):
     def document(self) -> dict[str, Any]:
         """The tables, k, p_value, and the edit: layer, channels, rows."""
         edit = None if self.edit is None else vars(self.edit)
-        tables = {name: records(table) for name, table in self.tables().items()}
-        return tables | {"k": self.k, "p_value": self.p_value, "edit": edit}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The tables layers and curve."""
-        return {"layers": self.layers, "curve": self.curve}
+        return super().document() | {"k": self.k, "p_value": self.p_value, "edit": edit}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Both tables, and on which images they were measured."""
@@ -135,13 +130,11 @@ def search_pruning(
         curve.append({"k": count, "channels": "random"} | judge(control, control=True))
     table = pd.DataFrame(curve)
     selected = _least_as_good(table, len(task.test_labels), least) if k is None else k
-    if not selected:
-        return PruningSearch(tried, table, 1.0)
-    edit = top_channels(responses, layer, selected)
-    p_value = judge.p_value(edit, seed)
-    if k is None and p_value > level:
+    best = top_channels(responses, layer, selected) if selected else None
+    p_value = 1.0 if best is None else judge.p_value(best, seed)
+    if best is None or (k is None and p_value > level):
         return PruningSearch(tried, table, p_value)
-    return PruningSearch(tried, table, p_value, edit, random_channels(responses, edit, seed))
+    return PruningSearch(tried, table, p_value, best, random_channels(responses, best, seed))
 
 
 @dataclass
@@ -179,7 +172,7 @@ class _Judge:
         return float((1 + (largest >= own - _ROUNDING).sum()) / (1 + _DRAWS))
 
 
-def plateau(values: Sequence[float], n: int, admissible: Sequence[bool] | None = None) -> int:
+def plateau(values: Sequence[float], n: int, admissible: Sequence[bool]) -> int:
     """The index of the first of some accuracies that lies within one standard error of the best.
 
     They belong to remedies of growing strength, the first one to none. The standard error is the best one's,
@@ -188,13 +181,13 @@ def plateau(values: Sequence[float], n: int, admissible: Sequence[bool] | None =
     Args:
         values: accuracies in [0, 1].
         n: of how many images.
-        admissible: which of them may be chosen; all by default.
+        admissible: which of them may be selected.
 
     Raises `InputError` if there is nothing to choose from.
 
     Source: the one-standard-error rule of Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.
     """
-    allowed = [index for index in range(len(values)) if admissible is None or admissible[index]]
+    allowed = [index for index, good in enumerate(admissible) if good]
     if not allowed or n < 1:
         raise InputError("There is no admissible strength to choose from.")
     best = max(values[index] for index in allowed)

@@ -74,7 +74,7 @@ def responsiveness(
     Raises `InputError` for images that are the same with the artefact and without it, and for unknown layers.
     """
     names = candidate_layers(encoder) if layers is None else [layers] if isinstance(layers, str) else layers
-    changed = torch.stack([mask.any(1) for _, mask in pairs.inputs(encoder)]).any(0).nonzero()
+    changed = pairs.inputs(encoder)[1].any(2).any(0).nonzero()
     reached = int(changed[0]), int(changed[-1]) + 1
     regions = {layer: _region(encoder, layer, reached) for layer in names}
     if rows == "all":

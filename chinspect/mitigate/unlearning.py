@@ -40,7 +40,7 @@ from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training,
 from chinspect.mitigate.losses import Align, Clarc, Images, Unhans, added, parameters_before
 from chinspect.mitigate.measures import output_relevance, reliance
 from chinspect.readouts import ORIGINAL, SHIFTED, Pictures, Task
-from chinspect.report import Result, records
+from chinspect.report import Result
 
 Method = Literal["align", "unhans", "clarc"]
 _WATCHED = 16  # test images whose relevance is measured after each epoch: enough for a curve, and quick
@@ -62,14 +62,6 @@ class Unlearning(Result):
 
     encoder: EditedEncoder
     history: pd.DataFrame
-
-    def document(self) -> dict[str, Any]:
-        """The history."""
-        return {"history": records(self.history)}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The history."""
-        return {"history": self.history}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """The history, and on which images it was measured."""
@@ -174,8 +166,8 @@ class _Plan:
         pairs = self.task.pairs(_WATCHED)
 
         def measure(module: nn.Module) -> dict[str, float]:
-            values = asdict(reliance(replace(self.encoder, module=module), pairs))
-            return {name: values[name] for name in ("relevance_share", "similarity_shift")}
+            relied = reliance(replace(self.encoder, module=module), pairs)
+            return {"relevance_share": relied.relevance_share, "similarity_shift": relied.similarity_shift}
 
         return measure
 
@@ -197,10 +189,9 @@ class _Plan:
     def indices(self, labels: Sequence[Any]) -> Tensor:
         """Labels as indices of the outputs."""
         count = self.encoder.embed(self.task.train[:1]).shape[1]
-        values = np.asarray(labels)
-        if not np.issubdtype(values.dtype, np.integer) or not ((values >= 0) & (values < count)).all():
+        if not set(labels) <= set(range(count)):
             raise InputError(f"The labels of a classifier are indices of its outputs, 0 to {count - 1}.")
-        return torch.from_numpy(values.astype(np.int64)).to(self.encoder.device)
+        return torch.tensor(labels, dtype=torch.int64, device=self.encoder.device)
 
 
 def _digest(images: Images | Sequence[np.ndarray]) -> str:

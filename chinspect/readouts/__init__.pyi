@@ -1,17 +1,13 @@
-from .embedding import embeddings
 from .evaluation import ReadoutScores, evaluate
 from .folders import Split, interleaved, load_classes, read_groups, split
-from .linear import KINDS, LinearReadout
-from .pictures import Pairs, Pictures, painted, pasted, seen
+from .pictures import Pairs, Pictures, embeddings, painted, pasted, seen
 from .scores import ALL, each_state, score_classes, score_groups, worst_group
-from .task import ORIGINAL, SHIFTED, Task, folder_task
+from .task import ORIGINAL, SHIFTED, Task, folder_task, linear_readout
 
 __all__ = [
     "ALL",
-    "KINDS",
     "ORIGINAL",
     "SHIFTED",
-    "LinearReadout",
     "Pairs",
     "Pictures",
     "ReadoutScores",
@@ -22,6 +18,7 @@ __all__ = [
     "evaluate",
     "folder_task",
     "interleaved",
+    "linear_readout",
     "load_classes",
     "painted",
     "pasted",

@@ -14,7 +14,7 @@ from chinspect.encoders import EditedEncoder, Encoder
 from chinspect.readouts.folders import Split, load_classes, read_groups
 from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
 from chinspect.readouts.task import folder_task
-from chinspect.report import Result, records
+from chinspect.report import Result
 
 _KEYS = ["readout", "state"]
 
@@ -60,11 +60,7 @@ class ReadoutScores(Result):
 
     def document(self) -> dict[str, Any]:
         """The encoder, numbers of images, and all tables."""
-        return {**vars(self), **{name: records(table) for name, table in self.tables().items()}}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The four tables."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
+        return vars(self) | super().document()
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Accuracies: one row a readout and group, one column a state."""

@@ -1,17 +1,23 @@
-"""Images of a data set as they are, or with an artefact pasted onto each.
+"""Images of a data set as they are, or with an artefact pasted onto each; and their embeddings.
 
 A network crops what it is given, and an artefact in a corner may be cut away with it. So an artefact is laid over what
 is seen: the ``view`` says what that is. Without one it is laid over the full image.
+
+An encoder is frozen, so embeddings are computed once for any number of readouts, and may be kept on disk: a cache is a
+folder with one `chinspect.execute.Store` for each encoder (by its fingerprint) and set of images (by names, contents
+and artefact). A pruned encoder, another artefact or an image that was edited finds nothing stale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -19,8 +25,11 @@ from chinspect.artefacts import Artefact, Pixels
 from chinspect.digests import digest
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples
+from chinspect.execute import Samples, map_images
 from chinspect.images import Preprocessing, open_image
+
+_SHARD = 128  # images: a run that was stopped loses seconds, and a store has few files
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,19 +95,33 @@ class Pairs:
         if numbers[0] != numbers[1] or numbers[0] < 2:
             raise InputError(f"Pairs of images are needed, two at least, not {numbers[0]} and {numbers[1]}.")
 
-    def inputs(self, encoder: Encoder) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each pair the encoder's input with the artefact (1, 3, S, S), and where the artefact changes it (S, S).
+    def inputs(self, encoder: Encoder) -> tuple[Tensor, Tensor]:
+        """The encoder's inputs with the artefact (N, 3, S, S), and where the artefact changes them (N, S, S).
 
-        Raises `InputError` after the last pair if no input is changed.
+        Raises `InputError` if no input is changed.
         """
-        changed = False
-        for picture, plain in zip(self.with_artefact, self.without, strict=True):
-            x = encoder.prepare(picture)
-            mask = (x != encoder.prepare(plain)).any(1)[0]
-            changed |= bool(mask.any())
-            yield x, mask
-        if not changed:
+        marked = encoder.prepare(*self.with_artefact)
+        masks = (marked != encoder.prepare(*self.without)).any(1)
+        if not masks.any():
             raise InputError("The images with the artefact are the same as those without it.")
+        return marked, masks
+
+
+def embeddings(encoder: Encoder, pictures: Sequence[Image.Image], cache: str | Path | None = None) -> Array:
+    """Embeddings (N, D), float32.
+
+    Args:
+        pictures: any pictures; those of files (`Pictures`) can be cached.
+        cache: a folder, made if need be, or None.
+
+    Raises `InputError` if there are none, one cannot be read, or the cache cannot be written to.
+    """
+    if cache is None or not isinstance(pictures, Pictures):
+        values: Array = encoder.embed(pictures).cpu().numpy()
+        return values
+    function = _Embed(encoder)
+    folder = Path(cache) / f"{function.description['fingerprint']}-{pictures.digest[:16]}"
+    return map_images(function, pictures, folder, shard_size=_SHARD, strict=True).arrays("embeddings")
 
 
 def pasted(picture: Image.Image, artefact: Artefact, view: Preprocessing | None = None) -> Image.Image:
@@ -122,3 +145,18 @@ def _edited(picture: Image.Image, edit: Callable[[Pixels], Pixels], view: Prepro
     corner = (0, 0) if view is None else view.box(picture.size)[:2]
     result.paste(Image.fromarray(edit(seen(picture, view))), corner)
     return result
+
+
+@dataclass(frozen=True)
+class _Embed:
+    """Embeddings of pictures, see `chinspect.execute.map_images`."""
+
+    encoder: Encoder
+    device = "cpu"
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        return {"kind": "embeddings", "fingerprint": self.encoder.fingerprint}
+
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
+        return {"embeddings": self.encoder.embed(pictures).cpu().numpy()}

@@ -5,8 +5,8 @@ A result class says what it holds; how that is written, printed, drawn and shown
     class Proof(Result):
         stem = "proof"                                   # proof.json, proof.npz, proof.png
         drawing = "chinspect.proof.figure"
-        def document(self): ...                          # JSON values
-        def tables(self): return {"effects": self.table} # effects.csv, effects.parquet
+        effects: pd.DataFrame                            # effects.csv, effects.parquet
+        def document(self): ...                          # JSON values; of a result without one, its tables
 
 Figures import results, and no result imports a figure: a result names the module whose function ``draw(result)`` gives
 its `matplotlib.figure.Figure`. That is imported when the result is drawn, so that results load without matplotlib.
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 from chinspect.report.documents import write_json
-from chinspect.report.tables import print_table, write_table
+from chinspect.report.tables import print_table, records, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ _DPI = 120  # fine enough to read the labels of a figure at its size on a screen
 
 
 class Result:
-    """The base of all results. A subclass has a `stem` and gives its `document`; all else is optional."""
+    """The base of all results. A subclass has a `stem`; all else is optional."""
 
     stem: ClassVar[str]
     """Name of the result's files, without their endings."""
@@ -52,12 +52,12 @@ class Result:
         return ""
 
     def document(self) -> dict[str, Any]:
-        """Everything but arrays, as JSON values."""
-        raise NotImplementedError
+        """Everything but arrays, as JSON values. By default the rows of all `tables`, by name."""
+        return {name: records(table) for name, table in self.tables().items()}
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """Tables by the names of their files."""
-        return {}
+        """Tables by the names of their files. By default all attributes that are tables, by their own names."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, pd.DataFrame)}
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Arrays by name."""

@@ -26,7 +26,7 @@ import pandas as pd
 from chinspect.encoders import Encoder
 from chinspect.files import replacing
 from chinspect.intervals import wilson
-from chinspect.readouts import LinearReadout, embeddings
+from chinspect.readouts import embeddings, linear_readout
 from experiments.representation.fish_data import (
     Shoal,
     detect_people,
@@ -66,7 +66,7 @@ def shoals(run: Run) -> list[Shoal]:
 def answers(name: str, encoder: Encoder, shoal: Shoal, cache: Path) -> pd.DataFrame:
     """One row a test image and group: its label, and whether a readout is right."""
     pictures, labels = shoal.train
-    readout = LinearReadout().fit(embeddings(encoder, pictures, cache), np.array(labels))
+    readout = linear_readout().fit(embeddings(encoder, pictures, cache), np.array(labels))
     tables = []
     for group, (pictures, labels) in shoal.test.items():
         right = readout.predict(embeddings(encoder, pictures, cache)) == np.array(labels)

@@ -18,12 +18,12 @@ from chinspect.proof.placebos import elsewhere, moved
 from chinspect.readouts import (
     ORIGINAL,
     SHIFTED,
-    LinearReadout,
     Pairs,
     Pictures,
     Split,
     Task,
     interleaved,
+    linear_readout,
     pasted,
     split,
 )
@@ -146,8 +146,8 @@ def _task(train: Any, train_labels: Any, states: Any, test_labels: Any, of_inter
     """Two downstream tasks of the same images: all classes, and one class against the others."""
     names = {label: of_interest if label == of_interest else "other" for label in {*train_labels, *test_labels}}
     second = f"{of_interest} or not"
-    readouts = {"all classes": LinearReadout(), second: LinearReadout(kind="svm")}
-    return Task(train, train_labels, states, test_labels, readouts, {second: names}, {second: of_interest})
+    readouts = {"all classes": linear_readout(), second: linear_readout("svm")}
+    return Task(train, train_labels, states, test_labels, readouts, {second: names})
 
 
 def pictures(drawn: Sequence[Scene]) -> list[Image.Image]:

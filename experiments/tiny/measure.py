@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.readouts import LinearReadout
+from chinspect.readouts import linear_readout
 from chinspect.relevance import relevance_map
 from chinspect.world import FISH, VEHICLES, Scene, scenes
 from experiments.study import option, read_options
@@ -67,7 +67,7 @@ def probe(encoder: Encoder, kind: str, n: int) -> dict[str, float]:
     """Accuracy of a linear probe, and for vehicles how many others it takes for garbage trucks."""
     group, classes, usual, everywhere = PROBES[kind]
     training = scenes(2 * n, seed=PROBE_SEED, classes=classes, **{kind: usual})
-    readout = LinearReadout().fit(embed(encoder, training), [scene.label for scene in training])
+    readout = linear_readout().fit(embed(encoder, training), [scene.label for scene in training])
     result = {}
     conditions: tuple[tuple[str, Any], ...] = ((f"no_{kind}", None), ("natural", usual), (f"{kind}_on_all", everywhere))
     for condition, artefact in conditions:

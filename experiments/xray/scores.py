@@ -22,10 +22,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from sklearn.svm import LinearSVC
 
 from chinspect.datasets import GITHUB, NIH, XrayImages
 from chinspect.intervals import wilson
-from chinspect.readouts import ALL, LinearReadout, score_groups
+from chinspect.readouts import ALL, linear_readout, score_groups
 from experiments.study import beside
 from experiments.xray.data import FEWEST, Embedded, divided, patient_draws, tasks
 
@@ -40,9 +41,9 @@ RATES = ("accuracy", "balanced_accuracy", "fpr", "fnr")
 Mask = NDArray[np.bool_]
 
 
-def readout(vectors: Embedded, train: XrayImages) -> LinearReadout:
+def readout(vectors: Embedded, train: XrayImages) -> LinearSVC:
     """A linear support vector machine with the published parameters."""
-    return LinearReadout(kind="svm").fit(vectors.of(train.paths), np.array(train.labels))
+    return linear_readout("svm").fit(vectors.of(train.paths), np.array(train.labels))
 
 
 def by_source(vectors: Embedded, images: XrayImages, seeds: int) -> pd.DataFrame:

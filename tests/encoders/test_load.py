@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from chinspect.encoders import libraries, load, load_encoder, read_card
 from chinspect.encoders.cards import models_folder, zoo_names
-from chinspect.encoders.edits import prune_channels
+from chinspect.encoders.edits import Prune, edited
 from chinspect.encoders.libraries import build, card_of
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
@@ -201,14 +201,14 @@ def test_a_mitigated_folder_is_saved_with_its_weights_whatever_its_card_is_calle
 ) -> None:
     monkeypatch.chdir(folder.parent)  # where "mine" is a path that can be loaded
     rewrite(folder, 'name = "tiny-clip"', f'name = "{name}"')
-    pruned = prune_channels(load_encoder(str(folder)), "stem.2", (1, 4))
+    pruned = edited(load_encoder(str(folder)), Prune("stem.2", (1, 4)))
     saved = save_encoder(pruned, folder.parent / "pruned")
     shutil.rmtree(folder)
     again = load_encoder(str(saved))
     picture = [Image.effect_noise((70, 64), 60).convert("RGB")]
     assert torch.equal(again.embed(picture), pruned.embed(picture))
     assert again.fingerprint == pruned.fingerprint
-    further = save_encoder(prune_channels(again, "stem.2", (7,)), folder.parent / f"{name.split(':')[-1]}-mitigated")
+    further = save_encoder(edited(again, Prune("stem.2", (7,))), folder.parent / f"{name.split(':')[-1]}-mitigated")
     assert load_encoder(str(further)).fingerprint not in (again.fingerprint, again.base.fingerprint)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from chinspect.artefacts import Artefact
 from chinspect.artefacts.ready import colour_patch
 from chinspect.encoders import Encoder, read_card
-from chinspect.readouts import LinearReadout, Task, pasted
+from chinspect.readouts import Task, linear_readout, pasted
 
 SIZE = 32
 CHANNEL = 3
@@ -65,7 +65,7 @@ def task(n: int = 60) -> Task:
     """A readout that was fitted where the artefact goes with one class."""
     train, test = pictures(2 * n, seed=1), pictures(n, seed=2)
     train = [pasted(picture, MARK) if i % 2 and i % 10 != 9 else picture for i, picture in enumerate(train)]
-    readouts = {"logistic": LinearReadout(C=100.0), "svm": LinearReadout(kind="svm")}
+    readouts = {"logistic": linear_readout(C=100.0), "svm": linear_readout("svm")}
     return Task(train, labels(2 * n), {"original": test, "shifted": marked(test)}, labels(n), readouts)
 
 

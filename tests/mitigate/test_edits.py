@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.edits import Edit, Project, Prune, edited, project_out, prune_channels, temporarily
+from chinspect.encoders.edits import Edit, Project, Prune, edited
 from chinspect.encoders.layers import candidate_layers
 from chinspect.errors import InputError
 from chinspect.relevance import patches, relevance_map
@@ -41,45 +41,32 @@ def output_of(module: nn.Module, layer: str, x: Tensor) -> Tensor:
     return found[0]
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_a_context_is_undone_bit_by_bit(encoder: Encoder, fails: bool) -> None:
-    x, module = batch(encoder), encoder.module
+def test_an_edit_that_does_not_fit_changes_nothing(encoder: Encoder) -> None:
+    modules = dict(encoder.module.named_modules())
+    with pytest.raises(InputError):
+        edited(encoder, EDITS[0], Prune("stem.2", (99,)))
+    assert dict(encoder.module.named_modules()) == modules
+
+
+def test_edits_leave_their_encoder_bit_by_bit_and_share_its_parameters(encoder: Encoder) -> None:
+    x = batch(encoder)
+    module = encoder.module
     before = module(x)
-    state = {key: value.clone() for key, value in module.state_dict().items()}
+    fingerprint = encoder.fingerprint
     modules = dict(module.named_modules())
-    try:
-        with temporarily(encoder, *EDITS, EDITS[0]) as same:
-            assert same is encoder
-            assert not torch.equal(module(x), before)
-            if fails:
-                raise KeyError
-    except KeyError:
-        assert fails
+    state = {key: value.clone() for key, value in module.state_dict().items()}
+    step = edited(edited(encoder, *EDITS[:2]), *EDITS[2:])
+    assert step.base is encoder
+    assert step.edits == tuple(EDITS)
+    assert torch.equal(step.module(x), edited(encoder, *EDITS).module(x))
+    assert not torch.equal(step.module(x), before)
     assert dict(module.named_modules()) == modules
     assert list(module.state_dict()) == list(state)
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert torch.equal(module(x), before)
-    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
-
-
-def test_an_edit_that_does_not_fit_changes_nothing(encoder: Encoder) -> None:
-    modules = dict(encoder.module.named_modules())
-    with pytest.raises(InputError), temporarily(encoder, EDITS[0], Prune("stem.2", (99,))):
-        pass
-    assert dict(encoder.module.named_modules()) == modules
-
-
-def test_a_wrapper_leaves_the_given_encoder_and_shares_its_parameters(encoder: Encoder) -> None:
-    x, fingerprint, before = batch(encoder), encoder.fingerprint, encoder.module(batch(encoder))
-    with temporarily(encoder, *EDITS):
-        expected = encoder.module(x)
-    step = edited(edited(encoder, *EDITS[:2]), *EDITS[2:])
-    assert step.base is encoder
-    assert step.edits == tuple(EDITS)
-    assert torch.equal(step.module(x), expected)
-    assert torch.equal(encoder.module(x), before)
+    assert not any(inner._forward_hooks or inner._forward_pre_hooks for inner in module.modules())
     assert encoder.fingerprint == fingerprint != step.fingerprint
-    assert {id(p) for p in step.module.parameters()} == {id(p) for p in encoder.module.parameters()}
+    assert {id(p) for p in step.module.parameters()} == {id(p) for p in module.parameters()}
 
 
 def test_an_edited_encoder_sees_what_its_base_sees_and_responds_otherwise(encoder: Encoder) -> None:
@@ -99,7 +86,7 @@ def test_pruning_against_the_layers_written_out(rows: tuple[int, int] | None) ->
     hidden = relu(first(x)).clone()
     hidden[:, [1, 6], slice(*rows) if rows else slice(None)] = 0
     expected = nn.Sequential(second, *rest)(hidden)
-    assert torch.equal(prune_channels(encoder, "1", (1, 6), rows=rows).module(x), expected)
+    assert torch.equal(edited(encoder, Prune("1", (1, 6), rows)).module(x), expected)
 
 
 @pytest.mark.parametrize("level", [0.0, 1.5])
@@ -111,7 +98,7 @@ def test_projection_removes_the_direction_and_nothing_else(
     plain = output_of(encoder.module, layer, x)
     axis = 1 if plain.ndim == 4 else -1
     direction = torch.randn(plain.shape[axis], generator=torch.Generator().manual_seed(3))
-    after = output_of(project_out(encoder, layer, direction, level=level).module, layer, x).movedim(axis, -1)
+    after = output_of(edited(encoder, Project(layer, direction, level)).module, layer, x).movedim(axis, -1)
     unit = direction / direction.norm()
     torch.testing.assert_close(after @ unit, torch.full(after.shape[:-1], level), atol=1e-5, rtol=0)
     others = torch.eye(len(unit)) - torch.outer(unit, unit)
@@ -121,7 +108,7 @@ def test_projection_removes_the_direction_and_nothing_else(
 def test_pruned_heads_hand_over_nothing_in_timm() -> None:
     """A head whose values are zero says the same as one that is not read."""
     encoder = timm_vit()
-    pruned, silent = prune_channels(encoder, "blocks.1.attn", (2,)), timm_vit()
+    pruned, silent = edited(encoder, Prune("blocks.1.attn", (2,))), timm_vit()
     qkv = silent.module.get_submodule("blocks.1.attn.qkv")
     qkv.weight[48 + 16 :] = 0
     qkv.bias[48 + 16 :] = 0
@@ -132,7 +119,7 @@ def test_pruned_heads_hand_over_nothing_in_timm() -> None:
 
 def test_pruned_heads_hand_over_nothing_in_torch() -> None:
     encoder = torch_vit()
-    pruned, silent = prune_channels(encoder, "blocks.0.attention", (0, 1)), torch_vit()
+    pruned, silent = edited(encoder, Prune("blocks.0.attention", (0, 1))), torch_vit()
     attention = silent.module.get_submodule("blocks.0.attention")
     attention.in_proj_weight[48 : 48 + 16] = 0
     attention.in_proj_bias[48 : 48 + 16] = 0
@@ -143,7 +130,7 @@ def test_pruned_heads_hand_over_nothing_in_torch() -> None:
 
 def test_pruned_neurons_are_not_read() -> None:
     encoder, silent = timm_vit(), timm_vit()
-    pruned = prune_channels(encoder, "blocks.0.mlp.act", (4, 50))
+    pruned = edited(encoder, Prune("blocks.0.mlp.act", (4, 50)))
     silent.module.get_submodule("blocks.0.mlp.fc2").weight[:, [4, 50]] = 0
     x = batch(encoder)
     torch.testing.assert_close(pruned.module(x), silent.module(x), atol=1e-5, rtol=1e-5)
@@ -220,9 +207,7 @@ def test_layers_that_are_no_place_for_an_edit() -> None:
     unused.module.spare = nn.Identity()  # type: ignore[assignment]
     unused.module.forward = lambda x: nn.Sequential(*list(unused.module.children())[:-1])(x)  # type: ignore[method-assign]
     with pytest.raises(InputError, match="'spare' runs 0 times"):
-        temporarily(unused, Prune("spare", (0,))).__enter__()
-    with pytest.raises(InputError, match=r"use edited\(\)"):
-        temporarily(edited(planted(), Prune("1", (0,))), Prune("1", (1,))).__enter__()
+        edited(unused, Prune("spare", (0,)))
 
 
 def test_maps_with_channels_last_are_told_by_their_sides() -> None:

@@ -11,7 +11,7 @@ from chinspect.artefacts import text_logo
 from chinspect.encoders import EditedEncoder, Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.mitigate import Remedy, Schedule, prune, unlearn
-from chinspect.readouts import LinearReadout, Task, folder_task, load_classes, pasted
+from chinspect.readouts import Task, folder_task, linear_readout, load_classes, pasted
 from tests.mitigate._planted import CHANNEL, LAYER, MARK, labels, pictures, planted, task
 
 NAMES = ["none", "pruned", "random channels"]
@@ -31,7 +31,7 @@ def draw(root: Path, n_train: int, n_test: int) -> Path:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Task:
     """Enough of it for a readout that relies on the mark."""
-    readouts = {"logistic": LinearReadout(C=100.0), "svm": LinearReadout(kind="svm")}
+    readouts = {"logistic": linear_readout(C=100.0), "svm": linear_readout("svm")}
     root = draw(tmp_path_factory.mktemp("data"), 160, 60)
     return replace(folder_task(load_classes(root), MARK), readouts=readouts)
 

@@ -171,11 +171,11 @@ def test_the_plateau_is_the_first_within_one_error_of_the_best(counts: list[int]
 
 
 def test_the_plateau_by_hand() -> None:
-    assert plateau([0.80, 0.90, 0.955, 0.96, 0.97], 200) == 3
-    assert plateau([0.965, 0.97, 0.97], 400) == 0
+    assert plateau([0.80, 0.90, 0.955, 0.96, 0.97], 200, [True] * 5) == 3
+    assert plateau([0.965, 0.97, 0.97], 400, [True] * 3) == 0
     assert plateau([0.80, 0.97, 0.90], 400, [True, False, True]) == 2
-    assert plateau([0.97, 1.0], 20) == 0
-    assert plateau([0.90, 1.0], 20) == 1
+    assert plateau([0.97, 1.0], 20, [True] * 2) == 0
+    assert plateau([0.90, 1.0], 20, [True] * 2) == 1
     with pytest.raises(InputError, match="no admissible"):
         plateau([0.5], 10, [False])
 
