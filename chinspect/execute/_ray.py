@@ -55,7 +55,9 @@ def run_on_ray(job: Job, path: Path, missing: Sequence[int], workers: int) -> It
     """Runs the missing shards of a store that exists; yields the number of each as it is done."""
     workers = min(workers, len(missing))
     with _connected(workers):
-        cpus, gpus = worker_resources([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.device)
+        cpus, gpus = worker_resources(
+            [node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.function.device
+        )
         hire = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
         crew = _Crew(hire, (ray.put(job), path, cpus), missing)
         try:
