@@ -42,8 +42,7 @@ class Worker:
                 f"the worker on {platform.node()!r} does not see {str(self._path)!r}: give a folder on a disk that "
                 "all machines share."
             )
-        self._store = Store.open(self._path)
-        self._store.check(self._job.description, self._job.n_shards)
+        self._store = Store(self._path, self._job.description, self._job.n_shards)
 
     def run(self, shard: int) -> None:
         """Runs and writes one shard, unless it is there."""
