@@ -179,7 +179,9 @@ def _fold_batch_norms(
         operation = _renamed(original, alias)
         if operation.target in _BATCH_NORMS and constants.keys() >= set(operation.reads[1:]):
             before = folded.get(operation.args[0].name)
-            result = _folded(before if before is not None and readers[before.name] == 1 else None, operation, constants)
+            if before is not None and readers[before.name] > 1:
+                before = None  # something else reads what the batch norm does not change
+            result = _folded(before, operation, constants)
             folded[result.name] = result
             alias[operation.name] = result.name
         elif operation.target is operator.getitem and original.args[0].name in alias:
