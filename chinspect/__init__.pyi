@@ -2,11 +2,13 @@ from .anomaly import CallableDetector, D2Neighbors, PatchCore, explain_anomaly, 
 from .artefacts import Artefact
 from .encoders import Encoder, list_models, load_encoder
 from .explain import explain_images
+from .mitigate import prune, unlearn
 from .proof import isolate, prove
+from .readouts import evaluate
 from .similarity import SimilarityIndex, explain_similarity, suspicious_pairs
-from .spray import SpRAy
+from .spray import SpRAy, analyse, analyse_maps
 from .stress import parity
-from .subjects import Classifier
+from .subjects import Classifier, Subject
 
 __version__: str
 
@@ -19,6 +21,10 @@ __all__ = [
     "PatchCore",
     "SimilarityIndex",
     "SpRAy",
+    "Subject",
+    "analyse",
+    "analyse_maps",
+    "evaluate",
     "explain_anomaly",
     "explain_images",
     "explain_similarity",
@@ -28,6 +34,8 @@ __all__ = [
     "load_encoder",
     "parity",
     "prove",
+    "prune",
     "save_detector",
     "suspicious_pairs",
+    "unlearn",
 ]

@@ -96,6 +96,7 @@ class AnomalyExplanation(Result):
     """
 
     stem: ClassVar[str] = "anomaly"
+    drawing: ClassVar[str] = "chinspect.anomaly.figure"
 
     names: NDArray[np.str_]
     images: NDArray[np.uint8]

@@ -91,9 +91,6 @@ class ScoreProfile(Result):
         """The fractions of each image."""
         return {name: getattr(self, name) for name in ("high_frequency", "outside", "area_outside")}
 
-    def _drawing(self) -> None:
-        return None
-
 
 def score_profile(
     detector: Detector,

@@ -94,9 +94,6 @@ class Scores(Result):
             console.print(f"{score:12.5g}  {verdict}  {escape(image)}")
         console.print(self.sentence)
 
-    def _drawing(self) -> None:
-        return None
-
 
 def score(
     detector: Detector,

@@ -222,7 +222,7 @@ def seen_by(subject: Subject, picture: Image.Image) -> Image.Image:
 
 
 def _checked(targets: Targets, count: int) -> Targets:
-    if targets is None or targets == "predicted":
+    if targets is None or (isinstance(targets, str) and targets == "predicted"):  # an array is compared cell by cell
         return targets
     if isinstance(targets, str) or len(targets) != count or min(targets) < 0:
         raise InputError(f"targets are one output for each of {count} images, counted from 0, or 'predicted'.")

@@ -67,6 +67,7 @@ class Proof(Result):
     missing: tuple[str, ...] = ()
 
     stem = "proof"
+    drawing = "chinspect.proof.figure"
 
     @property
     def decides(self) -> str:

@@ -4,11 +4,12 @@ A result class says what it holds; how that is written, printed, drawn and shown
 
     class Proof(Result):
         stem = "proof"                                   # proof.json, proof.npz, proof.png
+        drawing = "chinspect.proof.figure"
         def document(self): ...                          # JSON values
         def tables(self): return {"effects": self.table} # effects.csv, effects.parquet
 
-Figures import results, and no result imports a figure: the module ``figure`` beside a result's module has the function
-``draw(result) -> matplotlib.figure.Figure``. Drawing a result imports it, so that results load without matplotlib.
+Figures import results, and no result imports a figure: a result names the module whose function ``draw(result)`` gives
+its `matplotlib.figure.Figure`. That is imported when the result is drawn, so that results load without matplotlib.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ import base64
 import html
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
 from chinspect.report.documents import write_json
-from chinspect.report.tables import print_table, records, write_table
+from chinspect.report.tables import print_table, write_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +43,8 @@ class Result:
 
     stem: ClassVar[str]
     """Name of the result's files, without their endings."""
+    drawing: ClassVar[str] = ""
+    """The module that draws it; empty for results that have no figure."""
 
     @property
     def sentence(self) -> str:
@@ -68,10 +69,9 @@ class Result:
 
     def figure(self) -> Figure:
         """The result drawn. Raises `InputError` for results that have no figure."""
-        drawing = self._drawing()
-        if drawing is None:
+        if not self.drawing:
             raise InputError(f"{type(self).__name__} has no figure: see its tables.")
-        figure: Figure = import_module(drawing).draw(self)
+        figure: Figure = import_module(self.drawing).draw(self)
         return figure
 
     def plot(self, path: str | Path) -> Path:
@@ -99,7 +99,7 @@ class Result:
             written.append(target / f"{self.stem}.npz")
             with replacing(written[-1]) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        if self._drawing() is not None:
+        if self.drawing:
             written.append(self.plot(target / f"{self.stem}.png"))
         return [write_json(target / f"{self.stem}.json", self.document()), *written]
 
@@ -118,7 +118,7 @@ class Result:
         blocks = [f"<p>{html.escape(self.sentence)}</p>"]
         for title, table in self.overview().items():
             blocks.append(f"<h4>{html.escape(title)}</h4>{table.to_html(index=False, escape=True)}")
-        if self._drawing() is not None:
+        if self.drawing:
             buffer = io.BytesIO()
             self.figure().savefig(buffer, format="png", dpi=_DPI, facecolor="white")
             picture = base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -128,34 +128,3 @@ class Result:
     def _save_rest(self, target: Path) -> list[Path]:  # noqa: ARG002, for subclasses
         """Writes what is neither table nor array; the files."""
         return []
-
-    def _drawing(self) -> str | None:
-        """The module that draws results of this class, if there is one."""
-        module = f"{type(self).__module__.rpartition('.')[0]}.figure"
-        return module if find_spec(module) else None
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class TableResult(Result):
-    """A result that is one table.
-
-    Attributes:
-        stem: name of its files.
-        table: the rows.
-        sentence: in words.
-    """
-
-    stem: str  # type: ignore[misc]
-    table: pd.DataFrame
-    sentence: str = ""  # type: ignore[misc]
-
-    def document(self) -> dict[str, Any]:
-        """The rows."""
-        return {"rows": records(self.table)}
-
-    def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The table."""
-        return {self.stem: self.table}
-
-    def _drawing(self) -> None:
-        return None

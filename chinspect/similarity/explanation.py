@@ -111,6 +111,7 @@ class SimilarityExplanation(Result):
     listed: int = 20
 
     stem = "similarity"
+    drawing = "chinspect.similarity.figure"
 
     def __post_init__(self) -> None:
         check_metric(self.metric)

@@ -27,7 +27,7 @@ from sklearn.utils.validation import check_is_fitted
 from chinspect.errors import InputError
 from chinspect.explain import Neighbours, binary_affinity, nearest
 from chinspect.spray.arrays import Indices, Maps, Rows
-from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, plain_label, with_labels
+from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, with_labels
 from chinspect.spray.duplicates import joined, near_duplicates, same_maps
 from chinspect.spray.maps import prepare
 from chinspect.spray.overlap import common_fractions, overlaps
@@ -272,7 +272,7 @@ class SpRAy(BaseEstimator):
     def _of_classes(self, labels: NDArray[Any]) -> list[list[Candidate]]:
         """The candidates of each class among the maps analysed, not flagged yet; small classes have none."""
         own = labels[self.kept_]
-        classes = {label: np.flatnonzero(own == label) for label in np.unique(own)}
+        classes = {label: np.flatnonzero(own == label) for label in np.unique(own).tolist()}
         large = {label: index for label, index in classes.items() if LEAST <= len(index) < len(own)}
         # The maps are pooled already, and processes are for classes.
         one = clone(self).set_params(pool=None, normalise=False, n_jobs=None)
@@ -280,7 +280,7 @@ class SpRAy(BaseEstimator):
             delayed(SpRAy.fit)(clone(one), self.maps_[index]) for index in large.values()
         )
         return [
-            [_moved(candidate, self.kept_[index], plain_label(label)) for candidate in spray.candidates_]
+            [_moved(candidate, self.kept_[index], label) for candidate in spray.candidates_]
             for (label, index), spray in zip(large.items(), fitted, strict=True)
         ]
 

@@ -181,18 +181,13 @@ def focus(mean: Floats) -> float:
 def with_labels(candidate: Candidate, labels: NDArray[Any]) -> Candidate:
     """The candidate with its commonest label, and how common that one is; ``labels`` (n,) of the maps analysed."""
     values, counts = np.unique(labels[candidate.indices], return_counts=True)
-    label = values[np.argmax(counts)]
+    label = values.tolist()[counts.argmax()]
     return replace(
         candidate,
-        label=plain_label(label),
+        label=label,
         purity=float(counts.max() / counts.sum()),
         base_rate=float(np.mean(labels == label)),
     )
-
-
-def plain_label(label: Any) -> Any:
-    """A label of an array as a value of Python."""
-    return label.item() if isinstance(label, np.generic) else label
 
 
 def flag(groups: list[list[Candidate]]) -> list[Candidate]:

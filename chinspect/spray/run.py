@@ -114,6 +114,7 @@ class SprayRun(Result):
     """
 
     stem = "run"
+    drawing = "chinspect.spray.figure"
 
     spray: SpRAy
     maps: Rows
@@ -251,14 +252,14 @@ class SprayRun(Result):
         target = output_folder(folder)
         check_output(target)
         (target / "run.json").unlink(missing_ok=True)
-        candidates = self.candidates()
+        tables = {"samples": self._samples, "candidates": self.candidates()}
         with replacing(target / "maps.npy") as path, path.open("wb") as file:
             np.save(file, self.maps)
-        for name, table in (("samples", self._samples), ("candidates", candidates)):
+        for name, table in tables.items():
             with replacing(target / f"{name}.parquet") as path:
                 table.to_parquet(path, index=False)
         with replacing(target / "candidates.csv") as path:
-            candidates.to_csv(path, index=False)
+            tables["candidates"].to_csv(path, index=False)
         self.plot(target / "embedding.png")
         self._figures.write(self._figures.draw_spectrum(self), target / "spectrum.png")
         files = self._save_candidates(target / "candidates", progress)
@@ -315,7 +316,7 @@ class SprayRun(Result):
     @property
     def _figures(self) -> Any:
         """The module of the figures, which imports this one."""
-        return import_module(str(self._drawing()))
+        return import_module(self.drawing)
 
 
 def check_output(target: Path) -> None:

@@ -63,7 +63,7 @@ def draw_sheet(run: SprayRun, number: int) -> Figure:
     return figure
 
 
-def show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:
+def show_map(axes: Axes, values: Array) -> None:
     """A map in red (raises what is explained) and blue (lowers it), or a spectrum as bars."""
     limit = float(np.abs(values).max()) or 1.0
     if values.shape[0] == 1:
@@ -74,7 +74,7 @@ def show_map(axes: Axes, values: NDArray[np.floating[Any]]) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def _bars(axes: Axes, values: NDArray[np.floating[Any]], left: float, side: float) -> None:
+def _bars(axes: Axes, values: Array, left: float, side: float) -> None:
     """A spectrum (B,) of values up to 1 as bars in a square, whose y-axis points down, zero at three quarters."""
     width = side / len(values)
     zero = 0.75 * side

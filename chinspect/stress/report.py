@@ -48,6 +48,7 @@ class StressReport(Result):
     shares: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     stem = "stress"
+    drawing = "chinspect.stress.figure"
 
     def to_frame(self) -> pd.DataFrame:
         """A copy of `table`."""

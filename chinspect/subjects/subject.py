@@ -15,7 +15,7 @@ nothing more than this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,9 @@ from chinspect.errors import InputError
 
 Pixels = NDArray[np.uint8]
 Kind = Literal["encoder", "classifier", "detector"]
+_MEMBERS = ("kind", "device", "fingerprint", "see", "respond", "explain")
 
 
-@runtime_checkable
 class Subject(Protocol):
     """A model under test."""
 
@@ -64,8 +64,12 @@ class Subject(Protocol):
 
 def check_subject(model: object) -> None:
     """`InputError` for what is no `Subject`, before any work is done on it."""
-    if not isinstance(model, Subject):
+    # read from the class, not asked of the object: a property such as the fingerprint may take seconds, or refuse
+    missing = [
+        name for name in _MEMBERS if not hasattr(type(model), name) and name not in getattr(model, "__dict__", {})
+    ]
+    if missing:
         raise InputError(
             f"An Encoder, a Classifier or a fitted detector is needed, or another object with the members of "
-            f"chinspect.subjects.Subject, and {type(model).__name__} has not all of them."
+            f"chinspect.subjects.Subject, and {type(model).__name__} has no {', '.join(missing)}."
         )

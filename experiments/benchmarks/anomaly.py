@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
-from chinspect.mitigate.blur import Blur
+from chinspect.mitigate import Blur
 from chinspect.relevance import dct_matrix
 from experiments.benchmarks._patchcore_parts import measure as measure_patchcore
 from experiments.benchmarks._timing import timed

@@ -143,7 +143,6 @@ def measured(data: MVTecCategory, protocol: Any, name: str, options: argparse.Na
         plain, data, deploy=[DEPLOYED], protocol=protocol, changes=[], mitigate=remedies, resume=folder / ".resume"
     )
     report.save(folder)
-    report.plot(folder / "stress.png")
     table = report.to_frame()
     state = table["resizer"].eq(DEPLOYED).map({True: "deployed", False: "original"})
     table["state"] = state.where(table["mitigation"] == "none", table["mitigation"] + ", " + state)

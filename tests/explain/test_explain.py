@@ -64,7 +64,7 @@ def test_output_is_lrp_of_the_squared_norm_or_of_one_output(folder, encoder):
     np.testing.assert_allclose(whole.maps[3], area_sum(pixels, 56), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(whole.values[3], float((mapped.output**2).sum()), rtol=1e-5)
 
-    targets = [5, 6, 7, 0, 8, 9, 1]  # the fourth belongs to the image that cannot be read
+    targets = np.array([5, 6, 7, 0, 8, 9, 1])  # the fourth belongs to the image that cannot be read
     one = explain_images(encoder, folder, explain="output", targets=targets)
     outputs = encoder.embed(list(one.paths)).numpy()
     np.testing.assert_allclose(one.values, outputs[range(6), [5, 6, 7, 8, 9, 1]], rtol=1e-4)
@@ -145,7 +145,7 @@ def test_refuses(folder, encoder, options, said):
 
 
 def test_refuses_models_and_folders(folder, encoder, detector, tmp_path):
-    with pytest.raises(InputError, match="Linear has not all of them"):
+    with pytest.raises(InputError, match="Linear has no kind"):
         explain_images(nn.Linear(1, 1), folder)
     with pytest.raises(InputError, match="explains an encoder"):
         explain_images(detector, folder, explain="neighbours")

@@ -20,8 +20,7 @@ RULE, DETECTOR, ARTEFACT, VERB = re.findall(r"```python\n(.*?)```", TEXT, flags=
 
 
 def run(snippet: str) -> dict:
-    names = {"__name__": "snippet"}
-    sys.modules.setdefault("snippet", type(sys)("snippet"))  # dataclasses look their module up
+    names = {"__name__": "__main__"}
     exec(compile(snippet, "CONTRIBUTING.md", "exec"), names)
     return names
 

@@ -14,7 +14,7 @@ def test_python_snippets_run(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "assets", tmp_path / "assets")
     monkeypatch.chdir(tmp_path)
     snippets = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(snippets) == 4
+    assert len(snippets) == 5
     exec(compile("\n".join(snippets), "README.md", "exec"), {"print": lambda *_: None})
     assert (tmp_path / "similarity.png").exists()
     assert (tmp_path / "pair.png").exists()

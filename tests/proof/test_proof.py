@@ -416,7 +416,7 @@ def test_a_bare_object_with_the_members_of_a_subject_is_proved() -> None:
 def test_hostile_input_is_refused() -> None:
     rng = np.random.default_rng(11)
     model, artefact, pictures = linear(rng), mark(rng), blurry(rng, 12)
-    with pytest.raises(InputError, match="and str has not all of them"):
+    with pytest.raises(InputError, match="and str has no kind"):
         prove("tiny-clip", artefact, pictures)
     with pytest.raises(InputError, match="uint8"):
         prove(model, artefact, [picture / 255 for picture in pictures])

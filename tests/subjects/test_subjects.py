@@ -43,7 +43,7 @@ def test_a_subject_sees_and_responds(kind: str) -> None:
 
 @pytest.mark.parametrize("model", ["tiny-clip", None, linear(), lambda x: x])
 def test_what_is_no_subject_is_refused_in_one_sentence(model: object) -> None:
-    with pytest.raises(InputError, match=f"and {type(model).__name__} has not all of them") as error:
+    with pytest.raises(InputError, match=f"and {type(model).__name__} has no .*respond") as error:
         check_subject(model)
     assert "\n" not in str(error.value)
 

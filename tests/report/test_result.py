@@ -1,0 +1,116 @@
+"""The base of all results: how they are written, printed, drawn, and shown in a notebook."""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from chinspect.errors import InputError
+from chinspect.report import Result, json_text, plain, print_table, records
+
+COLUMNS = ["name", "value"]
+HOSTILE = "<img src=x onerror=alert(1)> [red]&\"'"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Example(Result):
+    stem = "example"
+
+    table: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame({"name": [HOSTILE, None], "value": [0.25, np.nan]})
+    )
+    noise: np.ndarray = field(default_factory=lambda: np.arange(3.0))
+
+    @property
+    def sentence(self):
+        return f"{HOSTILE} was found"
+
+    def document(self):
+        return {"value": np.float32(0.5), "missing": float("nan"), "rows": records(self.table)}
+
+    def tables(self):
+        return {"rows": self.table}
+
+    def arrays(self):
+        return {"noise": self.noise}
+
+
+class Drawn(Example):
+    drawing = "tests.report.drawing"
+
+
+def test_a_result_is_written_as_document_tables_and_arrays(tmp_path):
+    files = Example().save(tmp_path / "new" / "folder")
+    assert [file.name for file in files] == ["example.json", "rows.csv", "rows.parquet", "example.npz"]
+    document = json.loads(files[0].read_text())
+    assert document == {
+        "value": 0.5,
+        "missing": None,
+        "rows": [{"name": HOSTILE, "value": 0.25}, {"name": None, "value": None}],
+    }
+    pd.testing.assert_frame_equal(pd.read_csv(files[1]), pd.read_parquet(files[2]), check_dtype=False)
+    with np.load(files[3], allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["noise"], np.arange(3.0))
+    assert {path.name for path in files[0].parent.iterdir()} == {file.name for file in files}
+
+
+def test_a_table_without_rows_removes_that_of_an_earlier_run(tmp_path):
+    Example().save(tmp_path)
+    Example(table=pd.DataFrame({"name": []})).save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["example.json", "example.npz"]
+
+
+def test_a_figure_is_drawn_by_the_module_that_the_result_names(tmp_path):
+    figure = Drawn().figure()
+    assert figure.axes[0].get_title() == "example"
+    assert Drawn().save(tmp_path)[-1].name == "example.png"
+    for suffix in (".svg", ".pdf", ".PNG"):
+        assert Drawn().plot(tmp_path / f"figure{suffix}").stat().st_size > 0
+
+
+def test_what_cannot_be_drawn_says_so_and_leaves_nothing(tmp_path):
+    with pytest.raises(InputError, match="Example has no figure"):
+        Example().figure()
+    with pytest.raises(InputError, match=r"as \.png, \.svg, \.pdf, not as 'figure\.gif'"):
+        Drawn().plot(tmp_path / "figure.gif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_notebook_shows_text_as_text():
+    shown = Drawn()._repr_html_()
+    assert "<img src=x" not in shown
+    assert "&lt;img src=x onerror=alert(1)&gt;" in shown
+    assert re.search(r'<img alt="&lt;img[^"]*" src="data:image/png;base64,', shown)
+
+
+def test_the_representation_is_short():
+    assert repr(Example()) == f"<Example: {HOSTILE} was found>"
+
+
+def test_a_printed_table_shows_text_as_it_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    Example().show()
+    out = capsys.readouterr().out
+    assert HOSTILE in out.splitlines()[2]
+    assert "0.250" in out
+    assert "-" in out.splitlines()[3]
+    print_table(pd.DataFrame({"a_b": [1]}), title="[bold]")
+    assert capsys.readouterr().out.split() == ["[bold]", "a", "b", "1"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({1: np.int64(2)}, {"1": 2}),
+        ((np.inf, [np.float64("nan")]), [None, [None]]),
+        (np.array([[1, 2]]), [[1, 2]]),
+        (np.bool_(True), True),
+        ("text", "text"),
+    ],
+)
+def test_values_become_json(value, expected):
+    assert plain(value) == expected
+    assert json.loads(json_text(value)) == expected
