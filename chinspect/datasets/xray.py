@@ -71,38 +71,31 @@ class XrayImages:
         if not 0 < fraction < 1:
             raise InputError(f"The fraction of test images must lie between 0 and 1, not {fraction}.")
         rng = np.random.default_rng(seed)
-        patients = np.array(self.patients, dtype=object)
-        sizes = pd.Series(patients).value_counts()
-        strata = self._strata(patients)
-        test: set[str] = set()
-        for stratum in sorted({*strata.values()}):
-            members = sorted(patient for patient, its in strata.items() if its == stratum)
+        images = pd.DataFrame(self._columns).groupby("patients")
+        patients = images.agg(source=("sources", "last"), label=("labels", "max"), size=("labels", "size"))
+        test: set[Any] = set()
+        for (source, label), members in patients.groupby(["source", "label"]):
             if len(members) < 2:
-                source, label = stratum
                 raise InputError(
                     f"The source {source!r} has one patient with the label {label}, and a split takes two at least."
                 )
-            order = [members[i] for i in rng.permutation(len(members))]
-            test |= _test_patients({patient: int(sizes[patient]) for patient in order}, fraction)
-        tested = np.array([patient in test for patient in patients])
+            sizes = members["size"].iloc[rng.permutation(len(members))]
+            test |= _test_patients(sizes, fraction)
+        tested = np.array([patient in test for patient in self.patients])
         return self.take(~tested), self.take(tested)
 
     @property
     def _columns(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "notes"}
 
-    def _strata(self, patients: NDArray[Any]) -> dict[str, tuple[str, int]]:
-        labels = pd.Series(self.labels).groupby(patients).max()
-        return {patient: (source, int(labels[patient])) for patient, source in zip(patients, self.sources, strict=True)}
 
-
-def _test_patients(sizes: dict[str, int], fraction: float) -> set[str]:
+def _test_patients(sizes: pd.Series[int], fraction: float) -> set[Any]:
     """Patients of a stratum for the test, one at least and not all, from how many images each has, in random order."""
-    goal = fraction * sum(sizes.values())
+    goal = fraction * sizes.sum()
     count = 0
-    selected: set[str] = set()
+    selected: set[Any] = set()
     for patient, size in sizes.items():
         if len(selected) < len(sizes) - 1 and abs(count + size - goal) < abs(count - goal):
             selected.add(patient)
             count += size
-    return selected or {min(sizes, key=lambda patient: sizes[patient])}
+    return selected or {sizes.idxmin()}

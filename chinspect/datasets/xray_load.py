@@ -53,7 +53,10 @@ def load_nih(root: str | Path) -> XrayImages:
     rows = _read(table, _NIH_COLUMNS)
     known = {path.name: path for path in list_images(folder)}
     paths = _paths(table, rows["Image Index"], known.get)
-    patients = tuple(f"{NIH}:{int(patient):08d}" for patient in _digits(table, rows["Patient ID"]))
+    wrong = rows["Patient ID"][~rows["Patient ID"].str.fullmatch(r"\d+")]
+    if len(wrong):
+        raise InputError(f"The table {str(table)!r} has the patient {wrong.iloc[0]!r}, which is no number.")
+    patients = tuple(f"{NIH}:{int(patient):08d}" for patient in rows["Patient ID"])
     return XrayImages(paths, (0,) * len(rows), (NIH,) * len(rows), patients, tuple(rows["Finding Labels"]))
 
 
@@ -150,13 +153,6 @@ def _file(folder: Path, name: str) -> Path | None:
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"The image {name!r} of the table lies outside of {str(folder)!r}.")
     return path if path.is_file() else None
-
-
-def _digits(table: Path, patients: pd.Series[str]) -> pd.Series[str]:
-    wrong = patients[~patients.str.fullmatch(r"\d+")]
-    if len(wrong):
-        raise InputError(f"The table {str(table)!r} has the patient {wrong.iloc[0]!r}, which is no number.")
-    return patients
 
 
 def _is_covid(finding: str) -> bool:

@@ -42,8 +42,7 @@ class Worker:
                 f"the worker on {platform.node()!r} does not see {str(self._path)!r}: give a folder on a disk that "
                 "all machines share."
             )
-        self._store = Store.open(self._path)
-        self._store.check(self._job.description, self._job.n_shards)
+        self._store = Store(self._path, self._job.description, self._job.n_shards)
 
     def run(self, shard: int) -> None:
         """Runs and writes one shard, unless it is there."""
@@ -55,7 +54,9 @@ def run_on_ray(job: Job, path: Path, missing: Sequence[int], workers: int) -> It
     """Runs the missing shards of a store that exists; yields the number of each as it is done."""
     workers = min(workers, len(missing))
     with _connected(workers):
-        cpus, gpus = worker_resources([node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.device)
+        cpus, gpus = worker_resources(
+            [node["Resources"] for node in ray.nodes() if node["Alive"]], workers, job.function.device
+        )
         hire = ray.remote(Worker).options(num_cpus=cpus, num_gpus=gpus)
         crew = _Crew(hire, (ray.put(job), path, cpus), missing)
         try:

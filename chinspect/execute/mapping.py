@@ -5,62 +5,44 @@
 What is the same for every such job is done here: each image is opened once, through the one safe door; an image that
 cannot be read takes up its row, so that rows stay where they are; images are cut into shards, and a run that was
 stopped goes on where it was, in this process, in several, or on Ray.
+
+In this process nothing else is needed. Several processes may run the same job on the same folder at the same time,
+started by hand or by a batch system: each takes the missing shards in an order of its own.
+
+On one machine, ``workers=4`` starts Ray (``pip install chinspect[ray]``) and stops it when it is done. On a cluster,
+Ray is started on each machine and named by an environment variable:
+
+    ray start --head --port=6379                     # on the first machine
+    ray start --address=FIRST_MACHINE:6379           # on each other
+    RAY_ADDRESS=FIRST_MACHINE:6379 python script.py  # where map_images(..., workers=...) is called
+
+Recent versions of Ray start clusters that ask for a token: set ``RAY_AUTH_MODE=token`` for all of these commands, and
+give every machine the same ``~/.ray/auth_token`` (or ``RAY_AUTH_TOKEN``).
+
+The folder must lie on a disk that all machines share, and all need the same library versions: workers compare them with
+the manifest. Each worker is a process with its own model and writes its shards itself, so that no result travels. A
+worker that dies costs one try of its shard. Results do not depend on where a shard was run, as far as the sums of
+torch do not depend on the number of threads: a worker has its fraction of the CPUs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from PIL import Image
 
-from chinspect.errors import InputError, MissingImageError
+from chinspect.errors import InputError
 from chinspect.execute._shard import Array
-from chinspect.execute.runner import run
-from chinspect.images import MIN_SIDE
+from chinspect.execute.job import ImageFunction, ImageSource, Job
+from chinspect.execute.store import Store
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and in all."""
-
-
-class ImageFunction(Protocol):
-    """What is computed from pictures. It travels to workers by pickle: a frozen dataclass of a model and parameters.
-
-    What is heavy and can be made again belongs in a `functools.cached_property`, so that each process makes it once.
-    """
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """JSON values: everything but the images that decides the result."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """Where it computes: ``cpu``, or ``cuda`` if each worker needs (a fraction of) a GPU."""
-        ...
-
-    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> Mapping[str, Array]:
-        """Arrays of one row a picture; ``indices`` are those of the pictures among all images."""
-        ...
-
-
-class ImageSource(Protocol):
-    """Images in an order, read when they are asked for: `chinspect.execute.Samples`, or pictures made of them."""
-
-    @property
-    def description(self) -> Mapping[str, Any]:
-        """JSON values that tell these images from any others; only a run that is stored asks for it."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Image.Image:
-        """One picture; `MissingImageError` if its file is not there, `InputError` if it cannot be read."""
-        ...
 
 
 class Results(Protocol):
@@ -89,86 +71,70 @@ def map_images(
     Args:
         path: the folder of the `Store` that is returned, made if need be; None keeps the arrays in memory only.
         strict: raise for an image that cannot be read.
-        workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.run`).
+        workers: 0 to work in this process, else how many workers on Ray.
         progress: called with the number of images done and in all: first if some are done already, then after each
             shard.
 
     Raises:
         InputError: there are no images, or the file of one is not there (another worker, or a later run, may see it);
-            ``path`` holds something else; workers without a path; and whatever the function raises.
+            ``path`` holds something else; workers without a path, or without Ray; a shard's worker died three times;
+            and whatever the function raises. Other errors of a worker come with its traceback.
     """
-    job = _ImageJob(function, images, shard_size, strict)
+    job = Job(function, images, shard_size, strict)
     total = len(images)
     if not total:
         raise InputError("there are no images: give at least one.")
+    if not isinstance(workers, int) or workers < 0:
+        raise InputError(f"workers must be 0 (this process) or more, not {workers!r}.")
 
-    def report(done: int, _: int) -> None:
+    def report(shards: int) -> None:
         if progress is not None:
-            progress(min(done * shard_size, total), total)  # the last shard may be smaller
+            progress(min(shards * shard_size, total), total)  # the last shard may be smaller
 
     if path is not None:
-        return run(job, path, workers=workers, progress=report)
+        return _stored(job, path, workers, report)
     if workers:
         raise InputError("workers write their results to a folder: give a path.")
-    shards = []
+    results = []
     for shard in range(job.n_shards):
-        shards.append(job.run_shard(shard))
-        report(shard + 1, job.n_shards)
-    return _InMemory(shards)
+        results.append(job.run_shard(shard))
+        report(len(results))
+    return _InMemory(results)
 
 
-@dataclass(frozen=True)
-class _ImageJob:
-    """A function over images, see `chinspect.execute.Job`."""
+def _stored(job: Job, path: str | Path, workers: int, report: Callable[[int], None]) -> Store:
+    """Runs those shards of a job that its store lacks, and returns the complete store."""
+    store = Store(path, job.description, job.n_shards)
+    missing = store.missing()
+    done = store.n_shards - len(missing)
+    if done:
+        report(done)
+    with closing(_on_ray(job, store, missing, workers) if workers else _here(job, store, missing)) as finished:
+        for count, _ in enumerate(finished, done + 1):
+            report(count)
+    if not store.complete:
+        raise InputError(f"the workers left no shards in {str(path)!r}: it must lie on a disk that all machines share.")
+    return store
 
-    function: ImageFunction
-    images: ImageSource
-    shard_size: int
-    strict: bool
 
-    @cached_property
-    def description(self) -> dict[str, Any]:
-        return {**self.function.description, **self.images.description}
+def _here(job: Job, store: Store, missing: list[int]) -> Generator[int]:
+    """Another order in each process, so that several divide the work instead of doing it twice."""
+    for shard in random.sample(missing, len(missing)):
+        if not store.has(shard):
+            store.write(shard, job.run_shard(shard))
+        yield shard
 
-    @property
-    def n_shards(self) -> int:
-        return -(-len(self.images) // self.shard_size)
 
-    @property
-    def device(self) -> str:
-        return self.function.device
+def _on_ray(job: Job, store: Store, missing: list[int], workers: int) -> Generator[int]:
+    if missing:
+        from chinspect.execute._ray import run_on_ray  # here, so that Ray is imported only where it is used
 
-    def run_shard(self, shard: int) -> dict[str, Array]:
-        start = shard * self.shard_size
-        indices = range(start, min(start + self.shard_size, len(self.images)))
-        pictures = [self._picture(index) for index in indices]
-        readable = np.array([picture is not None for picture in pictures])
-        black = Image.new("RGB", (MIN_SIDE, MIN_SIDE))
-        arrays = self.function([black if picture is None else picture for picture in pictures], indices)
-        if self.strict:
-            return dict(arrays)
-        return {**{name: _zeroed(array, ~readable) for name, array in arrays.items()}, "readable": readable}
-
-    def _picture(self, index: int) -> Image.Image | None:
-        """None for an image that cannot be read."""
-        try:
-            return self.images[index]
-        except InputError as error:
-            if self.strict or isinstance(error, MissingImageError):
-                raise
-            return None
+        yield from run_on_ray(job, store.path.resolve(), missing, workers)
 
 
 @dataclass(frozen=True)
 class _InMemory:
-    shards: list[dict[str, Array]]
+    shards: list[Mapping[str, Array]]
 
     def arrays(self, name: str) -> Array:
         return np.concatenate([arrays[name] for arrays in self.shards])
-
-
-def _zeroed(array: Array, rows: Array) -> Array:
-    if rows.any():
-        array = array.copy()  # it may be a view of what the function keeps
-        array[rows] = 0
-    return array

@@ -72,10 +72,6 @@ class Store:
         self.digest: str = self._manifest["digest"]
         self._checked: set[tuple[int, str]] = set()
 
-    def check(self, description: Mapping[str, Any], n_shards: int) -> None:
-        """`InputError` if the store is not of this description, number of shards, and the libraries in use."""
-        compare(self.path, self._manifest, new_manifest(description, n_shards))
-
     def missing(self) -> list[int]:
         """Numbers of the shards that are still to be written, in order."""
         try:

@@ -145,7 +145,7 @@ def explain_images(
             for the largest output; None for all outputs as they are.
         layer: ``gradcam``: name of a layer of feature maps.
         k: number of neighbours, where they are asked for.
-        workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.run`).
+        workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
         progress: called with the number of images explained and in all, after each shard.
 
     Raises:

@@ -179,13 +179,11 @@ def _fold_batch_norms(
         operation = _renamed(original, alias)
         if operation.target in _BATCH_NORMS and constants.keys() >= set(operation.reads[1:]):
             before = folded.get(operation.args[0].name)
-            foldable = before is not None and before.target in _CONVOLUTIONS and readers[before.name] == 1
-            if before is not None and foldable and constants.keys() >= set(before.reads[1:]):
-                folded[before.name] = _fold(before, operation, constants)
-                alias[operation.name] = before.name
-            else:
-                folded[operation.name] = _as_affine(operation, constants)
-                alias[operation.name] = operation.name
+            if before is not None and readers[before.name] > 1:
+                before = None  # something else reads what the batch norm does not change
+            result = _folded(before, operation, constants)
+            folded[result.name] = result
+            alias[operation.name] = result.name
         elif operation.target is operator.getitem and original.args[0].name in alias:
             alias[operation.name] = operation.args[0].name  # the batch norm's first result; the others are empty
         else:
@@ -199,28 +197,24 @@ def _renamed(operation: Operation, alias: dict[str, str]) -> Operation:
     return replace(operation, args=args, kwargs=kwargs)
 
 
-def _fold(convolution: Operation, norm: Operation, constants: dict[str, Tensor]) -> Operation:
-    scale, shift = _scale_and_shift(norm, constants)
-    weight = constants[convolution.args[1].name]
-    bias = convolution.args[2] if len(convolution.args) > 2 else None
-    folded = {
-        f"{convolution.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1)),
-        f"{convolution.name}.bias": shift if bias is None else constants[bias.name] * scale + shift,
-    }
-    constants.update(folded)
-    return replace(convolution, args=(convolution.args[0], *map(Ref, folded), *convolution.args[3:]))
+def _folded(before: Operation | None, norm: Operation, constants: dict[str, Tensor]) -> Operation:
+    """The operation before a batch norm that has taken it up, if it is a convolution of fixed weights; else `affine`.
 
-
-def _as_affine(norm: Operation, constants: dict[str, Tensor]) -> Operation:
-    scale, shift = _scale_and_shift(norm, constants)
-    folded = {f"{norm.name}.scale": scale, f"{norm.name}.shift": shift}
-    constants.update(folded)
-    return replace(norm, target=affine, args=(norm.args[0], *map(Ref, folded)), kwargs={})
-
-
-def _scale_and_shift(norm: Operation, constants: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Scale and shift (C,) of a batch norm with its stored statistics, its epsilon included."""
+    Scale and shift (C,) are those of the stored statistics, the batch norm's epsilon included.
+    """
     args, _ = norm.arguments(constants | {norm.args[0].name: None})
     _, weight, bias, mean, variance = args[:5]
     scale = (variance + args[_BATCH_NORMS[norm.target]]).rsqrt() * (1 if weight is None else weight)
-    return scale, (0 if bias is None else bias) - mean * scale
+    shift = (0 if bias is None else bias) - mean * scale
+    if before is None or before.target not in _CONVOLUTIONS or not constants.keys() >= set(before.reads[1:]):
+        tensors = {f"{norm.name}.scale": scale, f"{norm.name}.shift": shift}
+        result = replace(norm, target=affine, args=(norm.args[0], *map(Ref, tensors)), kwargs={})
+    else:
+        _, weight, bias = (*before.arguments(constants | {before.args[0].name: None})[0], None)[:3]
+        tensors = {
+            f"{before.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1)),
+            f"{before.name}.bias": shift if bias is None else bias * scale + shift,
+        }
+        result = replace(before, args=(before.args[0], *map(Ref, tensors), *before.args[3:]))
+    constants.update(tensors)
+    return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -94,30 +94,12 @@ class _Builder:
         if not self.dependent.isdisjoint(operation.reads):
             self.dependent.add(operation.name)
         if not self.carriers.isdisjoint(operation.reads):
-            layer = self._layer(operation, args, output)
+            layer = as_layer(operation, args, output, self.dependent)
             push = self._handled(operation, output) if layer is None else self._ruled(operation, layer)
             if push is not None:
                 self._record(operation, push, output)
         for name in self.last_reads[operation.name]:
             del self.values[name]
-
-    def _layer(self, operation: Operation, args: tuple[Any, ...], output: Any) -> Layer | None:
-        """The operation as a layer with a weight, or None."""
-        if operation.kind in (*_CONVOLUTIONS, "linear"):
-            x, weight, bias = (*args, None)[:3]
-            bias = weight.new_zeros(1) if bias is None else bias
-            if operation.kind == "linear":
-                return Layer(torch.nn.functional.linear, x, weight, bias, output)
-            return _convolution(operation, args, bias, output)
-        if operation.kind not in _PRODUCTS:
-            return None
-        left, right = args[-2:]
-        bias = args[0] if operation.kind == "addmm" else right.new_zeros(1)
-        if operation.args[-1].name not in self.dependent:
-            return Layer(torch.matmul, left, right, bias, output)
-        if operation.args[-2].name not in self.dependent:
-            return Layer(lambda t, weight: weight @ t, right, left, bias, output)
-        return None
 
     def _ruled(self, operation: Operation, layer: Layer) -> Push | None:
         """The push of a layer by its rule; None where no relevance passes."""
@@ -174,6 +156,25 @@ class _Builder:
             private = True
         if private and self.readers[name] == 1:
             self.private.add(name)
+
+
+def as_layer(operation: Operation, args: tuple[Any, ...], output: Any, dependent: Collection[str]) -> Layer | None:
+    """The operation as a layer with a weight, which is none of the values that depend on the image; or None."""
+    if operation.kind in (*_CONVOLUTIONS, "linear"):
+        x, weight, bias = (*args, None)[:3]
+        bias = weight.new_zeros(1) if bias is None else bias
+        if operation.kind == "linear":
+            return Layer(torch.nn.functional.linear, x, weight, bias, output)
+        return _convolution(operation, args, bias, output)
+    if operation.kind not in _PRODUCTS:
+        return None
+    left, right = args[-2:]
+    bias = args[0] if operation.kind == "addmm" else right.new_zeros(1)
+    if operation.args[-1].name not in dependent:
+        return Layer(torch.matmul, left, right, bias, output)
+    if operation.args[-2].name not in dependent:
+        return Layer(lambda t, weight: weight @ t, right, left, bias, output)
+    return None
 
 
 def layer_kind(operation: Operation, weight: Tensor) -> str:

@@ -125,7 +125,12 @@ class RelevanceMap:
 
         A component ``t`` of the image holds ``sum(t * values)``, by rules that read no indicators.
         """
-        values, indicators = self._transposed(self._seed(relevance)[None])
+        if relevance.shape != self.output.shape:
+            raise InputError(
+                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
+            )
+        seed = torch.where(self.output == 0, 0, relevance / self.output)
+        values, indicators = self._transposed(seed[None])
         return values[0], indicators[0]
 
     def pull_components(self, relevance: Tensor, components: Components) -> Tensor:
@@ -153,14 +158,6 @@ class RelevanceMap:
                 "relevance among pixels: choose a composite such as epsilon_plus."
             )
         return decomposition
-
-    def _seed(self, relevance: Tensor) -> Tensor:
-        """What is pulled for relevance (N, D) at the outputs."""
-        if relevance.shape != self.output.shape:
-            raise InputError(
-                f"relevance must be shaped like the output {tuple(self.output.shape)}, not {tuple(relevance.shape)}."
-            )
-        return torch.where(self.output == 0, 0, relevance / self.output)
 
     def _ratio(self, total: Tensor) -> float:
         return float((total.double() * self.output).sum() / self.output.double().square().sum())

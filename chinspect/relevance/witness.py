@@ -1,8 +1,9 @@
 """Zennit as an independent witness: the same graph and composite, propagated by Zennit's hooks.
 
-Each operation of the graph becomes a module that Zennit can hook: sums become Zennit's ``Sum`` (its own canonizers know
-the residual blocks of torchvision only), attention weights and standard deviations are constants, and what is linear
-then takes Zennit's ``Norm`` rule.
+Each operation of the graph becomes a module that Zennit can hook. What a layer computes is the engine's own function;
+which relevance it passes on is decided by Zennit's rule. Sums become Zennit's ``Sum`` (its own canonizers know the
+residual blocks of torchvision only), attention weights and standard deviations are constants, and what is linear then
+takes Zennit's ``Norm`` rule.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from chinspect.errors import InputError
 from chinspect.relevance import rules
 from chinspect.relevance._graph import Graph
 from chinspect.relevance._operations import Site
-from chinspect.relevance._steps import layer_kind
+from chinspect.relevance._steps import as_layer, layer_kind
 from chinspect.relevance.composites import Composite
 
 # operations that multiply each entry: relevance passes
@@ -78,15 +79,15 @@ class _Call(nn.Module):
 
 
 class _Layer(_Call):
-    """A function of an input, a weight and a bias as a module; Zennit's rules modify both."""
+    """A layer as a module; Zennit's rules modify its weight and its bias."""
 
-    def __init__(self, function: Callable[..., Tensor], weight: Tensor, bias: Tensor | None) -> None:
-        super().__init__(function)
-        self.weight = nn.Parameter(weight, requires_grad=False)
-        self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+    def __init__(self, layer: rules.Layer) -> None:
+        super().__init__(layer.apply)
+        self.weight = nn.Parameter(layer.weight, requires_grad=False)
+        self.bias = nn.Parameter(layer.bias, requires_grad=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.function(*inputs, self.weight, self.bias)
+        return self.function(inputs[0][None], self.weight)[0] + self.bias
 
 
 class _Add(nn.Module):
@@ -111,16 +112,18 @@ class _Witness(nn.Module):
         self.calls = nn.ModuleDict()
         self.inputs: dict[str, tuple[str, ...]] = {}
         self.raw = {graph.source}
-        carriers = {graph.source}
+        self.dependent = {graph.source}
         values: dict[str, Any] = {**graph.constants, graph.source: x}
         for operation in graph.operations:
             args, kwargs = operation.arguments(values)
             values[operation.name] = operation.target(*args, **kwargs)
-            site = Site(operation, values, frozenset(carriers), values[operation.name], composite.attention)
+            if not self.dependent.isdisjoint(operation.reads):
+                self.dependent.add(operation.name)
+            carriers = frozenset({graph.source, *self.inputs})
+            site = Site(operation, values, carriers, values[operation.name], composite.attention)
             if site.carried and operation.kind not in _GATES:
                 self.calls[operation.name] = self._module(site)
                 self.inputs[operation.name] = site.carried
-                carriers.add(operation.name)
         self.outputs = values[graph.sink].shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,11 +139,12 @@ class _Witness(nn.Module):
         raw = self.raw.issuperset(site.carried)
         if raw and kind in _SCALES | _MOVES:
             self.raw.add(operation.name)
-        layer = _layer(site)
+        layer = as_layer(operation, operation.arguments(site.values)[0], site.output, self.dependent)
         if layer is not None:
             rule = self.composite.rule(layer_kind(operation, layer.weight), operation.path, raw)
-            self.hooks[layer] = _counterpart(rule)
-            return layer
+            module = _Layer(layer)
+            self.hooks[module] = _counterpart(rule)
+            return module
         if kind == "add" and len(site.carried) == 2:
             add = _Add()
             self.hooks[add.total] = zennit.Norm(_TINY)
@@ -152,20 +156,6 @@ class _Witness(nn.Module):
         if kind not in _MOVES:
             self.hooks[call] = zennit.Pass() if kind in _SCALES else zennit.Norm(_TINY)
         return call
-
-
-def _layer(site: Site) -> _Layer | None:
-    """The operation as a convolution or linear module, or None."""
-    operation = site.operation
-    args, _ = operation.arguments(site.values)
-    if operation.kind in ("conv1d", "conv2d"):
-        return _Layer(lambda t, weight, bias: operation.target(t, weight, bias, *args[3:]), args[1], site.argument(2))
-    if operation.kind == "linear":
-        return _Layer(nn.functional.linear, args[1], site.argument(2))
-    matrix = operation.kind in ("matmul", "mm") and args[1].ndim == 2
-    if matrix and operation.reads == (*site.carried, operation.args[1].name):
-        return _Layer(nn.functional.linear, args[1].T, None)
-    return None
 
 
 def _function(site: Site) -> Callable[..., Any]:

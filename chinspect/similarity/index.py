@@ -90,7 +90,7 @@ class SimilarityIndex:
         Args:
             images: folder, read recursively, or a list or table of paths (see `load_samples`).
             path: folder of the index, made if need be.
-            workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.run`).
+            workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
             progress: called with the number of images done and in all, after each shard.
 
         Raises:

@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.random import Generator
 
-from chinspect.world.sketch import Colour, Figure, Shape, box, circle, ellipse, limb, polygon, shade, trapezoid
+from chinspect.world.sketch import Colour, Drawing, box, circle, ellipse, limb, named, polygon, shade, trapezoid
 
 BLACK = (20, 20, 24)
 WHITE = (244, 242, 236)
 ORANGE = (250, 150, 30)
 
 
-def tench(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def tench(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A plain, high-backed fish with a broad tail."""
     depth = rng.uniform(0.28, 0.38)
     scales = [ellipse(shade(body, 1.25), x, y, 0.07, 0.05, 8) for x in (-0.35, -0.1, 0.15) for y in (-0.12, 0.02)]
@@ -24,7 +24,7 @@ def tench(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def great_white_shark(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def great_white_shark(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A spindle with a pale belly, a triangular fin and a crescent tail."""
     fin = rng.uniform(-0.58, -0.46)
     grey = shade(accent, 0.55)
@@ -42,7 +42,7 @@ def great_white_shark(rng: Generator, body: Colour, accent: Colour) -> list[Shap
     ]
 
 
-def stingray(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def stingray(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """Two wide wings seen from above, with spots and a whip-like tail."""
     span = rng.uniform(0.55, 0.7)
     bend = rng.uniform(-0.25, 0.25)
@@ -58,7 +58,7 @@ def stingray(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def puffer(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def puffer(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A ball with spikes, a pale belly and a tiny tail."""
     radius = rng.uniform(0.52, 0.6)
     reach = np.where(np.arange(36) % 2 == 0, radius + 0.16, radius)
@@ -72,7 +72,7 @@ def puffer(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def eel(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def eel(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A long winding band."""
     x = np.linspace(-1.0, 0.92, 17)
     phase = rng.uniform(0, 2 * np.pi)
@@ -87,7 +87,7 @@ def eel(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def anemone_fish(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def anemone_fish(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A small oval fish with three white bands across."""
     depth = rng.uniform(0.36, 0.44)
     bands = [
@@ -105,7 +105,7 @@ def anemone_fish(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def duck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def duck(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A bird with a round head, a flat bill and a wing."""
     neck = rng.uniform(-0.5, -0.38)
     return [
@@ -119,7 +119,7 @@ def duck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def tortoise(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def tortoise(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A domed shell with plates, four stout legs and a small head."""
     height = rng.uniform(0.5, 0.62)
     angles = np.linspace(np.pi, 2 * np.pi, 13)
@@ -136,10 +136,9 @@ def tortoise(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def _eye(x: float, y: float, radius: float) -> list[Shape]:
+def _eye(x: float, y: float, radius: float) -> Drawing:
     return [ellipse(WHITE, x, y, radius, radius, 10), ellipse(BLACK, x, y, radius * 0.55, radius * 0.55, 8)]
 
 
-_FISH = (tench, great_white_shark, stingray, puffer, eel, anemone_fish)
-FISH: dict[str, Figure] = {figure.__name__.replace("_", " "): figure for figure in _FISH}
-ANIMALS = FISH | {"duck": duck, "tortoise": tortoise}
+FISH = named(tench, great_white_shark, stingray, puffer, eel, anemone_fish)
+ANIMALS = FISH | named(duck, tortoise)

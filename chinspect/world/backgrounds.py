@@ -1,6 +1,5 @@
 """Textured backgrounds: something far away above a ground. Which one is drawn does not depend on the class."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,5 +121,5 @@ def _mix(start: Texture, end: Colour, fraction: Texture) -> Texture:
     return start * (1 - fraction) + np.array(end, dtype=np.float32) * fraction
 
 
-FAR: tuple[Callable[[Strip], Texture], ...] = (sky, city, forest, wall)
-GROUND: tuple[Callable[[Strip], Texture], ...] = (road, grass, water, sand)
+FAR = (sky, city, forest, wall)
+GROUND = (road, grass, water, sand)

@@ -11,7 +11,7 @@ from chinspect.errors import InputError
 from chinspect.images import MARGIN, rendered_text
 from chinspect.world.animals import FISH
 from chinspect.world.scene import Image, Mask, check_range
-from chinspect.world.sketch import Colour, Pose, Shape, blend, box, ellipse, limb, shade, trapezoid
+from chinspect.world.sketch import Colour, Drawing, Pose, blend, box, ellipse, limb, shade, trapezoid
 
 INKS = ((255, 255, 255), (255, 236, 120), (190, 240, 255))
 PLACES = ("bottom-left", "random")
@@ -114,7 +114,7 @@ def person_pose(rng: Generator, size: int, x: float) -> Pose:
     return Pose(unit, angle, mirrored, float(np.clip(x + away, 0.15 * size, 0.85 * size)), feet - unit)
 
 
-def standing_person(rng: Generator, shirt: Colour, trousers: Colour) -> list[Shape]:
+def standing_person(rng: Generator, shirt: Colour, trousers: Colour) -> Drawing:
     """A figure of height 1, its crown at y = 0, its feet at y = 1."""
     skin = SKIN[rng.integers(len(SKIN))]
     hair = HAIR[rng.integers(len(HAIR))]
@@ -141,7 +141,7 @@ def standing_person(rng: Generator, shirt: Colour, trousers: Colour) -> list[Sha
     ]
 
 
-def _pattern(rng: Generator) -> list[Shape]:
+def _pattern(rng: Generator) -> Drawing:
     """Stripes or checks in black or white on the shirt, rings on the trousers: clothes differ between people."""
     colour = PATTERNS[rng.integers(len(PATTERNS))]
     rows = int(rng.integers(1, 6))

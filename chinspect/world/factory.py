@@ -52,7 +52,13 @@ def industrial(root: str | Path, *, variant: Variant, n_train: int, n_test: int,
     Raises `InputError` for an unknown variant, fewer than 1 training or 4 test images, a negative seed, a size outside
     64..4096, or a folder that exists already.
     """
-    _check(variant, n_train, n_test, seed, size)
+    if variant not in get_args(Variant):
+        raise InputError(f"There is no variant {variant!r}; choose from {', '.join(get_args(Variant))}.")
+    if n_train < 1 or n_test < 4 or seed < 0:
+        raise InputError(
+            f"At least 1 training and 4 test images and a seed from 0 are needed, not {n_train}, {n_test} and {seed}."
+        )
+    check_range("size of an image", size, *_SIZES, " pixels")
     target = output_folder(root) / variant
     if target.exists():
         raise InputError(f"{str(target)!r} exists already; choose another folder.")
@@ -121,13 +127,3 @@ def _save(path: Path, pixels: Pixels) -> None:
     if not done:
         raise RuntimeError(f"OpenCV cannot encode {pixels.shape} pixels as {path.suffix}.")
     path.write_bytes(data.tobytes())
-
-
-def _check(variant: str, n_train: int, n_test: int, seed: int, size: int) -> None:
-    if variant not in get_args(Variant):
-        raise InputError(f"There is no variant {variant!r}; choose from {', '.join(get_args(Variant))}.")
-    if n_train < 1 or n_test < 4 or seed < 0:
-        raise InputError(
-            f"At least 1 training and 4 test images and a seed from 0 are needed, not {n_train}, {n_test} and {seed}."
-        )
-    check_range("size of an image", size, *_SIZES, " pixels")

@@ -12,7 +12,7 @@ from chinspect.world.animals import ANIMALS
 from chinspect.world.backgrounds import background
 from chinspect.world.extras import Logo, Person, paint_logo, person_pose, standing_person
 from chinspect.world.scene import Image, Scene, check_request
-from chinspect.world.sketch import Colour, Pose, Shape, ellipse, limb, paint, shade
+from chinspect.world.sketch import Colour, Drawing, Pose, ellipse, limb, paint, shade
 from chinspect.world.vehicles import VEHICLES
 
 FIGURES = VEHICLES | ANIMALS
@@ -116,7 +116,7 @@ def _occlude(rng: Generator, image: Image, pose: Pose, colour: Colour) -> tuple[
     return paint(image, figure, Pose(pose.unit, angle, False, x, pose.y))
 
 
-def _post(rng: Generator, colour: Colour) -> list[Shape]:
+def _post(rng: Generator, colour: Colour) -> Drawing:
     width = rng.uniform(0.08, 0.22)
     return [
         limb(colour, (0.0, -1.5), (0.0, 1.5), width),
@@ -124,7 +124,7 @@ def _post(rng: Generator, colour: Colour) -> list[Shape]:
     ]
 
 
-def _bush(rng: Generator, colour: Colour) -> list[Shape]:
+def _bush(rng: Generator, colour: Colour) -> Drawing:
     centres = rng.uniform((-0.4, 0.15), (0.4, 0.6), (7, 2))
     lights = rng.uniform(0.6, 1.2, 7)
     return [ellipse(shade(colour, light), x, y, 0.17, 0.15, 10) for (x, y), light in zip(centres, lights, strict=True)]

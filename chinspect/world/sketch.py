@@ -16,8 +16,10 @@ Colour = tuple[int, int, int]
 Point = tuple[float, float]
 Shape = tuple[NDArray[np.float64], Colour]
 """Corners (K, 2) of a polygon, x to the right, y down, and what fills it."""
-Figure = Callable[[Generator, Colour, Colour], list[Shape]]
-"""The shapes of an object, from back to front, for a colour of its body and an accent; the rest is drawn at random."""
+Drawing = list[Shape]
+"""Shapes from back to front."""
+Figure = Callable[[Generator, Colour, Colour], Drawing]
+"""The drawing of an object for a colour of its body and an accent; the rest is drawn at random."""
 
 SUPERSAMPLING = 2
 """Each pixel is the mean of 2 x 2: enough for soft edges, at a quarter of the cost of 4 x 4."""
@@ -39,6 +41,11 @@ class Pose:
         cos = self.unit * np.cos(self.angle)
         sin = self.unit * np.sin(self.angle)
         return points @ np.array([[sign * cos, sign * sin], [-sin, cos]]) + (self.x, self.y)
+
+
+def named(*figures: Figure) -> dict[str, Figure]:
+    """Figures by the names of their functions, such as "tow truck"."""
+    return {figure.__name__.replace("_", " "): figure for figure in figures}
 
 
 def polygon(colour: Colour, *points: Point) -> Shape:
@@ -76,7 +83,7 @@ def shade(colour: Colour, factor: float) -> Colour:
     return red, green, blue
 
 
-def paint(image: Image, figure: list[Shape], pose: Pose) -> tuple[Image, Image]:
+def paint(image: Image, figure: Drawing, pose: Pose) -> tuple[Image, Image]:
     """Draw a figure over an image; also return its opacity, (H, W) in 0..255: above 0 it shows, at 255 it hides."""
     height, width = image.shape[:2]
     layer = Pillow.new("RGB", (width * SUPERSAMPLING, height * SUPERSAMPLING))

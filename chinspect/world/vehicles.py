@@ -6,7 +6,7 @@ Coordinates: x from -1 (rear) to 1 (front), y down, the ground near 0.45.
 import numpy as np
 from numpy.random import Generator
 
-from chinspect.world.sketch import Colour, Figure, Shape, box, ellipse, limb, polygon, shade, trapezoid
+from chinspect.world.sketch import Colour, Drawing, box, ellipse, limb, named, polygon, shade, trapezoid
 
 BLACK = (28, 28, 32)
 STEEL = (150, 152, 158)
@@ -17,7 +17,7 @@ RED = (225, 35, 35)
 BLUE = (40, 80, 235)
 
 
-def minivan(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def minivan(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """One rounded box with three side windows and a sloping front."""
     roof = rng.uniform(-0.4, -0.33)
     rear = [(-0.95, 0.32), (-0.97, 0.0), (-0.85, roof + 0.07), (-0.7, roof)]
@@ -33,7 +33,7 @@ def minivan(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def moving_van(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def moving_van(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A tall plain cargo box that juts out over a small cab."""
     top = rng.uniform(-0.72, -0.62)
     cab = [(0.48, 0.32), (0.48, -0.24), (0.74, -0.28), (0.84, -0.04), (0.98, 0.02), (0.98, 0.32)]
@@ -48,7 +48,7 @@ def moving_van(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def police_van(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def police_van(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """An upright van with a light bar, a chequered band and barred windows."""
     top = rng.uniform(-0.5, -0.43)
     bar = rng.uniform(-0.15, 0.1)
@@ -71,7 +71,7 @@ def police_van(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def fire_engine(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def fire_engine(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A long body with roller shutters, a crew cab and a ladder on the roof."""
     lift = rng.uniform(0.04, 0.22)
     rungs = [(x, (x - 0.34) * lift / 1.4) for x in np.linspace(-1.0, 0.28, 9)]
@@ -91,7 +91,7 @@ def fire_engine(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def garbage_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def garbage_truck(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A cab, a ribbed compactor with a rounded top and a sloping hopper at the rear."""
     top = rng.uniform(-0.64, -0.56)
     hopper = [(-0.78, top + 0.12), (-1.0, -0.08), (-1.02, 0.22), (-0.86, 0.34), (-0.62, 0.26)]
@@ -108,7 +108,7 @@ def garbage_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def pickup(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def pickup(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A low car with an open bed behind its cab."""
     roof = rng.uniform(-0.4, -0.34)
     return [
@@ -123,7 +123,7 @@ def pickup(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def tow_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def tow_truck(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A bonneted cab, a flat bed, and a crane boom with cable and hook over the rear."""
     tip = (rng.uniform(-0.95, -0.75), rng.uniform(-0.72, -0.55))
     hook = (tip[0], rng.uniform(-0.25, -0.05))
@@ -141,7 +141,7 @@ def tow_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def trailer_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
+def trailer_truck(rng: Generator, body: Colour, accent: Colour) -> Drawing:
     """A tractor that pulls a long trailer on many small wheels."""
     top = rng.uniform(-0.42, -0.34)
     return [
@@ -155,10 +155,9 @@ def trailer_truck(rng: Generator, body: Colour, accent: Colour) -> list[Shape]:
     ]
 
 
-def _wheels(y: float, radius: float, *x: float) -> list[Shape]:
+def _wheels(y: float, radius: float, *x: float) -> Drawing:
     tyres = [ellipse(BLACK, centre, y, radius, radius) for centre in x]
     return tyres + [ellipse(STEEL, centre, y, radius / 2, radius / 2, 10) for centre in x]
 
 
-_FIGURES = (minivan, moving_van, police_van, fire_engine, garbage_truck, pickup, tow_truck, trailer_truck)
-VEHICLES: dict[str, Figure] = {figure.__name__.replace("_", " "): figure for figure in _FIGURES}
+VEHICLES = named(minivan, moving_van, police_van, fire_engine, garbage_truck, pickup, tow_truck, trailer_truck)

@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever thi
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from chinspect.execute import Store, run
+from chinspect.execute import Store, map_images
 from experiments.study import option, read_options
 
 SHARDS = 3000
@@ -42,7 +43,6 @@ OPTIONS = (
 class Noise:
     """Random arrays, the same for the same shard."""
 
-    n_shards: int = SHARDS
     device: str = "cpu"
 
     @property
@@ -50,24 +50,45 @@ class Noise:
         """What decides the result."""
         return {"kind": "noise", "shape": list(SHAPE)}
 
-    def run_shard(self, shard: int) -> dict[str, np.ndarray]:
+    def __call__(self, pictures: list[Image.Image], indices: range) -> dict[str, np.ndarray]:  # noqa: ARG002
         """About 2 ms of work, and 100 kB."""
-        return {"values": np.random.default_rng(shard).normal(size=SHAPE).astype(np.float32)}
+        return {"values": np.random.default_rng(indices.start).normal(size=SHAPE).astype(np.float32)}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """As many black pictures as there are rows of noise."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """How many they are."""
+        return {"pictures": len(self)}
+
+    def __len__(self) -> int:
+        return SHARDS * SHAPE[0]
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.new("RGB", (8, 8))
+
+
+def build(path: Path) -> None:
+    """Writes what the store lacks."""
+    map_images(Noise(), Pictures(), path, shard_size=SHAPE[0], strict=True)
 
 
 def main() -> None:
     """Kills, compares, and prints one row a kill."""
     options = read_options(__doc__, OPTIONS, seed=0)
     if options.write is not None:
-        run(Noise(), options.write)
+        build(options.write)
         return
     with tempfile.TemporaryDirectory() as folder:
         disturbed = Path(folder) / "disturbed"
         undisturbed = Path(folder) / "undisturbed"
         print(pd.DataFrame(kill(disturbed, options.kills, options.writers, random.Random(options.seed))).to_string())
         print(f"{len(Store.open(disturbed).missing())} of {SHARDS} shards were left to the last process")
-        run(Noise(), disturbed)
-        run(Noise(), undisturbed)
+        build(disturbed)
+        build(undisturbed)
         values, expected = (Store.open(path).arrays("values") for path in (disturbed, undisturbed))
         assert np.array_equal(values, expected), "the values differ"
         differences = dict(contents(disturbed).items() ^ contents(undisturbed).items())

@@ -1,4 +1,4 @@
-"""Jobs for the tests: they take no model, and are imported by name in other processes."""
+"""Functions for the tests: they take no model, and are imported by name in other processes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from chinspect.digests import digest_of_file
 from chinspect.errors import InputError
+from chinspect.execute import map_images
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Black pictures."""
+
+    count: int
+
+    @property
+    def description(self) -> dict[str, Any]:
+        return {"pictures": self.count}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.new("RGB", (8, 8))
 
 
 @dataclass(frozen=True)
@@ -27,6 +46,9 @@ class Noise:
     @property
     def description(self) -> dict[str, Any]:
         return {"seed": self.seed, "rows": self.rows}
+
+    def __call__(self, pictures: list[Image.Image], indices: range) -> dict[str, np.ndarray]:
+        return self.run_shard(indices.start // self.rows)
 
     def run_shard(self, shard: int) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
@@ -71,6 +93,12 @@ class Threads(Noise):
         import torch
 
         return {"threads": np.array([torch.get_num_threads()])}
+
+
+def run(function: Noise, path: Path, **options: Any) -> Any:
+    """The store of a function, with ``rows`` pictures a shard."""
+    pictures = Pictures(function.n_shards * function.rows)
+    return map_images(function, pictures, path, shard_size=function.rows, strict=True, **options)
 
 
 def contents(path: Path) -> dict[str, str]:
