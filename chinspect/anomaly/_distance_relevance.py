@@ -90,7 +90,7 @@ def distance_relevance(
                 sums.add(i, *pairs, ~near[i], lower)
     if expand:
         moments.finish(sums.relevance)
-    return sums.relevance, sums.reference
+    return resolution.completed(sums.relevance), sums.reference
 
 
 @dataclass(frozen=True, eq=False)

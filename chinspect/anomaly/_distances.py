@@ -185,7 +185,8 @@ def _absolute(x: Tensor, rows: Tensor) -> Tensor:
     """Sums of absolute differences (n, k) in float64; both sides int8 or both float32."""
     from cv2 import NORM_L1, norm
 
-    distances = [[norm(a, b, NORM_L1) for b in rows.numpy()] for a in x.numpy()]
+    entries = rows.numpy()
+    distances = [[norm(a, b, NORM_L1) for b in entries] for a in x.numpy()]
     return torch.tensor(distances, dtype=torch.float64)
 
 

@@ -78,7 +78,8 @@ class CallableDetector(Detector):
         known: dict[str, ArrayLike] = {"score": self._score(x)}
         if resolution is not None:
             gradient = torch.from_numpy(self._ask(self.gradient, x, 4, "a finite gradient like the images"))
-            known["relevance"] = resolution.products(x, self._before_layer(x, gradient.float()))
+            products = resolution.products(x, self._before_layer(x, gradient.float()))
+            known["relevance"] = resolution.completed(products)
         return known
 
     def _ask(self, function: Callable[[Tensor], ArrayLike], x: Tensor, ndim: int, needed: str) -> NDArray[np.float64]:

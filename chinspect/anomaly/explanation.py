@@ -54,6 +54,9 @@ class Resolution:
     def products(self, x: Tensor, y: Tensor, lower: Tensor | None = None) -> Tensor:
         """``[P_b x]_i y_i``, value times derivative, summed over channels and as far as it is not resolved over pixels.
 
+        Of pixels, all bands together stand in the position of the last one, until `completed`: what is summed over
+        many pairs of images is divided once.
+
         Args:
             x, y: (n, C, H, W).
             lower: all bands of ``x`` but the last, as `lower_bands` gives them, where they are known; overwritten.
@@ -64,11 +67,16 @@ class Resolution:
         if not self.pixels:
             return inner_by_band(x, y, self.edges)[:, :, None, None]
         products = x.new_empty(len(x), self.edges.count, *x.shape[2:])
-        last = products[:, -1]
-        torch.sum(x * y, 1, out=last)
+        torch.sum(x * y, 1, out=products[:, -1])
         for b, band in enumerate(self.lower(x) if lower is None else lower):
-            last -= torch.sum(band.mul_(y), 1, out=products[:, b])  # the last band is what the others leave
+            torch.sum(band.mul_(y), 1, out=products[:, b])
         return products
+
+    def completed(self, sums: Tensor) -> Tensor:
+        """Sums of `products`, (n, B, H, W) or (n, B, 1, 1), with the last band as what the others leave; in place."""
+        if self.pixels:
+            sums[:, -1] -= sums[:, :-1].sum(1)
+        return sums
 
     def lower(self, x: Tensor) -> Tensor:
         """All bands of ``x`` (n, C, H, W) but the last: (B - 1, n, C, H, W)."""

@@ -299,7 +299,7 @@ class PatchCore(Detector):
                 for image in zip(z.split(1), matches.patch, prototypes, matches.score, strict=True)
             ]
             values, derivative = self._in_pixels(x, torch.cat([derivative for derivative, _ in results]))
-            known["relevance"] = resolution.products(values, derivative)
+            known["relevance"] = resolution.completed(resolution.products(values, derivative))
             known["reference"] = [reference for _, reference in results]
         return known
 

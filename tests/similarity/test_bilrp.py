@@ -119,11 +119,22 @@ def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
-def test_plot_writes_a_figure(explanation, tmp_path, suffix):
-    path = explanation.plot(tmp_path / f"figure{suffix}")
-    assert path.stat().st_size > 10_000
-    assert list(tmp_path.iterdir()) == [path]
+def test_the_figure_shows_the_strongest_pairs_between_both_images_and_where_the_similarity_lies(explanation):
+    figure = explanation.figure()
+    axes = {axes.get_label(): axes for axes in figure.axes}
+    assert f"dot {explanation.similarity:.4g}" in figure.get_suptitle()
+    (curves,) = axes["pairs"].collections
+    assert len(curves.get_segments()) == 256  # fewer than the 400 that are drawn at most
+    strongest = np.argmax(curves.get_colors()[:, 3])
+    index = np.argmax(np.abs(explanation.relevance))
+    red = curves.get_colors()[strongest, 0] > curves.get_colors()[strongest, 2]
+    assert red == (explanation.relevance.reshape(-1)[index] > 0)
+    names = [text.get_text() for text in axes["pairs"].texts]
+    assert names == [explanation.a.name, explanation.b.name]
+    maps = [image.get_array() for image in axes["marginals"].images if image.get_array().ndim == 2]
+    for shown, marginal in zip(maps, explanation.marginals(), strict=True):
+        np.testing.assert_allclose(shown, marginal / explanation.similarity)
+    assert axes["scale"].get_ylabel() == "share of the similarity"
 
 
 def test_plot_refuses_other_formats_and_leaves_nothing(explanation, tmp_path):
