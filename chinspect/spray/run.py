@@ -296,7 +296,6 @@ class SprayRun(Result):
         self._figures.write(self._figures.draw_sheet(self, number), folder / "sheet.png")
         if finding.proof is not None:
             finding.proof.save(folder / "proof")
-            finding.proof.plot(folder / "proof.png")
 
     @cached_property
     def _samples(self) -> pd.DataFrame:
