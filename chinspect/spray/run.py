@@ -295,7 +295,9 @@ class SprayRun(Result):
         pd.DataFrame(members).to_csv(folder / "members.csv", index=False)
         self._figures.write(self._figures.draw_sheet(self, number), folder / "sheet.png")
         if finding.proof is not None:
-            finding.proof.save(folder / "proof")
+            for file in finding.proof.save(folder / "proof"):
+                if file.name == "proof.png":
+                    file.replace(folder / file.name)  # beside the sheet, where people look first
 
     @cached_property
     def _samples(self) -> pd.DataFrame:

@@ -188,7 +188,7 @@ def test_what_the_model_relies_on_is_confirmed_and_nothing_else(planted, tmp_pat
     assert planted.findings[0].candidate.verdict == "candidate"  # the run itself is as it was
     replace(relies, findings=relies.findings[:1]).save(tmp_path)
     assert json.loads((tmp_path / "candidates/1/proof/proof.json").read_text())["verdict"] == "confirmed"
-    assert (tmp_path / "candidates/1/proof/proof.png").is_file()
+    assert (tmp_path / "candidates/1/proof.png").is_file()
     assert json.loads((tmp_path / "run.json").read_text())["confirmed"] == 1
 
 
