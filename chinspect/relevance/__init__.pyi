@@ -18,6 +18,7 @@ from .bands import (
 from .components import Components, Decomposition, Partition, channels, patches, segments
 from .composites import COMPOSITES, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
+from .references import Reference, ReferenceName, check_reference, reference_images
 
 __all__ = [
     "COMPOSITES",
@@ -31,12 +32,15 @@ __all__ = [
     "Graph",
     "Partition",
     "Push",
+    "Reference",
+    "ReferenceName",
     "RelevanceMap",
     "RelevanceWarning",
     "Row",
     "Site",
     "band_edges",
     "channels",
+    "check_reference",
     "composite",
     "dct_matrix",
     "frequency_bands",
@@ -46,6 +50,7 @@ __all__ = [
     "named_bands",
     "patch_bands",
     "patches",
+    "reference_images",
     "relevance_map",
     "segments",
     "split_bands",
