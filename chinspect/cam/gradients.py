@@ -18,6 +18,7 @@ import difflib
 import torch
 from torch import Tensor, nn
 
+from chinspect.encoders import check_finite
 from chinspect.errors import InputError
 
 
@@ -54,6 +55,7 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         if len(leaves) != 1:
             raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
         (gradient,) = torch.autograd.grad(_score(output, target), leaves)
+    check_finite(output.detach(), "the output of the network", module)
     return (gradient.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
 
 

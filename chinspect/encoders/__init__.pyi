@@ -1,6 +1,7 @@
 from .cards import Card, read_card
 from .edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from .encoder import Encoder
+from .finite import check_finite
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
@@ -19,6 +20,7 @@ __all__ = [
     "candidate_layers",
     "card_of",
     "channel_axis",
+    "check_finite",
     "edited",
     "encoder_of",
     "list_models",

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError
 from chinspect.relevance import Graph, frequency_bands, relevance_map, trace
 
@@ -42,7 +43,8 @@ def explain_outputs(
     Returns:
         Maps (n, H, W), summed over channels, or spectra (n, 1, bands), the lowest frequencies first.
 
-    Raises `InputError` for weights of another shape, and for a module that cannot be traced.
+    Raises `InputError` for weights of another shape, a module that cannot be traced, and outputs or maps that are
+    not finite.
     """
     graph = _graph(module, inputs[:1], fingerprint)
     maps = []
@@ -54,12 +56,15 @@ def explain_outputs(
                 f"An explanation needs weights (n, {mapped.output.shape[1]}), one for each output, not "
                 f"{tuple(weights.shape)}."
             )
+        check_finite(mapped.output, "the output of the network", module)
         relevance = mapped.output * weight.to(mapped.output)
         if bands:
             maps.append(mapped.pull_components(relevance, frequency_bands(bands)))
         else:
             maps.append(mapped.pull(relevance)[0].sum(0))
-    return torch.stack(maps).float().cpu().numpy()
+    result = torch.stack(maps).float()
+    check_finite(result, "the relevance of the pixels", module)
+    return result.cpu().numpy()
 
 
 def _graph(module: nn.Module, x: Tensor, fingerprint: str) -> Graph:

@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.cam import grad_cam
+from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import BAND_RULES, PIXEL_RULES
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
@@ -290,7 +291,9 @@ class _Function:
 
 
 def _responses(subject: Subject, seen: list[Pixels], indices: range) -> Array:  # noqa: ARG001
-    return subject.respond(seen)
+    responses = subject.respond(seen)
+    check_finite(responses, f"the response of the {subject.kind}")
+    return responses
 
 
 def _maps(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders import Encoder, check_finite, load_encoder
 from chinspect.images import as_picture
 from chinspect.relevance import Composite, Graph, composite, patches, relevance_map, trace
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
@@ -93,7 +93,9 @@ def explain_image(
     """What each patch of one image contributes to its embedding; ``graph`` is the encoder's (see `trace`)."""
     x = encoder.prepare(picture)
     mapped = relevance_map(graph, x, table)
+    check_finite(mapped.output, f"the embedding by {encoder.name!r}", encoder.module)
     contributions = mapped.push(patches(patch_size))
+    check_finite(contributions[None], f"the relevance of {name}", encoder.module)
     boxes = patch_boxes(x.shape[-2:], patch_size)
     return ExplainedImage(
         name=name,
