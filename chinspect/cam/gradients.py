@@ -18,7 +18,7 @@ import difflib
 import torch
 from torch import Tensor, nn
 
-from chinspect.encoders import check_finite
+from chinspect.encoders import check_finite, observing
 from chinspect.errors import InputError
 
 
@@ -29,15 +29,16 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         module: any module from (N, C, H, W) to (N, D), in the mode that it is in; batch normalisation that trains mixes
             the images of a batch. It is left as it was.
         x: images (N, C, H, W), preprocessed.
-        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w).
+        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w), or (N, h, w, K) as in
+            Swin: the axes of the map are those whose sides are as the image's.
         target: (N,) integers, the output that is explained of each image; or (N, D), weights of all outputs, so that
             the embedding of another image explains the similarity to it. None is the largest output of each image.
 
     Returns:
         (N, h, w), at least 0, at the resolution of the layer.
 
-    Raises `InputError` for a layer that does not exist, does not run once, or returns no feature maps, and for targets
-    that do not fit.
+    Raises `InputError` for a layer that does not exist, does not run once, returns no feature maps or maps whose axes
+    cannot be told, for targets that do not fit, and for outputs that are not finite.
     """
     submodule = _submodule(module, layer)
     leaves: list[Tensor] = []
@@ -56,7 +57,42 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
             raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
         (gradient,) = torch.autograd.grad(_score(output, target), leaves)
     check_finite(output.detach(), "the output of the network", module)
-    return (gradient.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
+    activations = leaves[0].detach()
+    if _channels_last(activations, x, module, layer):
+        gradient = gradient.movedim(3, 1)
+        activations = activations.movedim(3, 1)
+    return (gradient.mean((2, 3), keepdim=True) * activations).sum(1).relu()
+
+
+def _channels_last(activations: Tensor, x: Tensor, module: nn.Module, layer: str) -> bool:
+    """Whether activations are (N, h, w, K) and not (N, K, h, w), for images ``x`` (N, C, H, W)."""
+    first = _distortion(activations.shape[2:], x)
+    last = _distortion(activations.shape[1:3], x)
+    if first == last and first == 0 and activations.shape[1] == activations.shape[3] > 1:
+        _refuse_mixture(module, x, layer, tuple(activations.shape))
+    return last < first
+
+
+def _distortion(sides: torch.Size, x: Tensor) -> int:
+    """How far a map of these sides is from the aspect of the images; 0 where it has that aspect."""
+    return abs(sides[0] * x.shape[3] - sides[1] * x.shape[2])
+
+
+def _refuse_mixture(module: nn.Module, x: Tensor, layer: str, shape: tuple[int, ...]) -> None:
+    """`InputError` for a map with as many channels as rows, in a network where other maps have their channels last."""
+    distortions: list[tuple[int, int]] = []
+
+    def note(_path: str, _module: nn.Module, _args: object, _kwargs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            distortions.append((_distortion(output.shape[1:3], x), _distortion(output.shape[2:], x)))
+
+    with observing(module, note), torch.no_grad():
+        module(x)
+    if any(last < first for last, first in distortions):
+        raise InputError(
+            f"which axis of {layer!r}, {shape}, holds the channels cannot be told, as other maps of this network have "
+            "them last: choose the layer before or behind it."
+        )
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:
