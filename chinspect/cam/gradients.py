@@ -18,7 +18,7 @@ import difflib
 import torch
 from torch import Tensor, nn
 
-from chinspect.encoders import check_finite, observing
+from chinspect.encoders import as_map, check_finite, check_layout
 from chinspect.errors import InputError
 
 
@@ -29,8 +29,8 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         module: any module from (N, C, H, W) to (N, D), in the mode that it is in; batch normalisation that trains mixes
             the images of a batch. It is left as it was.
         x: images (N, C, H, W), preprocessed.
-        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w), or (N, h, w, K) as in
-            Swin: the axes of the map are those whose sides are as the image's.
+        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w), (N, h, w, K) as in
+            Swin, or the tokens of a vision transformer (N, T, K); see `chinspect.encoders.maps`.
         target: (N,) integers, the output that is explained of each image; or (N, D), weights of all outputs, so that
             the embedding of another image explains the similarity to it. None is the largest output of each image.
 
@@ -44,9 +44,11 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
     leaves: list[Tensor] = []
 
     def cut(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, Tensor) or as_map(output, x) is None:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise InputError(f"Grad-CAM needs a layer of feature maps (N, K, h, w), and {layer!r} returns {shape}.")
+            raise InputError(
+                f"Grad-CAM needs a layer of maps (N, K, h, w) or tokens (N, T, K), and {layer!r} returns {shape}."
+            )
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # a copy, because the next layer may overwrite its input
 
@@ -57,42 +59,12 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
             raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
         (gradient,) = torch.autograd.grad(_score(output, target), leaves)
     check_finite(output.detach(), "the output of the network", module)
-    activations = leaves[0].detach()
-    if _channels_last(activations, x, module, layer):
-        gradient = gradient.movedim(3, 1)
-        activations = activations.movedim(3, 1)
-    return (gradient.mean((2, 3), keepdim=True) * activations).sum(1).relu()
-
-
-def _channels_last(activations: Tensor, x: Tensor, module: nn.Module, layer: str) -> bool:
-    """Whether activations are (N, h, w, K) and not (N, K, h, w), for images ``x`` (N, C, H, W)."""
-    first = _distortion(activations.shape[2:], x)
-    last = _distortion(activations.shape[1:3], x)
-    if first == last and first == 0 and activations.shape[1] == activations.shape[3] > 1:
-        _refuse_mixture(module, x, layer, tuple(activations.shape))
-    return last < first
-
-
-def _distortion(sides: torch.Size, x: Tensor) -> int:
-    """How far a map of these sides is from the aspect of the images; 0 where it has that aspect."""
-    return abs(sides[0] * x.shape[3] - sides[1] * x.shape[2])
-
-
-def _refuse_mixture(module: nn.Module, x: Tensor, layer: str, shape: tuple[int, ...]) -> None:
-    """`InputError` for a map with as many channels as rows, in a network where other maps have their channels last."""
-    distortions: list[tuple[int, int]] = []
-
-    def note(_path: str, _module: nn.Module, _args: object, _kwargs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            distortions.append((_distortion(output.shape[1:3], x), _distortion(output.shape[2:], x)))
-
-    with observing(module, note), torch.no_grad():
-        module(x)
-    if any(last < first for last, first in distortions):
-        raise InputError(
-            f"which axis of {layer!r}, {shape}, holds the channels cannot be told, as other maps of this network have "
-            "them last: choose the layer before or behind it."
-        )
+    activations = as_map(leaves[0].detach(), x)
+    derivative = as_map(gradient, x)
+    assert activations is not None  # `cut` has seen to it
+    assert derivative is not None
+    check_layout(leaves[0], x, module, layer)
+    return (derivative.mean((2, 3), keepdim=True) * activations).sum(1).relu()
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:

@@ -5,6 +5,7 @@ from .finite import check_finite
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
+from .maps import as_map, check_layout
 from .weights import ModelInfo, list_models
 
 __all__ = [
@@ -16,11 +17,13 @@ __all__ = [
     "Project",
     "Prune",
     "Retrain",
+    "as_map",
     "attention_projection",
     "candidate_layers",
     "card_of",
     "channel_axis",
     "check_finite",
+    "check_layout",
     "edited",
     "encoder_of",
     "list_models",

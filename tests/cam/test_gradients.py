@@ -153,3 +153,25 @@ def test_as_many_channels_as_rows():
     with pytest.raises(InputError, match=r"which axis of '0', \(1, 8, 8, 8\), holds the channels"):
         grad_cam(mixed, x, "0")
     assert grad_cam(mixed, x, "2").shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((32, 32), (4, 4)), ((32, 48), (4, 6))])
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+def test_tokens_are_the_map_of_their_patches(size, grid, prefix):
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.ReLU())
+    tokens = nn.Flatten(2)
+
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.flat, self.blocks = stem, tokens, nn.Identity()
+
+        def forward(self, x):
+            patches = self.flat(self.stem(x)).mT
+            return self.blocks(torch.cat([torch.rand(len(x), prefix, 6), patches], 1))[:, prefix:].mean(1)
+
+    x = torch.rand(2, 3, *size)
+    heatmap = grad_cam(Transformer(), x, "blocks")
+    assert heatmap.shape == (2, *grid)
+    torch.testing.assert_close(heatmap, grad_cam(Transformer(), x, "stem"))
