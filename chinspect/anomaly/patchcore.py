@@ -62,7 +62,7 @@ class PatchCore(Detector):
         embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
             ``kauffmann2025``, one layer and no coreset.
         coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, or less where fitting
-            would take more than some ten minutes (beyond the categories of MVTec AD), in the protocol
+            would take more than some five minutes of one core (beyond the size of MVTec AD), in the protocol
             ``kauffmann2025`` 1. Descriptors that do not fit into memory lie in a temporary file.
         layer: a shape-preserving module that filters images first, see `Detector`; to be explained it has to be linear.
         random_state: seeds the coreset and the folds.

@@ -79,12 +79,12 @@ def test_the_control_group_bounds_the_memory(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_a_coreset_is_as_large_as_time_allows() -> None:
-    # MVTec AD's hazelnut, its largest category, with a wide ResNet-50 at 224 pixels
-    assert bounded(0.1, 391 * 28 * 28, 1024) > 0.09
-    assert bounded(0.1, 20 * 28 * 28, 1024) == 0.1
+    # MVTec AD's screw and hazelnut, its largest categories, with a wide ResNet-50 at 224 pixels
+    assert bounded(0.1, 320 * 28 * 28, 1024) == 0.1
+    assert 0.06 < bounded(0.1, 391 * 28 * 28, 1024) < 0.1
     # 100 X-rays of 2048 pixels: as much work as the bound, whatever the number
     patches = 100 * 256 * 256
-    assert 1000 < bounded(0.1, patches, 1024) * patches < 10_000
+    assert 900 < bounded(0.1, patches, 1024) * patches < 1100
     assert bounded(0.1, patches, 1024) == pytest.approx(4 * bounded(0.1, 2 * patches, 1024))
 
 
@@ -99,9 +99,9 @@ def test_how_long_it_takes_is_told_before(monkeypatch: pytest.MonkeyPatch, recwa
     monkeypatch.setattr(_effort, "_rate", lambda: 1e10)
     tell(0.1, 10_000, 1024, 50.0)
     assert not recwarn.list
-    with pytest.warns(SlowWarning, match=r"compares 200,000 patches with 20,000 prototypes and takes about 11 minutes"):
-        tell(0.1, 200_000, 1024, 120.0)  # 2 minutes of the backbone, 4e9 pairs of 1,357 multiply-adds
-    with pytest.warns(SlowWarning, match=r"takes about 15\.1 hours"):
+    with pytest.warns(SlowWarning, match=r"compares 200,000 patches with 20,000 prototypes and takes about 16 minutes"):
+        tell(0.1, 200_000, 1024, 120.0)  # 2 minutes of the backbone, 4e9 pairs of 1,357 multiply-adds, 1.6 times
+    with pytest.warns(SlowWarning, match=r"takes about 24\.2 hours"):
         tell(0.1, 2_000_000, 1024, 120.0)
 
 
