@@ -19,6 +19,7 @@ from .components import Components, Decomposition, Partition, channels, patches,
 from .composites import COMPOSITES, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .references import Reference, ReferenceName, check_reference, reference_images
+from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
 __all__ = [
     "COMPOSITES",
@@ -36,7 +37,9 @@ __all__ = [
     "ReferenceName",
     "RelevanceMap",
     "RelevanceWarning",
+    "Respond",
     "Row",
+    "ShapleyMap",
     "Site",
     "band_edges",
     "channels",
@@ -48,11 +51,13 @@ __all__ = [
     "inner_by_band",
     "lower_bands",
     "named_bands",
+    "pair_errors",
     "patch_bands",
     "patches",
     "reference_images",
     "relevance_map",
     "segments",
+    "shapley_map",
     "split_bands",
     "trace",
     "zigzag",
