@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ _PER_COMPONENT = 8
 _POWERS = (1, 3, 5, 7)
 # Of 1 - 2 s / P. Fewer leave some of the size's effect in the residuals, one free value a size is no better.
 _Sets = NDArray[np.bool_]
-_Values = NDArray[np.float64]
+_Values = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
