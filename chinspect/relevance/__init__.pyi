@@ -1,3 +1,4 @@
+from ._differences import DIFFERENCES, differs
 from ._graph import Graph, trace
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
@@ -16,14 +17,16 @@ from .bands import (
     zigzag,
 )
 from .components import Components, Decomposition, Partition, channels, patches, segments
-from .composites import COMPOSITES, Composite, Row, composite
+from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .references import Reference, ReferenceName, check_reference, reference_images
 
 __all__ = [
     "COMPOSITES",
+    "DIFFERENCES",
     "HANDLERS",
     "PAPER_EDGES",
+    "RESCALE",
     "BandEdges",
     "Bands",
     "Components",
@@ -43,6 +46,7 @@ __all__ = [
     "check_reference",
     "composite",
     "dct_matrix",
+    "differs",
     "frequency_bands",
     "handles",
     "inner_by_band",

@@ -221,7 +221,7 @@ def _max_pool2d(site: Site) -> Push:
 def _avg_pool2d(site: Site) -> Push:
     kernel = site.argument(1)
     reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
-    return Push(site.carried, site.each(), fresh=True, window=reach)
+    return Push(site.carried, partial(_pooled, site), fresh=True, window=reach)
 
 
 @handles("adaptive_avg_pool2d", linear=True)
@@ -229,7 +229,12 @@ def _adaptive_avg_pool2d(site: Site) -> Push:
     sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     cell = [inside // outside for inside, outside in sides]
     regular = all(inside % outside == 0 for inside, outside in sides)
-    return Push(site.carried, site.each(), fresh=True, window=window(cell, cell) if regular else None)
+    return Push(site.carried, partial(_pooled, site), fresh=True, window=window(cell, cell) if regular else None)
+
+
+def _pooled(site: Site, t: Tensor) -> Tensor:
+    """Pools components as a batch of images, which is faster than one after the other where channels come last."""
+    return site.call(t.flatten(0, 1)).unflatten(0, t.shape[:2])  # type: ignore[no-any-return]
 
 
 @handles("layer_norm")
@@ -277,7 +282,7 @@ def _attention(site: Site) -> Push | None:
         return None
     query, key, value = (site.argument(position) for position in range(3))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
-    weights = _attention_weights(site, query * scale, key)
+    weights = attention_weights(site, query * scale, key)
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
         return Push(names[2:], lambda v: weights @ v, fresh=True)
@@ -289,7 +294,7 @@ def _attention(site: Site) -> Push | None:
     return Push(names, push, fresh=True)
 
 
-def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
+def attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
     mask = site.argument(3, name="attn_mask")
     if site.argument(5, name="is_causal"):
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
