@@ -20,6 +20,7 @@ from .components import Components, Decomposition, Partition, channels, patches,
 from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .references import Reference, ReferenceName, check_reference, reference_images
+from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
 __all__ = [
     "COMPOSITES",
@@ -39,7 +40,9 @@ __all__ = [
     "ReferenceName",
     "RelevanceMap",
     "RelevanceWarning",
+    "Respond",
     "Row",
+    "ShapleyMap",
     "Site",
     "band_edges",
     "channels",
@@ -52,11 +55,13 @@ __all__ = [
     "inner_by_band",
     "lower_bands",
     "named_bands",
+    "pair_errors",
     "patch_bands",
     "patches",
     "reference_images",
     "relevance_map",
     "segments",
+    "shapley_map",
     "split_bands",
     "trace",
     "zigzag",
