@@ -19,6 +19,7 @@ from .bands import (
 from .components import Components, Decomposition, Partition, channels, patches, segments
 from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
+from .method import Contributions, Method, MethodName, contributions
 from .references import Reference, ReferenceName, check_reference, reference_images
 from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
@@ -32,8 +33,11 @@ __all__ = [
     "Bands",
     "Components",
     "Composite",
+    "Contributions",
     "Decomposition",
     "Graph",
+    "Method",
+    "MethodName",
     "Partition",
     "Push",
     "Reference",
@@ -49,6 +53,7 @@ __all__ = [
     "check_reference",
     "composite",
     "dct_matrix",
+    "contributions",
     "differs",
     "frequency_bands",
     "handles",

@@ -49,7 +49,7 @@ def relevance_map(
     x: Tensor,
     composite: Composite | str = "epsilon_plus_flat",
     *,
-    reference: Reference = "blur",
+    reference: Reference | str = "blur",
     memory_limit: int | None = None,
 ) -> RelevanceMap:
     """The linear map from components of ``x`` to the outputs of ``model``.
