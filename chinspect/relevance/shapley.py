@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from scipy.special import comb
 from torch import Tensor
 
+from chinspect.digests import digest, tensor_bytes
 from chinspect.errors import InputError
 from chinspect.relevance.components import Components, Partition
 from chinspect.relevance.references import Reference, reference_images
@@ -115,7 +116,8 @@ def shapley_map(
         reference: what stands in the place of hidden components; of several references the maps are averaged.
         evaluations: images to be answered, for all references together; by default 8 a component and reference. At
             least 4 a component and reference are needed, or all ``2^P`` sets, with which the values are exact.
-        random_state: the same state gives the same sets, whatever the image.
+        random_state: the same state and image give the same sets. Different images get different ones, as a pair map
+            of tables whose errors went together would be biased.
         batch: images at once.
 
     Raises:
@@ -129,7 +131,7 @@ def shapley_map(
         raise InputError(f"{components.name} overlap in the pixels: Shapley maps need patches, segments or channels.")
     references = reference_images(reference, x)
     budget = _budget(evaluations, partition.count, len(references))
-    generator = np.random.default_rng(random_state)
+    generator = np.random.default_rng([random_state, int(digest(tensor_bytes(x)), 16)])
     return _mean([_map(_Game(respond, x, x0, partition, batch), budget, generator) for x0 in references], x)
 
 
@@ -161,18 +163,14 @@ class _Game:
 
     def answers(self, sets: _Sets) -> Tensor:
         """(n, D) in float64 for sets (n, P)."""
-        labels = self.partition.labels.to(self.x.device)
-        shown = torch.from_numpy(sets).to(self.x.device)
         with torch.no_grad():
-            chunks = [self._answer(chunk[:, labels]) for chunk in shown.split(self.batch)]
-        return torch.cat(chunks)
+            return torch.cat([self._answer(chunk) for chunk in torch.from_numpy(sets).split(self.batch)])
 
-    def _answer(self, mask: Tensor) -> Tensor:
-        images = torch.where(mask if mask.ndim == 4 else mask[:, None], self.x, self.x0)
-        answer = self.respond(images)
-        if answer.ndim != 2 or len(answer) != len(images):
+    def _answer(self, sets: Tensor) -> Tensor:
+        answer = self.respond(self.partition.mixed(self.x, self.x0, sets))
+        if answer.ndim != 2 or len(answer) != len(sets):
             raise InputError(
-                f"a Shapley map needs outputs (n, D): to {len(images)} images the answer was {tuple(answer.shape)}."
+                f"a Shapley map needs outputs (n, D): to {len(sets)} images the answer was {tuple(answer.shape)}."
             )
         if not bool(answer.isfinite().all()):
             raise InputError("the answer to a masked image is not finite: check the model and its weights.")
@@ -191,10 +189,11 @@ def _map(game: _Game, budget: int, generator: np.random.Generator) -> ShapleyMap
     sizes = torch.from_numpy(sets.sum(1))
     # less what a game of P equal components would answer, so that what is left sums to zero over the components
     differences = shown - hidden - torch.outer(2 * sizes / count - 1, total)
-    weights, hat = (torch.from_numpy(matrix) for matrix in _regression(sets, importance))
-    residuals = differences - hat @ differences
-    # a set of leverage 1 is fitted without residual: its division is one of rounding errors
-    residuals /= (1 - hat.diagonal()).clamp(min=1e-6)[:, None]
+    design, solution = (torch.from_numpy(matrix) for matrix in _regression(sets, importance))
+    weights = solution[:count]
+    residuals = differences - design @ (solution @ differences)
+    leverage = (design * solution.T).sum(1, keepdim=True)
+    residuals /= (1 - leverage).clamp(min=1e-6)  # a set of leverage 1 leaves no residual but rounding errors
     values = total / count + weights @ differences
     if exact:
         residuals = torch.zeros_like(residuals)
@@ -241,12 +240,10 @@ def _drawn_sets(count: int, n: int, generator: np.random.Generator) -> tuple[_Se
 
 
 def _regression(sets: _Sets, importance: _Values) -> tuple[_Values, _Values]:
-    """Weighted least squares on the sets: what makes values of differences (P, n), and fits of differences (n, n)."""
-    count = sets.shape[1]
+    """Weighted least squares on the sets: the design (n, P + 4), and what makes its coefficients of differences."""
     signs = np.where(sets, 1.0, -1.0)
-    centred = signs - signs.mean(1, keepdims=True)  # values that sum to zero feel no constant
     missing = -signs.mean(1, keepdims=True)  # 1 - 2 s / P
+    centred = signs + missing  # coefficients that sum to zero feel no constant
     design = np.hstack([centred, missing ** np.array(_POWERS)])
     root = np.sqrt(importance)[:, None]
-    solution = np.linalg.pinv(design * root, rcond=1e-10) * root.T  # signs are dependent: of rank P - 1
-    return solution[:count], design @ solution
+    return design, np.linalg.pinv(design * root, rcond=1e-10) * root.T  # signs are dependent: of rank P - 1
