@@ -7,13 +7,16 @@ from .load import load_classifier, load_encoder
 from .weights import ModelInfo, list_models
 
 __all__ = [
+    "AUTO",
     "Card",
     "Edit",
     "EditedEncoder",
     "Encoder",
+    "MethodChoice",
     "ModelInfo",
     "Project",
     "Prune",
+    "References",
     "Retrain",
     "attention_projection",
     "candidate_layers",
@@ -24,6 +27,7 @@ __all__ = [
     "list_models",
     "load_classifier",
     "load_encoder",
+    "method_for",
     "observing",
     "output_shape",
     "read_card",

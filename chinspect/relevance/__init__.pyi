@@ -1,3 +1,4 @@
+from ._differences import DIFFERENCES, differs
 from ._graph import Graph, trace
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
@@ -16,21 +17,27 @@ from .bands import (
     zigzag,
 )
 from .components import Components, Decomposition, Partition, channels, patches, segments
-from .composites import COMPOSITES, Composite, Row, composite
+from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
+from .method import Contributions, Method, MethodName, contributions
 from .references import Reference, ReferenceName, check_reference, reference_images
 from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
 __all__ = [
     "COMPOSITES",
+    "DIFFERENCES",
     "HANDLERS",
     "PAPER_EDGES",
+    "RESCALE",
     "BandEdges",
     "Bands",
     "Components",
     "Composite",
+    "Contributions",
     "Decomposition",
     "Graph",
+    "Method",
+    "MethodName",
     "Partition",
     "Push",
     "Reference",
@@ -46,6 +53,8 @@ __all__ = [
     "check_reference",
     "composite",
     "dct_matrix",
+    "contributions",
+    "differs",
     "frequency_bands",
     "handles",
     "inner_by_band",

@@ -101,7 +101,7 @@ def shapley_map(
     respond: Respond,
     x: Tensor,
     components: Components,
-    reference: Reference = "blur",
+    reference: Reference | str = "blur",
     *,
     evaluations: int | None = None,
     random_state: int = 0,
