@@ -4,6 +4,7 @@ from .encoder import Encoder
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
+from .methods import AUTO, MethodChoice, References, dataset_references, method_for
 from .weights import ModelInfo, list_models
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "candidate_layers",
     "card_of",
     "channel_axis",
+    "dataset_references",
     "edited",
     "encoder_of",
     "list_models",

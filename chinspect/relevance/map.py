@@ -70,7 +70,7 @@ def relevance_map(
     graph = model if isinstance(model, Graph) else trace(model, x)
     if graph.input_shape != x.shape:
         raise InputError(f"the graph was traced for images {tuple(graph.input_shape)}, not {tuple(x.shape)}.")
-    if composite == RESCALE.name:
+    if composite in (RESCALE, RESCALE.name):
         return RelevanceMap(graph, x, RESCALE, reference_images(reference, x), memory_limit)
     table = named_composite(composite) if isinstance(composite, str) else composite
     return RelevanceMap(graph, x, table, None, memory_limit)

@@ -42,7 +42,7 @@ def explain_similarity(
     b: Source,
     *,
     method: MethodChoice = "auto",
-    composite: str | Composite = "epsilon_plus_flat",
+    composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
     patch_size: int = 16,
@@ -56,8 +56,8 @@ def explain_similarity(
         encoder: an encoder, or the name of one (see `load_encoder`).
         a, b: paths or pictures.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
-            product (see `Method`); ``auto`` is ``rescale``.
-        composite: the rules of ``lrp``, by name or a table.
+            product (see `Method`); ``auto`` is ``rescale``, or what a composite or evaluations belong to.
+        composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.
         patch_size: side of a patch in pixels of the encoder's input.
