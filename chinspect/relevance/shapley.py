@@ -105,7 +105,7 @@ def shapley_map(
     *,
     evaluations: int | None = None,
     random_state: int = 0,
-    batch: int = 32,
+    batch: int = 16,
 ) -> ShapleyMap:
     """Shapley values of the components of an image for every output of a function.
 

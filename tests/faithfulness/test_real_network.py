@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from chinspect.encoders import load_encoder
-from chinspect.faithfulness import deletion, shapley_agreement
-from chinspect.relevance import ShapleyMap, patches, shapley_map
+from chinspect.faithfulness import deletion
+from chinspect.relevance import ShapleyMap, patches, reference_images, shapley_map
 
-PATCHES = patches(56)
-"""16 of an image of 224 pixels."""
+PATCHES = patches(75)
+"""Nine of an image of 224 pixels."""
 Pair = tuple[Callable[[Tensor], Tensor], Tensor, list[ShapleyMap], Tensor]
 
 
@@ -22,9 +22,10 @@ def pair(real_data: Callable[[str], Path]) -> Pair:
     folder = real_data("imagenet_sample")
     encoder = load_encoder("efficientnet-lite0")
     a, b = (encoder.prepare(folder / f"{name}.jpg") for name in ("n02086646", "n02088632"))
-    maps = [shapley_map(encoder.module, a, PATCHES, evaluations=130, random_state=seed) for seed in range(2)]
-    other = shapley_map(encoder.module, b, PATCHES, evaluations=66)
-    return encoder.module, a, maps, other.output - other.baseline
+    maps = [shapley_map(encoder.module, a, PATCHES, evaluations=40, random_state=seed) for seed in range(2)]
+    with torch.no_grad():
+        other = encoder.module(b)[0] - encoder.module(reference_images("blur", b)[0])[0]
+    return encoder.module, a, maps, other
 
 
 def test_a_similarity_is_explained_completely(pair: Pair):
@@ -39,10 +40,9 @@ def test_two_estimates_agree_within_their_errors(pair: Pair):
     _, _, (first, second), other = pair
     difference = (first.values - second.values) @ other
     errors = torch.hypot(*(mapped.standard_errors(other[:, None])[:, 0] for mapped in (first, second)))
-    # squares of 16 normal numbers sum to less than 39 with probability .999; twice that for errors that are estimated
-    assert float((difference / errors).square().sum()) < 78
-    agreement = shapley_agreement(first.values @ other, first.values @ other, second.values @ other, n_resamples=50)
-    assert agreement.reliability > 0.5
+    # squares of 9 normal numbers sum to less than 28 with probability .999; four times that for errors that are
+    # estimated themselves, from 7 degrees of freedom
+    assert float((difference / errors).square().sum()) < 112
 
 
 def test_the_similarity_falls_further_without_relevant_patches_than_without_irrelevant_ones(pair: Pair):
