@@ -25,6 +25,7 @@ from chinspect.encoders.cards import Card
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
+from chinspect.relevance import Method
 
 Pixels = NDArray[np.uint8]
 AnyImage = str | Path | Image.Image | Pixels
@@ -153,13 +154,18 @@ class Encoder:
         return self._uncropped.prepare(*images)
 
     def explain(
-        self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
+        self,
+        images: Sequence[AnyImage],
+        weights: NDArray[np.floating[Any]],
+        *,
+        bands: int = 0,
+        method: Method | None = None,
     ) -> NDArray[np.float32]:
         """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
 
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """
-        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands)
+        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands, method=method)
 
     @property
     def _uncropped(self) -> Encoder:
