@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError
 from chinspect.relevance import Graph, Method, Partition, contributions, frequency_bands, patches, trace
 
@@ -50,8 +51,8 @@ def explain_outputs(
     Returns:
         Maps (n, H, W), summed over channels, or spectra (n, 1, bands), the lowest frequencies first.
 
-    Raises `InputError` for weights of another shape, for a module that cannot be traced, and for bands by Shapley
-    values.
+    Raises `InputError` for weights of another shape, a module that cannot be traced, outputs or maps that are not
+    finite, and bands by Shapley values.
     """
     method = banded(method or Method(), bands)
     # One image at a time: a batch takes as long, and many times the memory.
@@ -61,7 +62,9 @@ def explain_outputs(
     else:
         graph = _graph(module, inputs[:1], fingerprint)
         maps = [_pulled_map(graph, x, weight, method, bands) for x, weight in pairs]
-    return torch.stack(maps).float().cpu().numpy()
+    result = torch.stack(maps).float()
+    check_finite(result, "the relevance of the pixels", module)
+    return result.cpu().numpy()
 
 
 def banded(method: Method, bands: int) -> Method:
@@ -74,6 +77,7 @@ def banded(method: Method, bands: int) -> Method:
 def _pulled_map(graph: Graph, x: Tensor, weight: Tensor, method: Method, bands: int) -> Tensor:
     mapped = method.map(graph, x)
     _check_weights(weight, mapped.output[0])
+    check_finite(mapped.output, "the output of the network")
     relevance = mapped.explained * weight.to(mapped.output)
     if bands:
         return mapped.pull_components(relevance, frequency_bands(bands))

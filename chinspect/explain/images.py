@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.cam import grad_cam
+from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import banded
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
@@ -303,7 +304,9 @@ class _Function:
 
 
 def _responses(subject: Subject, seen: list[Pixels], indices: range) -> Array:  # noqa: ARG001
-    return subject.respond(seen)
+    responses = subject.respond(seen)
+    check_finite(responses, f"the response of the {subject.kind}")
+    return responses
 
 
 def _maps(

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, load_encoder, method_for
+from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
 from chinspect.images import as_picture
 from chinspect.relevance import Composite, Graph, Method, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
@@ -108,6 +108,8 @@ def explain_image(
     """What each patch of one image contributes to its embedding; ``model`` is the encoder's (see `Method.reader`)."""
     x = encoder.prepare(picture)
     table = contributions(model, x, patches(patch_size), method)
+    check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
+    check_finite(table.values[None], f"the relevance of {name}", encoder.module)
     boxes = patch_boxes(x.shape[-2:], patch_size)
     return ExplainedImage(
         name=name,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
+from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
 from chinspect.relevance import Method
@@ -52,7 +53,10 @@ class Classifier:
         return list(images)
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
-        """Logits (n, classes). Raises `InputError` for other shapes, one class only, or an unknown target."""
+        """Logits (n, classes).
+
+        Raises `InputError` for other shapes, one class only, an unknown target, or logits that are not finite.
+        """
         with torch.no_grad():
             logits = [self.logits(self._inputs(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         values = torch.cat(logits).double().cpu().numpy()
@@ -61,6 +65,7 @@ class Classifier:
                 f"A classifier gives logits (n, classes) of 2 classes or more, class {self.target} among them, and "
                 f"these have the shape {values.shape}."
             )
+        check_finite(values, "the logits of the classifier", self.logits)
         return values
 
     def explain(
