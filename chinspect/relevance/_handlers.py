@@ -7,6 +7,9 @@ A new operation is a function from its `Site` to a `Push` (or None to freeze), r
 
     @handles("my_op")
     def _my_op(site): return Push(site.carried, scale=...)
+
+An operation that is ``linear`` in what carries serves reference maps as well; for the others see
+`chinspect.relevance._differences`.
 """
 
 from __future__ import annotations
@@ -21,38 +24,70 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chinspect.relevance._graph import affine
-from chinspect.relevance._operations import Push, Site, window
+from chinspect.relevance._operations import Push, Site, images, window
 
 Handler = Callable[[Site], Push | None]
 HANDLERS: dict[str, Handler] = {}
+LINEAR: set[str] = set()
+"""Names of the operations that are linear in what carries."""
 Registered = TypeVar("Registered", bound=Handler)
 
 
-def handles(*names: str) -> Callable[[Registered], Registered]:
-    """Registers the decorated function as the handler of the named operations (``aten.relu.default`` is ``relu``)."""
+def handles(*names: str, linear: bool = False) -> Callable[[Registered], Registered]:
+    """Registers the decorated function as the handler of the named operations (``aten.relu.default`` is ``relu``).
+
+    ``linear`` says that the operations are linear in the arguments that carry, so that their push depends on no
+    activation.
+    """
 
     def register(handler: Registered) -> Registered:
         HANDLERS.update(dict.fromkeys(names, handler))
+        if linear:
+            LINEAR.update(names)
         return handler
 
     return register
 
 
-def images(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """A function of images (N, C, H, W) for components (K, N, C, H, W): in four dimensions memory formats last."""
-    return lambda t: function(t.flatten(0, 1)).unflatten(0, t.shape[:2])
-
-
-@handles("clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity")
+@handles(
+    "clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity", linear=True
+)
 def _identity(site: Site) -> Push:
     return site.scaled()
 
 
-@handles("permute", "transpose", "t", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat")
-@handles("select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "_to_copy", "to")
-@handles("split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle")
-@handles("getitem", "mean", "sum", "avg_pool1d", "adaptive_avg_pool1d")
-@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+@handles(
+    "permute",
+    "transpose",
+    "t",
+    "movedim",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "repeat",
+    linear=True,
+)
+@handles(
+    "select",
+    "slice",
+    "index",
+    "index_select",
+    "gather",
+    "where",
+    "roll",
+    "flip",
+    "stack",
+    "_to_copy",
+    "to",
+    linear=True,
+)
+@handles(
+    "split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle", linear=True
+)
+@handles("getitem", "mean", "sum", "avg_pool1d", "adaptive_avg_pool1d", linear=True)
+@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", linear=True)
 def _linear(site: Site) -> Push:
     """Linear without parameters: as it is, with zeros for numbers that carry nothing."""
     fixed = {
@@ -62,18 +97,18 @@ def _linear(site: Site) -> Push:
     return Push(site.carried, replace(site, values=fixed).each(), moves=True)
 
 
-@handles("view", "_unsafe_view", "reshape")
+@handles("view", "_unsafe_view", "reshape", linear=True)
 def _view(site: Site) -> Push:
     return Push(site.carried, lambda t: t.reshape(len(t), *site.output.shape), moves=True)
 
 
-@handles("cat")
+@handles("cat", linear=True)
 def _cat(site: Site) -> Push:
     along_channels = site.output.ndim == 4 and site.argument(1, 0) % 4 == 1
     return replace(_linear(site), fresh=True, window=site.same_window() if along_channels else None)
 
 
-@handles("pad", "constant_pad_nd")
+@handles("pad", "constant_pad_nd", linear=True)
 def _pad(site: Site) -> Push:
     if site.argument(2, name="mode") in ("reflect", "replicate", "circular"):
         return _linear(site)
@@ -86,17 +121,17 @@ def _pad(site: Site) -> Push:
     return Push(site.carried, images(lambda t: F.pad(t, widths)), fresh=True, moves=True, window=reach)
 
 
-@handles("masked_fill")
+@handles("masked_fill", linear=True)
 def _masked_fill(site: Site) -> Push:
     return Push(site.carried, scale=(~site.argument(1)).to(site.output))
 
 
-@handles("neg")
+@handles("neg", linear=True)
 def _neg(site: Site) -> Push:
     return site.scaled(torch.full_like(site.output[:1], -1))
 
 
-@handles("add", "sub")
+@handles("add", "sub", linear=True)
 def _add(site: Site) -> Push:
     """A sum of components; a constant summand is a bias, and absorbs its fraction of the relevance."""
     alpha = site.operation.kwargs.get("alpha", 1) * (-1 if site.operation.kind == "sub" else 1)
@@ -165,7 +200,7 @@ def _frozen(site: Site) -> None:  # noqa: ARG001
     return
 
 
-@handles("affine")
+@handles("affine", linear=True)
 def _affine(site: Site) -> Push:
     """A batch norm that no convolution took up: its shift is a bias."""
     scale = site.argument(1)
@@ -189,14 +224,14 @@ def _max_pool2d(site: Site) -> Push:
     return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
 
 
-@handles("avg_pool2d")
+@handles("avg_pool2d", linear=True)
 def _avg_pool2d(site: Site) -> Push:
     kernel = site.argument(1)
     reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
     return Push(site.carried, images(site.call), fresh=True, window=reach)
 
 
-@handles("adaptive_avg_pool2d")
+@handles("adaptive_avg_pool2d", linear=True)
 def _adaptive_avg_pool2d(site: Site) -> Push:
     sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     cell = [inside // outside for inside, outside in sides]
