@@ -206,14 +206,13 @@ def push(program: Program, decomposition: Decomposition, how: Plan) -> Tensor:
 
 def _start(program: Program, decomposition: Decomposition, layout: Mapping[str, Tiling]) -> State:
     """What the steps read of the source."""
-    pixels = torch.ones_like(program.x)
     readers: State = {
         program.source: lambda _, members: decomposition.values(program.x, _groups(decomposition, members)),
         indicator(program.source): lambda _, members: _indicators(program, decomposition, members),
     }
     if layout:
-        tiling = layout[program.source]
-        readers = {program.source: _laid(program.x[None], tiling), indicator(program.source): _laid(pixels[None], tiling)}
+        values = {program.source: program.x, indicator(program.source): torch.ones_like(program.x)}
+        readers = {name: _laid(value[None], layout[name]) for name, value in values.items()}
     return {name: readers[name] for name in program.inputs}
 
 
