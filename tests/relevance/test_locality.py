@@ -32,7 +32,10 @@ from chinspect.relevance import (
 from chinspect.relevance._program import Plan, plan, push
 from chinspect.relevance.rules import Epsilon, Flat, ZBox, ZPlus
 
-pytestmark = pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning"),
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning"),
+]
 
 
 class Residual(nn.Module):
