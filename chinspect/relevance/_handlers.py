@@ -284,7 +284,7 @@ def _attention(site: Site) -> Push | None:
         return None
     query, key, value = (site.argument(position) for position in range(3))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
-    weights = _attention_weights(site, query * scale, key)
+    weights = attention_weights(site, query * scale, key)
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
         return Push(names[2:], lambda v: weights @ v, fresh=True)
@@ -296,7 +296,7 @@ def _attention(site: Site) -> Push | None:
     return Push(names, push, fresh=True)
 
 
-def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
+def attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
     mask = site.argument(3, name="attn_mask")
     if site.argument(5, name="is_causal"):
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
