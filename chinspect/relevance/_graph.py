@@ -159,7 +159,9 @@ def _read(node: fx.Node) -> Operation:
     args, kwargs = tree_map_only(fx.Node, lambda argument: Ref(argument.name), arguments)
     path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
     kind = kind if isinstance(kind, str) else kind.__name__
-    return Operation(node.name, node.target, args, kwargs, path, kind.rsplit(".", 1)[-1])
+    # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
+    target = aten.reshape.default if node.target is aten.view.default else node.target
+    return Operation(node.name, target, args, kwargs, path, kind.rsplit(".", 1)[-1])
 
 
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

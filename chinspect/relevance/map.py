@@ -96,10 +96,12 @@ class RelevanceMap:
         memory_limit: int | None = None,
     ) -> None:
         """``references`` (R, N, C, H, W) are those of a reference map."""
-        self.x = x.detach()
+        self.x = _channels_last(x.detach())
         self.composite = composite
         self._memory = memory_limit or min(_free_memory(x.device) // 2, _MEMORY_LIMIT)
-        origins = [None] if references is None else list(references)
+        origins = (
+            [None] if references is None else [_channels_last(one) for one in references]
+        )
         with torch.no_grad():
             built = [build(graph, self.x, composite, origin) for origin in origins]
         self.output = built[0].output
@@ -265,3 +267,8 @@ class RelevanceMap:
 
 def _free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """``x`` in the memory format of the components: to multiply two formats takes ten times as long."""
+    return x.contiguous(memory_format=torch.channels_last)
