@@ -1,6 +1,7 @@
-from ._graph import Graph, trace
+from ._graph import Graph
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
+from ._tracing import trace
 from .bands import (
     PAPER_EDGES,
     BandEdges,

@@ -20,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.errors import InputError
-from chinspect.relevance._graph import Graph, trace
+from chinspect.relevance._graph import Graph, working_precision
 from chinspect.relevance._program import Program, plan, push
 from chinspect.relevance._steps import build
+from chinspect.relevance._tracing import trace
+from chinspect.relevance._verification import check_finite
 from chinspect.relevance.components import Components, Decomposition, Partition
 from chinspect.relevance.composites import Composite
 from chinspect.relevance.composites import composite as named_composite
@@ -74,11 +76,12 @@ class RelevanceMap:
     """
 
     def __init__(self, graph: Graph, x: Tensor, composite: Composite, memory_limit: int | None = None) -> None:
-        self.x = x.detach()
+        self.x = x.detach().to(working_precision(x))
         self.composite = composite
         self._memory = memory_limit or min(_free_memory(x.device) // 2, _MEMORY_LIMIT)
         with torch.no_grad():
             self.output, steps, sink = build(graph, self.x, composite)
+            check_finite(graph, self.x, self.output)
         if self.output.ndim != 2:
             raise InputError(f"an encoder returns embeddings (N, D), not {tuple(self.output.shape)}: pool them.")
         self._program = Program(steps, graph.source, sink, self.x)
