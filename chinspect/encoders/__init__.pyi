@@ -3,17 +3,20 @@ from .edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from .encoder import Encoder
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
-from .load import load_encoder
+from .load import load_classifier, load_encoder
 from .weights import ModelInfo, list_models
 
 __all__ = [
+    "AUTO",
     "Card",
     "Edit",
     "EditedEncoder",
     "Encoder",
+    "MethodChoice",
     "ModelInfo",
     "Project",
     "Prune",
+    "References",
     "Retrain",
     "attention_projection",
     "candidate_layers",
@@ -22,7 +25,9 @@ __all__ = [
     "edited",
     "encoder_of",
     "list_models",
+    "load_classifier",
     "load_encoder",
+    "method_for",
     "observing",
     "output_shape",
     "read_card",

@@ -23,7 +23,8 @@ class Card:
     architecture: str
     """What is built: `tiny-resnet`, `clip-rn50-gap`, or `timm:`, `open_clip:` or `torchvision:` and a name there."""
     source: str
-    """Who gives the weights: `bundled`, `open_clip`, `torchvision`, `timm`, `url`, or `file` for a checkpoint."""
+    """Who gives the weights: `bundled`, `package` (another one that is installed), `open_clip`, `torchvision`, `timm`,
+    `url`, or `file` for a checkpoint."""
     license: str
     embedding: str
     """Which layer is the embedding."""
@@ -33,7 +34,8 @@ class Card:
     paper: str = ""
     note: str = ""
     file: str = ""
-    """A file of the model's folder (`bundled`), `OWNER/REPOSITORY/FILE` on the Hugging Face hub, or a local path."""
+    """A file of the model's folder (`bundled`), `MODULE/FILE` in an installed `package`, `OWNER/REPOSITORY/FILE` on the
+    Hugging Face hub, or a local path."""
     url: str = ""
     tag: str = ""
     sha256: str = ""

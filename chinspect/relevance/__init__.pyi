@@ -1,3 +1,4 @@
+from ._differences import DIFFERENCES, differs
 from ._graph import Graph
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
@@ -17,43 +18,56 @@ from .bands import (
     zigzag,
 )
 from .components import Components, Decomposition, Partition, channels, patches, segments
-from .composites import COMPOSITES, Composite, Row, composite
+from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
+from .method import Contributions, Method, MethodName, contributions
 from .references import Reference, ReferenceName, check_reference, reference_images
+from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
 __all__ = [
     "COMPOSITES",
+    "DIFFERENCES",
     "HANDLERS",
     "PAPER_EDGES",
+    "RESCALE",
     "BandEdges",
     "Bands",
     "Components",
     "Composite",
+    "Contributions",
     "Decomposition",
     "Graph",
+    "Method",
+    "MethodName",
     "Partition",
     "Push",
     "Reference",
     "ReferenceName",
     "RelevanceMap",
     "RelevanceWarning",
+    "Respond",
     "Row",
+    "ShapleyMap",
     "Site",
     "band_edges",
     "channels",
     "check_reference",
     "composite",
+    "contributions",
     "dct_matrix",
+    "differs",
     "frequency_bands",
     "handles",
     "inner_by_band",
     "lower_bands",
     "named_bands",
+    "pair_errors",
     "patch_bands",
     "patches",
     "reference_images",
     "relevance_map",
     "segments",
+    "shapley_map",
     "split_bands",
     "trace",
     "zigzag",

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from chinspect.relevance import _selections  # noqa: F401, its handlers
 from chinspect.relevance._operations import Push, Site, window
-from chinspect.relevance._registry import HANDLERS, LINEAR, Handler, handles
+from chinspect.relevance._registry import HANDLERS, LINEAR, Handler, Registered, handles
 
-__all__ = ["HANDLERS", "LINEAR", "Handler", "handles"]
+__all__ = ["HANDLERS", "LINEAR", "Handler", "Registered", "handles"]
 
 
 @handles(
@@ -231,7 +231,7 @@ def _max_pool2d(site: Site) -> Push:
 def _avg_pool2d(site: Site) -> Push:
     kernel = site.argument(1)
     reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
-    return Push(site.carried, site.each(), fresh=True, window=reach)
+    return Push(site.carried, partial(_pooled, site), fresh=True, window=reach)
 
 
 @handles("adaptive_avg_pool2d", linear=True)
@@ -239,7 +239,12 @@ def _adaptive_avg_pool2d(site: Site) -> Push:
     sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     cell = [inside // outside for inside, outside in sides]
     regular = all(inside % outside == 0 for inside, outside in sides)
-    return Push(site.carried, site.each(), fresh=True, window=window(cell, cell) if regular else None)
+    return Push(site.carried, partial(_pooled, site), fresh=True, window=window(cell, cell) if regular else None)
+
+
+def _pooled(site: Site, t: Tensor) -> Tensor:
+    """Pools components as a batch of images, which is faster than one after the other where channels come last."""
+    return site.call(t.flatten(0, 1)).unflatten(0, t.shape[:2])  # type: ignore[no-any-return]
 
 
 @handles("layer_norm")
@@ -302,7 +307,7 @@ def _attention(site: Site) -> Push | None:
     groups = query.shape[1] // key.shape[1] if site.argument(7, name="enable_gqa") else 1
     key, value = (_repeated(heads, groups) for heads in (key, value))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
-    weights = _attention_weights(site, query * scale, key)
+    weights = attention_weights(site, query * scale, key)
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
         return Push(names[2:], lambda v: weights @ _repeated(v, groups), fresh=True)
@@ -320,7 +325,7 @@ def _repeated(heads: Tensor, groups: int) -> Tensor:
     return heads if groups == 1 else heads.repeat_interleave(groups, -3)
 
 
-def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
+def attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
     mask = site.argument(3, name="attn_mask")
     if site.argument(5, name="is_causal"):
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()

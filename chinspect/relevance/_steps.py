@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from chinspect.errors import InputError
+from chinspect.relevance._differences import difference_handler
 from chinspect.relevance._graph import Graph, Operation, Ref, last_reads, needed
 from chinspect.relevance._handlers import HANDLERS
 from chinspect.relevance._operations import Push, Site, Window, pair, window
@@ -42,16 +43,30 @@ def indicator(name: str) -> str:
     return f"{name}@indicator"
 
 
-def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, tuple[Step, ...], str]:
-    """Runs the graph on ``x``.
+@dataclass(frozen=True)
+class Built:
+    """What comes of a graph at an image.
 
-    Returns:
-        the embeddings, the steps that lead components from the graph's source to its sink, and the last step's name.
+    Attributes:
+        output: the embeddings (N, D).
+        baseline: those of the reference, of a reference map.
+        steps: they lead components from the graph's source to its sink.
+        sink: the last step's name.
+    """
+
+    output: Tensor
+    baseline: Tensor | None
+    steps: tuple[Step, ...]
+    sink: str
+
+
+def build(graph: Graph, x: Tensor, composite: Composite, reference: Tensor | None = None) -> Built:
+    """Runs the graph on ``x``, and for a reference map beside it on the ``reference``, which is shaped like ``x``.
 
     Raises:
         InputError: an operation has no rule, or nothing of the image carries relevance to the output.
     """
-    builder = _Builder(graph, x, composite)
+    builder = _Builder(graph, x, composite, reference)
     for operation in graph.operations:
         builder.add(operation)
     if builder.missing:
@@ -59,7 +74,8 @@ def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, tuple[
     if graph.sink not in builder.carriers:
         raise InputError(_stopped(composite, builder.frozen))
     sink = builder.alias.get(graph.sink, graph.sink)
-    return builder.values[graph.sink], needed(list(builder.steps.values()), sink), sink
+    baseline = None if reference is None else builder.reference[graph.sink]
+    return Built(builder.values[graph.sink], baseline, needed(list(builder.steps.values()), sink), sink)
 
 
 class _Builder:
@@ -67,6 +83,7 @@ class _Builder:
 
     Attributes:
         values: of the operations so far that are still read.
+        reference: those at the reference, of a reference map.
         dependent: names of the values that depend on the image; of those,
         carriers: that have components, and
         raw: that are the image itself, moved and scaled, which the first layers read.
@@ -79,9 +96,10 @@ class _Builder:
         frozen: the last operation that read components and made none.
     """
 
-    def __init__(self, graph: Graph, x: Tensor, composite: Composite) -> None:
+    def __init__(self, graph: Graph, x: Tensor, composite: Composite, reference: Tensor | None) -> None:
         self.composite = composite
         self.values: dict[str, Any] = {**graph.constants, graph.source: x}
+        self.reference: dict[str, Any] = {} if reference is None else {**graph.constants, graph.source: reference}
         self.steps: dict[str, Step] = {}
         self.alias: dict[str, str] = {}
         self.dependent = {graph.source}
@@ -98,8 +116,11 @@ class _Builder:
         """Computes the operation's value, and the step that pushes its components."""
         args, kwargs = operation.arguments(self.values)
         output = self.values[operation.name] = operation.target(*args, **kwargs)
-        if not self.dependent.isdisjoint(operation.reads):
+        depends = not self.dependent.isdisjoint(operation.reads)
+        if depends:
             self.dependent.add(operation.name)
+        if self.reference:
+            self.reference[operation.name] = self._at_reference(operation) if depends else output
         if not self.carriers.isdisjoint(operation.reads):
             layer = as_layer(operation, args, output, self.dependent)
             push = self._handled(operation, output) if layer is None else self._ruled(operation, layer)
@@ -109,6 +130,11 @@ class _Builder:
                 self._record(operation, push, output)
         for name in self.last_reads[operation.name]:
             del self.values[name]
+            self.reference.pop(name, None)
+
+    def _at_reference(self, operation: Operation) -> Any:
+        args, kwargs = operation.arguments(self.reference)
+        return operation.target(*args, **kwargs)
 
     def _ruled(self, operation: Operation, layer: Layer) -> Push | None:
         """The push of a layer by its rule; None where no relevance passes."""
@@ -129,12 +155,16 @@ class _Builder:
 
     def _handled(self, operation: Operation, output: Any) -> Push | None:
         """The push of an operation that has no rule; None where it freezes."""
-        handler = HANDLERS.get(operation.kind)
+        handler = difference_handler(operation.kind) if self.reference else HANDLERS.get(operation.kind)
         if handler is None:
             self.missing.append(operation)
             return Push(tuple(self.carriers.intersection(operation.reads)), lambda *t: t[0])  # is never run
         values = {name: self.values[name] for name in operation.reads}
-        return handler(Site(operation, values, frozenset(self.carriers), output, self.composite.attention))
+        site = Site(operation, values, frozenset(self.carriers), output, self.composite.attention)
+        if self.reference:
+            at_reference = {name: self.reference[name] for name in operation.reads}
+            site = replace(site, reference=at_reference, reference_output=self.reference[operation.name])
+        return handler(site)
 
     def _record(self, operation: Operation, push: Push, output: Any) -> None:
         name = operation.name
@@ -250,7 +280,10 @@ def _layer_push(
         totals = [layer.total(term.summands, values) for term in terms]
         if single:
             return totals[0]
-        return reduce(Tensor.add_, [total.mul_(term.scale) for total, term in zip(totals, terms, strict=True)])
+        scaled = [
+            total if term.scale is None else total.mul_(term.scale) for total, term in zip(totals, terms, strict=True)
+        ]
+        return reduce(Tensor.add_, scaled)
 
     summands = sum(len(term.summands) for term in terms)
     return Push(

@@ -109,7 +109,7 @@ def _check_readable(model: nn.Module) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise InputError(
                 f"{path or type(model).__name__!r} is TorchScript, which holds no graph that can be explained: load "
-                "the weights into the Python module that it was made from, or use method 'shapley', which reads no graph."
+                "the weights into the Python module that it was made from, or use method 'shapley'."
             )
         if "quantized" in type(module).__module__:
             raise InputError(

@@ -24,7 +24,7 @@ _BLUR = 1 / 20
 # takes objects, textures and letters.
 
 
-def reference_images(reference: Reference, x: Tensor) -> Tensor:
+def reference_images(reference: Reference | str, x: Tensor) -> Tensor:
     """The references of images ``x`` (N, C, H, W): (R, N, C, H, W).
 
     Args:

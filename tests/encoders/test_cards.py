@@ -9,7 +9,7 @@ import torch
 
 from chinspect.encoders import cards, read_card
 from chinspect.encoders.libraries import build
-from chinspect.encoders.weights import HubFile, LocalFile, UrlFile, locate
+from chinspect.encoders.weights import HubFile, LocalFile, PackageFile, UrlFile, locate
 from chinspect.errors import InputError
 
 NAMES = cards.zoo_names()
@@ -55,7 +55,14 @@ def test_a_card_is_complete(name: str) -> None:
     assert all([card.title, card.architecture, card.license, card.embedding, card.paper, card.note])
     assert card.dimension >= 128
     assert re.fullmatch(r"([0-9a-f]{8,64})?", card.sha256)
-    kinds = {"bundled": LocalFile, "open_clip": HubFile, "timm": HubFile, "torchvision": UrlFile, "url": UrlFile}
+    kinds = {
+        "bundled": LocalFile,
+        "package": PackageFile,
+        "open_clip": HubFile,
+        "timm": HubFile,
+        "torchvision": UrlFile,
+        "url": UrlFile,
+    }
     assert isinstance(locate(card), kinds[card.source])
 
 

@@ -16,7 +16,7 @@ from chinspect.encoders.cards import Card, zoo_names
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
 
-DOWNLOADED = [name for name in zoo_names() if read_card(name).source != "bundled"]
+DOWNLOADED = [name for name in zoo_names() if read_card(name).source not in ("bundled", "package")]
 
 
 class Answer:

@@ -100,13 +100,13 @@ def plainly(result: RelevanceMap, components: Components) -> Tensor:
     """A map for each component, all at once: (N, P, D)."""
     decomposition = components.on(result.x.shape)
     with torch.no_grad():
-        return push(result._program, decomposition, Plan({}, 0, decomposition.count, 0)).movedim(0, 1)
+        return push(result._programs[0], decomposition, Plan({}, 0, decomposition.count, 0)).movedim(0, 1)
 
 
 def as_planned(result: RelevanceMap, decomposition: Decomposition, memory: int) -> tuple[Plan, Tensor]:
-    how = plan(result._program, decomposition, memory)
+    how = plan(result._programs[0], decomposition, memory)
     with torch.no_grad():
-        return how, push(result._program, decomposition, how).movedim(0, 1)
+        return how, push(result._programs[0], decomposition, how).movedim(0, 1)
 
 
 def same(ours: Tensor, expected: Tensor) -> None:
@@ -143,7 +143,7 @@ def test_chunks_change_nothing(name: str, memory: int) -> None:
 def test_push_by_transposition_changes_nothing(table: str, components: Components) -> None:
     for n in (1, 2):
         result = mapped("residual", (30, 30), table, n)
-        same(result._pulled(components.on(result.x.shape)), plainly(result, components))
+        same(result._pulled(result._programs[0], components.on(result.x.shape)), plainly(result, components))
 
 
 def test_public_push_takes_the_cheaper_way() -> None:
@@ -152,7 +152,7 @@ def test_public_push_takes_the_cheaper_way() -> None:
     few, many = patches(15), segments(torch.arange(900).view(30, 30))
     taken: list[str] = []
     original = result._pulled
-    result._pulled = lambda decomposition: taken.append("backward") or original(decomposition)  # type: ignore[method-assign]
+    result._pulled = lambda program, decomposition: taken.append("backward") or original(program, decomposition)  # type: ignore[method-assign]
     same(result.push(few)[None], plainly(result, few))
     assert taken == []
     same(result.push(many)[None], plainly(result, many))

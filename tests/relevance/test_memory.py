@@ -73,9 +73,9 @@ COMPONENTS = {
 
 def peak(result: RelevanceMap, components: Components, memory: int) -> int:
     decomposition = components.on(result.x.shape)
-    how = plan(result._program, decomposition, memory)
+    how = plan(result._programs[0], decomposition, memory)
     with torch.no_grad(), Living() as living:
-        push(result._program, decomposition, how)
+        push(result._programs[0], decomposition, how)
     return living.peak
 
 
@@ -98,8 +98,8 @@ def test_peak_without_a_limit_is_far_above() -> None:
 @pytest.mark.parametrize("kind", COMPONENTS)
 def test_plan_fits_its_chunks(graph: Graph, kind: str, memory: int) -> None:
     result = mapped(graph)
-    decomposition, steps = COMPONENTS[kind].on(result.x.shape), result._program.steps
-    how = plan(result._program, decomposition, memory)
+    decomposition, steps = COMPONENTS[kind].on(result.x.shape), result._programs[0].steps
+    how = plan(result._programs[0], decomposition, memory)
     largest = max(step.shape.numel() for step in steps[how.cut :]) * 4
     assert 1 <= how.chunk <= decomposition.count
     assert how.chunk == 1 or 4 * how.chunk * largest <= memory  # a value and the one made from it, and their copies
@@ -114,7 +114,7 @@ def test_plan_fits_its_chunks(graph: Graph, kind: str, memory: int) -> None:
 def test_shared_maps_save_work_only_where_they_fit(graph: Graph) -> None:
     result = mapped(graph)
     decomposition = patches(4).on(result.x.shape)
-    plans = [plan(result._program, decomposition, memory) for memory in (1, 4 * MEGABYTE, 1 << 30)]
+    plans = [plan(result._programs[0], decomposition, memory) for memory in (1, 4 * MEGABYTE, 1 << 30)]
     assert [how.cut for how in plans] == sorted(how.cut for how in plans)
     assert plans[0].cut == 0
     assert plans[0].macs > plans[1].macs >= plans[2].macs

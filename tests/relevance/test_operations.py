@@ -308,7 +308,7 @@ def assert_adjoint(mapped: RelevanceMap, seed: int) -> None:
         seed_of_pull = torch.where(y == 0, 0, relevance / y)[0]
         pushed = torch.stack(
             [
-                mapped._program.apply((x * at)[None], at.expand(x.shape)[None])[0, 0]
+                mapped._programs[0].apply((x * at)[None], at.expand(x.shape)[None])[0, 0]
                 for at in ((labels == label).to(x) for label in range(3))
             ]
         )
@@ -318,8 +318,8 @@ def assert_adjoint(mapped: RelevanceMap, seed: int) -> None:
     assert float((pushed @ seed_of_pull - by_segment).abs().max() / size) < 1e-10
     t, indicators = normal((1, *x.shape), seed + 1), normal((1, *x.shape), seed + 2)
     with torch.no_grad():
-        forward = mapped._program.apply(t, indicators)[0]
-    values, of_indicators = mapped._transposed(relevance[None])
+        forward = mapped._programs[0].apply(t, indicators)[0]
+    values, of_indicators = mapped._transposed(mapped._programs[0], relevance[None])
     forward, backward = (relevance * forward), (values * t + of_indicators * indicators)
     assert abs(float(forward.sum() - backward.sum())) < 1e-10 * float(forward.abs().sum() + backward.abs().sum())
 
@@ -328,8 +328,8 @@ def assert_linear(mapped: RelevanceMap, seed: int) -> None:
     shape = (1, *mapped.x.shape)
     (t, i), (u, j) = ((normal(shape, seed + k), normal(shape, seed + k + 1)) for k in (0, 2))
     with torch.no_grad():
-        apart = [mapped._program.apply(*pair) for pair in ((t, i), (u, j))]
-        together = mapped._program.apply(2 * t - 3 * u, 2 * i - 3 * j)
+        apart = [mapped._programs[0].apply(*pair) for pair in ((t, i), (u, j))]
+        together = mapped._programs[0].apply(2 * t - 3 * u, 2 * i - 3 * j)
     expected = 2 * apart[0] - 3 * apart[1]
     torch.testing.assert_close(together, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
 
@@ -350,7 +350,7 @@ def test_push_is_the_derivative_of_the_frozen_twin(name: str) -> None:
     torch.testing.assert_close(mapped.output[0], value, rtol=1e-9, atol=1e-9)
     t = normal((3, *SHAPE), 8)
     with torch.no_grad():
-        pushed = mapped._program.apply(t, torch.ones_like(t))[:, 0]
+        pushed = mapped._programs[0].apply(t, torch.ones_like(t))[:, 0]
     torch.testing.assert_close(pushed, torch.einsum("dchw,knchw->kd", jacobian, t), rtol=1e-8, atol=1e-8)
 
 
@@ -358,7 +358,7 @@ def test_push_is_the_derivative_of_the_frozen_twin(name: str) -> None:
 def test_relevance_is_conserved_where_nothing_is_constant(name: str) -> None:
     mapped = relevance_map(traced(name), normal(SHAPE, 9), CASES[name].composite)
     with torch.no_grad():
-        total = mapped._program.apply(mapped.x[None], torch.ones_like(mapped.x)[None])[0]
+        total = mapped._programs[0].apply(mapped.x[None], torch.ones_like(mapped.x)[None])[0]
     torch.testing.assert_close(total, mapped.output, rtol=1e-8, atol=1e-8)
 
 
