@@ -1,7 +1,8 @@
 from ._differences import DIFFERENCES, differs
-from ._graph import Graph, trace
+from ._graph import Graph
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
+from ._tracing import trace
 from .bands import (
     PAPER_EDGES,
     BandEdges,

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
 from chinspect.errors import InputError
-from chinspect.relevance._graph import Graph, trace
+from chinspect.relevance._graph import Graph
+from chinspect.relevance._tracing import trace
 from chinspect.relevance.components import Components
 from chinspect.relevance.composites import RESCALE, Composite
 from chinspect.relevance.map import RelevanceMap, relevance_map
