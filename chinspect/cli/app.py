@@ -16,7 +16,7 @@ import typer
 from chinspect import __version__
 from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
 from chinspect.cli.frame import app
-from chinspect.errors import ImageWarning, InputError
+from chinspect.errors import ImageWarning, InputError, SlowWarning
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
     1
@@ -47,8 +47,8 @@ def _reason(error: Exception) -> str:
 
 
 def _show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-    """A warning about the user's images as one line, all others as Python shows them."""
-    if issubclass(category, ImageWarning):
+    """A warning about the user's images or time as one line, all others as Python shows them."""
+    if issubclass(category, ImageWarning | SlowWarning):
         typer.echo(f"chinspect: warning: {message}", err=True)
     else:
         _python_shows(message, category, *place, **options)
