@@ -2,6 +2,7 @@ from ._differences import DIFFERENCES, differs
 from ._graph import Graph, trace
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
+from .adaptive import AdaptivePush, adaptive_push
 from .bands import (
     PAPER_EDGES,
     BandEdges,
@@ -29,6 +30,7 @@ __all__ = [
     "HANDLERS",
     "PAPER_EDGES",
     "RESCALE",
+    "AdaptivePush",
     "BandEdges",
     "Bands",
     "Components",
@@ -48,6 +50,7 @@ __all__ = [
     "Row",
     "ShapleyMap",
     "Site",
+    "adaptive_push",
     "band_edges",
     "channels",
     "check_reference",

@@ -19,6 +19,7 @@ make it of any image. Components and constant together are what is explained.
 
 from __future__ import annotations
 
+import time
 import warnings
 from functools import cached_property
 
@@ -99,9 +100,7 @@ class RelevanceMap:
         self.x = _channels_last(x.detach())
         self.composite = composite
         self._memory = memory_limit or min(_free_memory(x.device) // 2, _MEMORY_LIMIT)
-        origins = (
-            [None] if references is None else [_channels_last(one) for one in references]
-        )
+        origins = [None] if references is None else [_channels_last(one) for one in references]
         with torch.no_grad():
             built = [build(graph, self.x, composite, origin) for origin in origins]
         self.output = built[0].output
@@ -114,11 +113,14 @@ class RelevanceMap:
             for one, origin in zip(built, origins, strict=True)
         )
 
-    def push(self, components: Components) -> Tensor:
+    def push(self, components: Components, members: Tensor | None = None) -> Tensor:
         """What each component contributes to each output.
 
         Runs the components forward, or, where there are fewer outputs than components, all outputs backward; and
         takes the cheaper way.
+
+        Args:
+            members: numbers of the components that are wanted; by default all.
 
         Returns:
             ``T`` (N, P, D), or (P, D) for one image; ``T.sum(-2) + constant`` is what is explained.
@@ -127,9 +129,10 @@ class RelevanceMap:
             InputError: the components do not partition the pixels and the first layer's rule needs that.
         """
         decomposition = self._decomposed(components)
-        tables = [self._pushed(program, decomposition) for program in self._programs]
+        tables = [self._pushed(program, decomposition, members) for program in self._programs]
         table = tables[0] if len(tables) == 1 else torch.stack(tables).mean(0)
-        self._check(table)
+        if members is None:
+            self._check(table)
         return table[0] if len(table) == 1 else table
 
     def pull(self, relevance: Tensor) -> Tensor:
@@ -202,13 +205,30 @@ class RelevanceMap:
             )
         return decomposition
 
-    def _pushed(self, program: Program, decomposition: Decomposition) -> Tensor:
-        """The push of all components, the cheaper way: (N, P, D)."""
-        how = plan(program, decomposition, self._memory)
-        backward = self.output.shape[1] * sum(step.push.macs for step in program.steps)
+    def macs(self, components: Components, members: Tensor | None = None) -> int:
+        """Multiply-accumulate operations of a `push`."""
+        decomposition = self._decomposed(components)
+        plans = [plan(program, decomposition, self._memory, members) for program in self._programs]
+        backward = [self.output.shape[1] * program.macs for program in self._programs]
+        return sum(min(how.macs, other) for how, other in zip(plans, backward, strict=True))
+
+    def seconds(self, components: Components) -> float:
+        """How long a `push` will take, to a factor of about two, from the time that one component takes."""
+        times = []
         with torch.no_grad():
-            if backward < how.macs:
-                return self._pulled(program, decomposition)
+            for _ in range(2):  # the first time takes memory and compiles
+                start = time.perf_counter()
+                # read back, since an accelerator works on after the call
+                float(self._programs[0].apply(self.x[None], torch.ones_like(self.x)[None]).sum())
+                times.append(time.perf_counter() - start)
+        return min(times) * self.macs(components) / max(1, self._programs[0].macs)
+
+    def _pushed(self, program: Program, decomposition: Decomposition, members: Tensor | None) -> Tensor:
+        """The push of components, the cheaper way: (N, P, D)."""
+        how = plan(program, decomposition, self._memory, members)
+        with torch.no_grad():
+            if self.output.shape[1] * program.macs < how.macs:
+                return self._pulled(program, decomposition)[:, how.members]
             return push(program, decomposition, how).movedim(0, 1)
 
     def _seed(self, relevance: Tensor) -> Tensor:
