@@ -1,7 +1,8 @@
 from ._differences import DIFFERENCES, differs
-from ._graph import Graph, trace
+from ._graph import Graph
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
+from ._tracing import trace
 from .adaptive import AdaptivePush, adaptive_push
 from .bands import (
     PAPER_EDGES,
@@ -55,8 +56,8 @@ __all__ = [
     "channels",
     "check_reference",
     "composite",
-    "dct_matrix",
     "contributions",
+    "dct_matrix",
     "differs",
     "frequency_bands",
     "handles",

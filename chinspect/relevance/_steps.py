@@ -19,7 +19,8 @@ from chinspect.relevance._operations import Push, Site, Window, pair, window
 from chinspect.relevance.composites import Composite
 from chinspect.relevance.rules import Input, Layer, Term
 
-_CONVOLUTIONS = ("conv1d", "conv2d")
+_CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+_TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 _PRODUCTS = ("matmul", "mm", "addmm")
 
 
@@ -68,8 +69,10 @@ def build(graph: Graph, x: Tensor, composite: Composite, reference: Tensor | Non
     builder = _Builder(graph, x, composite, reference)
     for operation in graph.operations:
         builder.add(operation)
+    if builder.missing:
+        raise InputError(_missing(builder.missing))
     if graph.sink not in builder.carriers:
-        raise InputError(f"composite {composite.name!r} lets no relevance pass from the output to the image.")
+        raise InputError(_stopped(composite, builder.frozen))
     sink = builder.alias.get(graph.sink, graph.sink)
     baseline = None if reference is None else builder.reference[graph.sink]
     return Built(builder.values[graph.sink], baseline, needed(list(builder.steps.values()), sink), sink)
@@ -89,6 +92,8 @@ class _Builder:
         readers: how many operations read a value.
         private: names of the values whose components one step alone reads, so that it may scale them.
         alias: the step that makes the components of a value, where it has another name.
+        missing: operations that would carry and have no rule.
+        frozen: the last operation that read components and made none.
     """
 
     def __init__(self, graph: Graph, x: Tensor, composite: Composite, reference: Tensor | None) -> None:
@@ -104,6 +109,8 @@ class _Builder:
         self.last_reads = last_reads(graph.operations, {graph.sink})
         self.readers = Counter(name for operation in graph.operations for name in operation.reads)
         self.private: set[str] = set()
+        self.missing: list[Operation] = []
+        self.frozen: Operation | None = None
 
     def add(self, operation: Operation) -> None:
         """Computes the operation's value, and the step that pushes its components."""
@@ -117,7 +124,9 @@ class _Builder:
         if not self.carriers.isdisjoint(operation.reads):
             layer = as_layer(operation, args, output, self.dependent)
             push = self._handled(operation, output) if layer is None else self._ruled(operation, layer)
-            if push is not None:
+            if push is None:
+                self.frozen = operation
+            else:
                 self._record(operation, push, output)
         for name in self.last_reads[operation.name]:
             del self.values[name]
@@ -148,10 +157,8 @@ class _Builder:
         """The push of an operation that has no rule; None where it freezes."""
         handler = difference_handler(operation.kind) if self.reference else HANDLERS.get(operation.kind)
         if handler is None:
-            raise InputError(
-                f"operation {operation.target} in module {operation.path!r} ({operation.module_type}) has no rule: "
-                "register one with chinspect.relevance.handles."
-            )
+            self.missing.append(operation)
+            return Push(tuple(self.carriers.intersection(operation.reads)), lambda *t: t[0])  # is never run
         values = {name: self.values[name] for name in operation.reads}
         site = Site(operation, values, frozenset(self.carriers), output, self.composite.attention)
         if self.reference:
@@ -188,9 +195,35 @@ class _Builder:
             self.private.add(name)
 
 
+def _missing(operations: Sequence[Operation]) -> str:
+    """What has no rule, each kind of operation once with the modules that make it."""
+    modules: dict[str, list[str]] = {}
+    for operation in operations:
+        modules.setdefault(str(operation.target), []).append(f"{operation.path!r} ({operation.module_type})")
+    names = "; ".join(
+        f"{target} in module {', '.join(dict.fromkeys(paths[:3]))}"
+        + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        for target, paths in modules.items()
+    )
+    return (
+        f"no rule for {names}. Explain this network with method 'shapley', which reads no operations, or register "
+        "rules with chinspect.relevance.handles."
+    )
+
+
+def _stopped(composite: Composite, operation: Operation | None) -> str:
+    where = ""
+    if operation is not None:
+        where = f": the last that stops it is {operation.kind} in module {operation.path!r} ({operation.module_type})"
+    return (
+        f"composite {composite.name!r} lets no relevance pass from the output to the image{where}. A sigmoid or "
+        "softmax at the end belongs cut off: explain the values in front of it."
+    )
+
+
 def as_layer(operation: Operation, args: tuple[Any, ...], output: Any, dependent: Collection[str]) -> Layer | None:
     """The operation as a layer with a weight, which is none of the values that depend on the image; or None."""
-    if operation.kind in (*_CONVOLUTIONS, "linear"):
+    if operation.kind in (*_CONVOLUTIONS, *_TRANSPOSED, "linear"):
         x, weight, bias = (*args, None)[:3]
         bias = weight.new_zeros(1) if bias is None else bias
         if operation.kind == "linear":
@@ -209,6 +242,8 @@ def as_layer(operation: Operation, args: tuple[Any, ...], output: Any, dependent
 
 def layer_kind(operation: Operation, weight: Tensor) -> str:
     """The layer's kind as composites name it."""
+    if operation.kind in _TRANSPOSED:
+        return "conv"
     if operation.kind not in _CONVOLUTIONS:
         return "linear"
     pointwise = all(size == 1 for size in weight.shape[2:])

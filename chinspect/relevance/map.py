@@ -28,9 +28,11 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.errors import InputError
-from chinspect.relevance._graph import Graph, trace
+from chinspect.relevance._graph import Graph, working_precision
 from chinspect.relevance._program import Program, plan, push
 from chinspect.relevance._steps import build
+from chinspect.relevance._tracing import trace
+from chinspect.relevance._verification import check_finite
 from chinspect.relevance.components import Components, Decomposition, Partition
 from chinspect.relevance.composites import RESCALE, Composite
 from chinspect.relevance.composites import composite as named_composite
@@ -71,7 +73,8 @@ def relevance_map(
     graph = model if isinstance(model, Graph) else trace(model, x)
     if graph.input_shape != x.shape:
         raise InputError(f"the graph was traced for images {tuple(graph.input_shape)}, not {tuple(x.shape)}.")
-    if composite == RESCALE.name:
+    x = x.to(working_precision(x))
+    if composite in (RESCALE, RESCALE.name):
         return RelevanceMap(graph, x, RESCALE, reference_images(reference, x), memory_limit)
     table = named_composite(composite) if isinstance(composite, str) else composite
     return RelevanceMap(graph, x, table, None, memory_limit)
@@ -103,6 +106,7 @@ class RelevanceMap:
         origins = [None] if references is None else [_channels_last(one) for one in references]
         with torch.no_grad():
             built = [build(graph, self.x, composite, origin) for origin in origins]
+            check_finite(graph, self.x, built[0].output)
         self.output = built[0].output
         if self.output.ndim != 2:
             raise InputError(f"an encoder returns embeddings (N, D), not {tuple(self.output.shape)}: pool them.")

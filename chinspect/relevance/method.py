@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
 from chinspect.errors import InputError
-from chinspect.relevance._graph import Graph, trace
+from chinspect.relevance._graph import Graph
+from chinspect.relevance._tracing import trace
 from chinspect.relevance.components import Components
 from chinspect.relevance.composites import RESCALE, Composite
 from chinspect.relevance.map import RelevanceMap, relevance_map
@@ -96,7 +97,7 @@ class Method:
         return relevance_map(model, x, table, reference=self.reference)
 
     def references(self, x: Tensor) -> Tensor:
-        """The references of images ``x`` (N, C, H, W): (R, N, C, H, W); those of ``lrp``, which has none, are blurred."""
+        """The references of images ``x`` (N, C, H, W): (R, N, C, H, W). Of ``lrp`` too, which explains without."""
         return reference_images(self.reference, x)
 
 
