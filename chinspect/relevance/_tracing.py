@@ -147,7 +147,7 @@ def _read(node: fx.Node) -> Operation:
     value = node.meta.get("val")
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else (None, None)
     # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
-    target = aten.reshape.default if node.target is aten.view.default else node.target
+    target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
     return Operation(node.name, target, args, kwargs, path, kind, shape, dtype)
 
 
