@@ -66,10 +66,8 @@ def main() -> None:
                 pushed = min(pushed, seconds(lambda mapped=mapped: mapped.push(patches(SIDE // options.grid))))
             floor = min(floors.values())
             ratios = [pushed / (count * value) for value in (floor, floors[BATCHES[-1]])]
-            print(
-                f"{name:20s} {kind:18s} {1000 * floor:9.2f} {pushed:8.2f} {ratios[0]:6.2f} {ratios[1]:23.2f}",
-                flush=True,
-            )
+            line = f"{name:20s} {kind:18s} {1000 * floor:9.2f} {pushed:8.2f} {ratios[0]:6.2f} {ratios[1]:17.2f}"
+            print(line, flush=True)
 
 
 def network(name: str) -> nn.Module:
