@@ -22,6 +22,7 @@ from .components import Components, Decomposition, Partition, channels, patches,
 from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .method import Contributions, Method, MethodName, contributions
+from .precision import Precision
 from .references import Reference, ReferenceName, check_reference, reference_images
 from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
@@ -42,6 +43,7 @@ __all__ = [
     "Method",
     "MethodName",
     "Partition",
+    "Precision",
     "Push",
     "Reference",
     "ReferenceName",

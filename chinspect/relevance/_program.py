@@ -160,14 +160,12 @@ def _sections(
     Args:
         limit: numbers that the largest value of a batch may have.
     """
-    batches = []
-    smallest = chunk
-    for index in reversed(range(len(steps))):
-        maps = chunk if spacings[index] is None else math.prod(spacings[index])
-        here = max(1, min(maps, limit // max(1, steps[index].shape.numel())))
+    batches: list[int] = []
+    for step, spacing, following in zip(reversed(steps), reversed(spacings), [None, *reversed(spacings)], strict=False):
+        maps = chunk if spacing is None else math.prod(spacing)
+        here = max(1, min(maps, limit // max(1, step.shape.numel())))
         # the smallest batch from here to the end of what has this spacing
-        smallest = min(smallest, here) if spacings[index : index + 2] == [spacings[index]] * 2 else here
-        batches.append(smallest)
+        batches.append(min(batches[-1], here) if batches and following == spacing else here)
     batches.reverse()
     starts = [0]
     tuples = _unfinished(steps)

@@ -27,7 +27,7 @@ from chinspect.relevance._graph import Graph, Operation, Ref
 
 VARIABLE = "CHINSPECT_GRAPHS"
 """The environment variable that names the folder; without it nothing is stored."""
-_TYPES = {"dtype": torch.dtype, "layout": torch.layout, "memory_format": torch.memory_format}
+_NAMED = (torch.dtype, torch.layout, torch.memory_format)
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -124,7 +124,7 @@ def _encoded(value: Any) -> Any:
         return {"ref": value.name}
     if isinstance(value, torch.device):
         return {"device": str(value)}
-    if isinstance(value, tuple(_TYPES.values())):
+    if isinstance(value, _NAMED):
         return {"torch": str(value).removeprefix("torch.")}
     if isinstance(value, (list, tuple)):
         return [_encoded(item) for item in value]
@@ -139,8 +139,9 @@ def _decoded(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     ((kind, text),) = value.items()
-    makers = {"ref": Ref, "device": torch.device, "torch": lambda name: getattr(torch, name)}
-    return makers[kind](text)
+    if kind == "ref":
+        return Ref(text)
+    return torch.device(text) if kind == "device" else getattr(torch, text)
 
 
 def _written(value: Any) -> str:
