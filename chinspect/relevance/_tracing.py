@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram, default_decompositions
 from torch.utils._pytree import tree_map_only
 
@@ -78,16 +79,18 @@ def _exported(model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
 
 
 def _decomposed(program: ExportedProgram, model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
-    undecided = [node for node in program.graph.nodes if node.target is torch.ops.higher_order.cond]
-    if undecided:
-        raise InputError(
-            f"module {_module(undecided[0])[0]!r} chooses its operations by torch.cond from what it sees: relevance "
-            "needs one sequence of operations. Explain it with method 'shapley', which reads no graph."
-        )
     try:
-        return program.run_decompositions(_decompositions(frozenset(HANDLERS)))
+        result = program.run_decompositions(_decompositions(frozenset(HANDLERS)))
     except Exception as error:
         raise _unreadable(model, x, error) from error
+    for node in result.graph.nodes:
+        if isinstance(node.target, HigherOrderOperator):
+            path, kind = _module(node)
+            raise InputError(
+                f"module {path!r} ({kind}) calls torch's {node.target.name()}, which holds operations of its own, and "
+                "relevance needs one sequence of operations. Explain it with method 'shapley', which reads none."
+            )
+    return result
 
 
 def _unreadable(model: nn.Module | ExportedProgram, x: Tensor, error: Exception) -> InputError:
