@@ -33,7 +33,7 @@ class Roth(nn.Module):
         if len(channels) != 2 or channels[1] != 2 * channels[0]:
             raise InputError(
                 f"embedding 'roth' needs two layers, the second of twice as many channels, not {list(channels)}: "
-                "choose other layers or embedding='anomalib'."
+                "choose other layers, or embedding='anomalib' (--embedding anomalib), which takes any."
             )
         self.channels = 2 * channels[0]
 

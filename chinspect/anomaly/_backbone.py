@@ -14,76 +14,25 @@ deviation, which is anomalib's default.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
-from torch.fx.node import map_arg
 from torchvision.models import Wide_ResNet50_2_Weights
-from torchvision.models.feature_extraction import create_feature_extractor
 
+from chinspect.anomaly._features import LayerFeatures, usual_layers
 from chinspect.encoders import Encoder, card_of, encoder_of, load_encoder
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
-from chinspect.encoders.tiny import TinyResNet
 from chinspect.encoders.weights import fetch, locate
-from chinspect.errors import InputError
+from chinspect.errors import InputError, one_line
 
 WIDE_RESNET = "wide_resnet50_2"
-_COARSEST = torch.float32  # distances of halves are too coarse
 _BANK = "model.memory_bank"
 _NETWORK = "model.feature_extractor.feature_extractor."
 NEUTRAL = (0.5, 0.5, 0.5)
 """Mean and standard deviation of pixels in [0, 1] under which images in [-1, 1] stay as they are."""
-
-
-class LayerFeatures(nn.Module):
-    """The outputs of some layers of a network in evaluation, whatever mode the network itself is in.
-
-    The network is left as it was; parameters and buffers are its own, not copies.
-    """
-
-    def __init__(self, module: nn.Module, layers: Sequence[str]) -> None:
-        super().__init__()
-        names = dict(module.named_modules())
-        missing = [layer for layer in layers if layer not in names]
-        if missing:
-            known = ", ".join(name for name in names if name and name.count(".") < 2)
-            kind = type(module).__name__
-            raise InputError(f"the backbone {kind} has no layer {missing[0]!r}: its layers are {known}.")
-        tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}  # not to be copied
-        try:
-            self.extractor = create_feature_extractor(copy.deepcopy(module, tensors), list(layers)).eval()
-        except Exception as error:  # torch.fx raises what the module's own code raises on symbolic values
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"the layers of {type(module).__name__} cannot be read by torch.fx ({reason}).") from error
-        self.layers = tuple(layers)
-        _copy_outputs(self.extractor)
-
-    def train(self, mode: bool = True) -> LayerFeatures:  # noqa: ARG002
-        """Stays in evaluation: features must not depend on the rest of a batch."""
-        return super().train(False)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """The features (N, C, H, W) of each layer, of single precision at least."""
-        features = self.extractor(x)
-        return [features[layer].to(torch.promote_types(features[layer].dtype, _COARSEST)) for layer in self.layers]
-
-
-def _copy_outputs(extractor: GraphModule) -> None:
-    """Copies each output as soon as it is there: what follows may work in place, as ``ReLU(inplace=True)`` does."""
-    graph = extractor.graph
-    last = next(node for node in graph.nodes if node.op == "output")
-
-    def copied(output: Node) -> Node:
-        with graph.inserting_after(output):
-            return graph.call_method("clone", (output,))
-
-    last.args = (map_arg(last.args[0], copied),)
-    extractor.recompile()
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +60,8 @@ class Backbone:
 
     def as_features(self, x: Tensor) -> Tensor:
         """``x`` in the type and on the device of the features."""
-        return x.to(self.device, torch.promote_types(self._like.dtype, _COARSEST))
+        # distances of halves are too coarse
+        return x.to(self.device, torch.promote_types(self._like.dtype, torch.float32))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Images (N, 3, H, W) in [-1, 1] as the network was trained to see them, in its type and on its device."""
@@ -121,25 +71,32 @@ class Backbone:
 
     def channels(self, shape: Sequence[int]) -> list[int]:
         """Number of channels of each layer for images of ``shape`` (3, H, W); `InputError` unless they are maps."""
+        x = self.own(torch.zeros(1, *shape))
         with torch.no_grad():
-            maps = self.features(self.own(torch.zeros(1, *shape)))
-        for layer, feature in zip(self.features.layers, maps, strict=True):
-            if feature.ndim != 4:
-                raise InputError(
-                    f"layer {layer!r} of the backbone gives {tuple(feature.shape)} and PatchCore compares maps "
-                    "(N, C, H, W): choose a layer of a convolutional network."
-                )
-        return [feature.shape[1] for feature in maps]
+            try:
+                self.features.check(x)
+            except InputError:
+                raise
+            except Exception as error:  # the network may be the user's own, which raises what it wants
+                raise InputError(f"the backbone cannot read images {tuple(shape)} ({one_line(error)}).") from error
+            return [feature.shape[1] for feature in self.features(x)]
 
 
 def open_backbone(
-    backbone: str | Encoder | nn.Module, layers: Sequence[str] | None, count: int, *, neutral: bool
+    backbone: str | Encoder | nn.Module,
+    layers: Sequence[str] | None,
+    count: int,
+    shape: Sequence[int],
+    *,
+    neutral: bool,
 ) -> Backbone:
     """The backbone, cut behind ``layers``, or behind the usual ``count`` layers where none are named.
 
     Args:
         backbone: ``wide_resnet50_2``, a name that `load_encoder` knows, an encoder, or a module that takes images in
             [-1, 1].
+        layers, count: the layers, or how many of the usual ones; see `usual_layers`.
+        shape: of the images (3, H, W).
         neutral: whether images stay in [-1, 1] whatever the network was trained with.
     """
     mean = std = NEUTRAL
@@ -153,17 +110,11 @@ def open_backbone(
         if not neutral:
             mean = encoder.preprocessing.mean
             std = encoder.preprocessing.std
-    features = LayerFeatures(module, layers if layers is not None else usual_layers(module, count))
+    if layers is None:
+        like = next(module.parameters(), torch.empty(0))
+        layers = usual_layers(LayerFeatures(module, ()).network, torch.zeros(1, *shape).to(like), count)
+    features = LayerFeatures(module, layers)
     return Backbone(features, mean, std, fingerprint)
-
-
-def usual_layers(module: nn.Module, count: int) -> tuple[str, ...]:
-    """The first ``count`` of a ResNet's layers at 1/8 and 1/16 of the image's size: those of the paper."""
-    stages = (("stages.1", "stages.2") if isinstance(module, TinyResNet) else ("layer2", "layer3"))[:count]
-    names = dict(module.named_modules())
-    if any(stage not in names for stage in stages):
-        raise InputError(f"the backbone {type(module).__name__} is no ResNet: name the layers to compare with layers=.")
-    return stages
 
 
 def _encoder(backbone: str | Encoder) -> Encoder:
@@ -208,5 +159,8 @@ def read_anomalib(path: Path, architecture: str, layers: Sequence[str]) -> tuple
     if bank.ndim != 2 or len(bank) == 0 or not bool(bank.isfinite().all()):
         raise InputError(f"the memory bank in {str(path)!r} is no table of numbers (m, D) but {tuple(bank.shape)}.")
     encoder = encoder_of(card, None, name=path.name)
-    load_weights(LayerFeatures(encoder.module, layers).extractor, weights, (), str(path))
+    with torch.no_grad():  # anomalib keeps the network up to the last layer, whatever the size of the images
+        used = LayerFeatures(encoder.module, layers).tensors(torch.zeros(1, 3, 64, 64))
+    unused = {key: value for key, value in encoder.module.state_dict().items() if key not in used}
+    load_weights(encoder.module, unused | weights, (), str(path))
     return encoder, bank

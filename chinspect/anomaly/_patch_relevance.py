@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from chinspect.anomaly._backbone import LayerFeatures
+from chinspect.anomaly._features import LayerFeatures
 from chinspect.relevance import Graph, relevance_map, trace
 
 COMPOSITE = "epsilon_plus"

@@ -26,6 +26,7 @@ from chinspect.anomaly.images import (
     warn_of_copies,
 )
 from chinspect.anomaly.threshold import threshold_at
+from chinspect.encoders import check_finite
 from chinspect.errors import InputError
 from chinspect.images import check_resizer, load_inputs, resize, to_input
 from chinspect.relevance import BandEdges, named_bands
@@ -87,7 +88,9 @@ class Detector(BaseEstimator, ABC):
         """The score of each image (N,), higher is more anomalous."""
         check_is_fitted(self, "threshold_")
         batches = self._batches(X, self.image_shape_)
-        return np.concatenate([np.asarray(self._score(batch), dtype=np.float64) for batch in batches])
+        scores = np.concatenate([np.asarray(self._score(batch), dtype=np.float64) for batch in batches])
+        check_finite(scores, f"the score by {type(self).__name__}")
+        return scores
 
     def predict(self, X: Images) -> NDArray[np.int64]:
         """1 for each image whose score exceeds ``threshold_``, else 0: (N,)."""
@@ -172,6 +175,7 @@ class Detector(BaseEstimator, ABC):
     def set_threshold(self, scores: ArrayLike, source: str) -> Self:
         """The threshold from scores of normal images; ``source`` says whose, with ``{}`` for their number."""
         self.held_out_scores_: NDArray[np.float64] = np.asarray(scores, dtype=np.float64)
+        check_finite(self.held_out_scores_, f"the held-out score by {type(self).__name__}")
         self.threshold_ = threshold_at(self.held_out_scores_, self.threshold_fpr)
         self.threshold_source_ = source.format(len(self.held_out_scores_))
         return self
@@ -245,6 +249,8 @@ def explain_anomaly(
         edges = BandEdges(())
     resolution = Resolution(edges, components != "bands") if components != "neighbours" else None
     known = {name: np.asarray(value) for name, value in detector._explain(batch, resolution).items()}
+    for name in {"score", "relevance"}.intersection(known):
+        check_finite(known[name], f"the {name} of {type(detector).__name__}")
     shown = pictures(batch)
     blank = {
         "relevance": known["score"].reshape(-1, 1, 1, 1),

@@ -65,7 +65,9 @@ def check_training_folder(X: Any) -> None:
         return
     folders = [name for name in ("train", "test", "ground_truth") if Path(X, name).is_dir()]
     if folders:
-        normal = (path for path in (Path(X, "train", "good"), Path(X, "train")) if path.is_dir())
+        normal = (
+            path for path in (Path(X, "train", "good"), Path(X, "train", "ok"), Path(X, "train")) if path.is_dir()
+        )
         train = next(normal, None)
         remedy = "its normal images alone" if train is None else repr(str(train))
         raise InputError(

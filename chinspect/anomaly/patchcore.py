@@ -53,9 +53,9 @@ class PatchCore(Detector):
             that `chinspect.encoders.load_encoder` knows, an `Encoder`, or a module that takes images in [-1, 1]. A
             detector with an encoder is saved by the encoder's name, if `load_encoder` gives the same weights for it;
             one with a module cannot be saved.
-        layers: names of the modules whose features are compared, the one of the largest maps first. By default those at
-            1/8 and 1/16 of the image's size of a ResNet (``layer2`` and ``layer3``), the first only in the protocol
-            ``kauffmann2025``.
+        layers: names of the modules whose features are compared, the one of the largest maps first: maps of any
+            network, or tokens of a vision transformer. By default the last at 1/8 and at 1/16 of the image's size (of a
+            ResNet ``layer2`` and ``layer3``), the first only in the protocol ``kauffmann2025``.
         embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
             ``kauffmann2025``, one layer and no coreset.
         coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, in the protocol
@@ -205,7 +205,7 @@ class PatchCore(Detector):
             raise InputError(f"PatchCore reads images of 3 channels, not {shape[0]}.")
         layers, _ = _USUAL[self.embedding]
         neutral = self.embedding == "kauffmann2025"
-        self._backbone = open_backbone(self.backbone, self.layers, layers, neutral=neutral)
+        self._backbone = open_backbone(self.backbone, self.layers, layers, shape, neutral=neutral)
         self._aggregate = EMBEDDINGS[self.embedding](self._backbone.channels(shape))
         rows, columns = self._describe(torch.zeros(1, *shape)).shape[2:]
         self.map_shape_ = rows, columns

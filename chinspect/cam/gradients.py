@@ -18,6 +18,7 @@ import difflib
 import torch
 from torch import Tensor, nn
 
+from chinspect.encoders import as_map, check_finite, check_layout
 from chinspect.errors import InputError
 
 
@@ -28,23 +29,26 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         module: any module from (N, C, H, W) to (N, D), in the mode that it is in; batch normalisation that trains mixes
             the images of a batch. It is left as it was.
         x: images (N, C, H, W), preprocessed.
-        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w).
+        layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w), (N, h, w, K) as in
+            Swin, or the tokens of a vision transformer (N, T, K); see `chinspect.encoders.maps`.
         target: (N,) integers, the output that is explained of each image; or (N, D), weights of all outputs, so that
             the embedding of another image explains the similarity to it. None is the largest output of each image.
 
     Returns:
         (N, h, w), at least 0, at the resolution of the layer.
 
-    Raises `InputError` for a layer that does not exist, does not run once, or returns no feature maps, and for targets
-    that do not fit.
+    Raises `InputError` for a layer that does not exist, does not run once, returns no feature maps or maps whose axes
+    cannot be told, for targets that do not fit, and for outputs that are not finite.
     """
     submodule = _submodule(module, layer)
     leaves: list[Tensor] = []
 
     def cut(_module: nn.Module, _inputs: object, output: object) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim != 4:
+        if not isinstance(output, Tensor) or as_map(output, x) is None:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise InputError(f"Grad-CAM needs a layer of feature maps (N, K, h, w), and {layer!r} returns {shape}.")
+            raise InputError(
+                f"Grad-CAM needs a layer of maps (N, K, h, w) or tokens (N, T, K), and {layer!r} returns {shape}."
+            )
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # a copy, because the next layer may overwrite its input
 
@@ -54,7 +58,13 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         if len(leaves) != 1:
             raise InputError(f"Grad-CAM needs a layer that runs once a pass, and {layer!r} ran {len(leaves)} times.")
         (gradient,) = torch.autograd.grad(_score(output, target), leaves)
-    return (gradient.mean((2, 3), keepdim=True) * leaves[0].detach()).sum(1).relu()
+    check_finite(output.detach(), "the output of the network", module)
+    activations = as_map(leaves[0].detach(), x)
+    derivative = as_map(gradient, x)
+    assert activations is not None  # `cut` has seen to it
+    assert derivative is not None
+    check_layout(leaves[0], x, module, layer)
+    return (derivative.mean((2, 3), keepdim=True) * activations).sum(1).relu()
 
 
 def _submodule(module: nn.Module, name: str) -> nn.Module:

@@ -28,16 +28,20 @@ def fit_detector(
         0.25, min=0, max=1, help="d2neighbors: effective number of neighbours, as a fraction of all."
     ),
     backbone: str = typer.Option("wide_resnet50_2", help="patchcore: an encoder (see 'chinspect models')."),
+    layers: str = typer.Option(
+        None, metavar="LAYER,LAYER", help="patchcore: names of the layers to compare, the largest maps first."
+    ),
     embedding: str = typer.Option("roth", help="patchcore: protocol, roth, anomalib or kauffmann2025."),
     coreset: float = typer.Option(None, min=0, max=1, help="patchcore: fraction of the patches that the bank holds."),
 ) -> Answer:
     """Fit an anomaly detector on normal images and write it to one file."""
     from chinspect.anomaly import fit, guaranteed_rate, images_needed
 
+    named = None if layers is None else tuple(layers.split(","))
     common = {"resizer": resizer, "size": size, "threshold_fpr": fpr}
     own: dict[str, dict[str, Any]] = {
         "d2neighbors": {"p": p, "perplexity": perplexity},
-        "patchcore": {"backbone": backbone, "embedding": embedding, "coreset": coreset},
+        "patchcore": {"backbone": backbone, "layers": named, "embedding": embedding, "coreset": coreset},
     }
     with status(f"fitting {kind} on {train}"):
         detector = fit(kind, train, path=out, blur=blur, **common, **own.get(kind, {}))

@@ -28,7 +28,7 @@ def explain_pair(
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: int = typer.Option(16, min=1, help="Side of a patch in pixels of the encoder's input."),
     method: str = typer.Option("auto", help=METHOD_HELP),
-    composite: str = typer.Option("epsilon_plus_flat", help="The rules of the method lrp, by name."),
+    composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),
     evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),

@@ -1,9 +1,12 @@
 from .cards import Card, read_card
 from .edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from .encoder import Encoder
+from .finite import check_finite
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
+from .maps import as_map, check_layout
+from .methods import AUTO, MethodChoice, References, dataset_references, method_for
 from .weights import ModelInfo, list_models
 
 __all__ = [
@@ -18,10 +21,14 @@ __all__ = [
     "Prune",
     "References",
     "Retrain",
+    "as_map",
     "attention_projection",
     "candidate_layers",
     "card_of",
     "channel_axis",
+    "check_finite",
+    "check_layout",
+    "dataset_references",
     "edited",
     "encoder_of",
     "list_models",

@@ -23,8 +23,10 @@ from torch import Tensor, nn
 from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders.cards import Card
 from chinspect.encoders.explaining import explain_outputs
+from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
+from chinspect.relevance import Method
 
 Pixels = NDArray[np.uint8]
 AnyImage = str | Path | Image.Image | Pixels
@@ -127,7 +129,7 @@ class Encoder:
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
         """Embeddings of images: (N, D), float32, not normalised, on the module's device.
 
-        Raises `InputError` if there are none, or if one cannot be read.
+        Raises `InputError` if there are none, if one cannot be read, or if an embedding is not finite.
         """
         if isinstance(images, (str, Path, Image.Image)):
             raise InputError(f"A list of images is needed, not one {type(images).__name__}.")
@@ -135,7 +137,9 @@ class Encoder:
             raise InputError("There are no images to embed.")
         with torch.no_grad():
             batches = (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
-            return torch.cat([self.module(self.prepare(*batch)).float() for batch in batches])
+            embeddings = torch.cat([self.module(self.prepare(*batch)).float() for batch in batches])
+        check_finite(embeddings, f"the embedding by {self.name!r}", self.module)
+        return embeddings
 
     def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
         """What the encoder sees of each image after its resize and crop: uint8 pixels (size, size, 3).
@@ -159,13 +163,18 @@ class Encoder:
         return self._uncropped.prepare(*images)
 
     def explain(
-        self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
+        self,
+        images: Sequence[AnyImage],
+        weights: NDArray[np.floating[Any]],
+        *,
+        bands: int = 0,
+        method: Method | None = None,
     ) -> NDArray[np.float32]:
         """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
 
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """
-        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands)
+        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands, method=method)
 
     @property
     def _uncropped(self) -> Encoder:
@@ -189,8 +198,7 @@ def embedding_length(encoder: Encoder) -> int:
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[0] != 2 or output.shape[1] == 0:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise InputError(f"{encoder.name!r} is no encoder: it maps 2 images to {shape}, not to one vector each.")
-    if not bool(output.isfinite().all()):
-        raise InputError(f"{encoder.name!r} maps images of zeros to numbers that are not finite: check its weights.")
+    check_finite(output, f"the embedding of zeros by {encoder.name!r}", encoder.module)
     return int(output.shape[1])
 
 

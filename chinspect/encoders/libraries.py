@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from chinspect.encoders.cards import Card, read_card
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder, embedding_length
+from chinspect.encoders.finite import check_weights
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
@@ -326,9 +327,11 @@ def encoder_of(
         source: what messages call tensors that do not fit; of a file it is the path.
         device: where the encoder lies.
 
-    Raises `InputError` for an unknown architecture, for weights that do not fit entirely, and for what is no encoder.
+    Raises `InputError` for an unknown architecture, for weights that do not fit entirely or are not finite, and for
+    what is no encoder.
     """
     library, _ = resolve(card.architecture)
     module = library.load(card, weights, source).to(device).eval().requires_grad_(False)
+    check_weights(module, name or card.name)
     encoder = Encoder(name or card.name, module, card.preprocessing, card)
     return encoder if card.dimension else replace(encoder, card=replace(card, dimension=embedding_length(encoder)))

@@ -27,7 +27,7 @@ def method_for(
     encoder: Encoder,
     name: MethodChoice,
     *,
-    composite: str | Composite = "epsilon_plus_flat",
+    composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
     samples: Samples | None = None,
@@ -35,19 +35,31 @@ def method_for(
     """A method with what depends on the encoder filled in.
 
     Args:
-        name: the family; ``auto`` is `AUTO`.
-        composite: the rules of ``lrp``; the bounds of z-box rules are black and white as the encoder reads them.
+        name: the family; ``auto`` is `AUTO`, or the one that a composite or a number of evaluations belongs to.
+        composite: the rules of ``lrp``, by default ``epsilon_plus_flat``; the bounds of z-box rules are black and white
+            as the encoder reads them.
         reference: ``blur``, ``mean`` or ``grey``; or images (paths, pictures or pixels), prepared as all others; or
             ``dataset`` for some of the ``samples``.
         samples: the data set that is explained.
 
     Raises `InputError` for what is not known, and for images that cannot be read.
     """
-    family = AUTO if name == "auto" else name
-    table = composite if isinstance(composite, Composite) or family != "lrp" else bounded(composite, encoder)
+    family = _family(name, composite, evaluations)
+    if composite is not None and family != "lrp":
+        raise InputError(f"a composite belongs to the method lrp, not to {family}: leave out one of both.")
+    rules = composite or "epsilon_plus_flat"
+    table = rules if isinstance(rules, Composite) or family != "lrp" else bounded(rules, encoder)
     if isinstance(reference, str) and reference == "dataset" and samples is not None:
         return Method(family, table, dataset_references(encoder, samples), evaluations)
     return Method(family, table, prepared_reference(encoder, reference), evaluations)
+
+
+def _family(name: MethodChoice, composite: object, evaluations: int | None) -> MethodName:
+    if name != "auto":
+        return name
+    if composite is not None:
+        return "lrp"
+    return AUTO if evaluations is None else "shapley"
 
 
 def dataset_references(encoder: Encoder, samples: Samples, *, count: int = 8, random_state: int = 0) -> Tensor:

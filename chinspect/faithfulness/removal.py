@@ -135,7 +135,7 @@ def deletion(
     x: Tensor,
     relevance: Tensor,
     components: Components,
-    reference: Reference = "blur",
+    reference: Reference | str = "blur",
     *,
     fractions: Sequence[float] = (0.05, 0.1, 0.2, 0.4),
     random_sets: int = 3,

@@ -1,5 +1,6 @@
 from ._folder import list_images
 from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, open_image, to_rgb
+from .masks import Mask, open_mask
 from .preprocessing import Preprocessing
 from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
 from .text import MARGIN, rendered_text
@@ -10,12 +11,14 @@ __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
     "RESIZERS",
+    "Mask",
     "Preprocessing",
     "as_picture",
     "check_resizer",
     "list_images",
     "load_inputs",
     "open_image",
+    "open_mask",
     "rendered_text",
     "resize",
     "to_input",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import struct
+import threading
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
-from chinspect.errors import ImageWarning, InputError, MissingImageError
+from chinspect.errors import ImageWarning, InputError, MissingImageError, one_line
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
@@ -22,8 +28,13 @@ MAX_PIXELS = 89_478_485
 MIN_SIDE = 8
 """Shortest side, in pixels, that is accepted: below it there is nothing to explain."""
 
+_STANDARD_ERROR = threading.Lock()
 _ORIENTATION = 0x0112  # of EXIF
 _DARK = 65536 // 16  # 12 bits in a file of 16, as X-ray detectors give them, stay below
+_HIDDEN = 0.01  # of the pixels: rounded corners and antialiased edges hide less
+
+# Pillow logs what it cannot read, which would reach the user's terminal where nobody has set up logging.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # what Pillow's decoders raise on damaged files, by fuzzing them
 _DAMAGED = (
@@ -44,26 +55,45 @@ _DAMAGED = (
 def open_image(path: str | Path) -> Image.Image:
     """Read one image file as 8-bit RGB, upright, with nothing left open.
 
-    The size is checked in the header, before anything is decoded. The EXIF orientation is applied. Of an animated file
-    the first frame is taken; see `to_rgb` for the pixel formats. ICC profiles are ignored, as torchvision and open_clip
-    do.
+    The size is checked in the header, before anything is decoded. The EXIF orientation is applied. Of a file of several
+    frames or pages the first is taken; see `to_rgb` for the pixel formats. ICC profiles are ignored, as torchvision and
+    open_clip do.
 
     Raises `MissingImageError`, an `InputError`, for a path that is no regular file, and `InputError` for an empty file,
-    a file in no format of `FORMATS`, a damaged or truncated file, more than `MAX_PIXELS` pixels, or a side shorter than
-    `MIN_SIDE`. Warns with `ImageWarning`, once
-    a file, of 16-bit greyscale that uses less than a sixteenth of its range.
+    a file in no format of `FORMATS` or in a variant that Pillow does not decode, a damaged or truncated file, more than
+    `MAX_PIXELS` pixels, or a side shorter than `MIN_SIDE`. Warns with `ImageWarning`, once a file, of 16-bit greyscale
+    that uses less than a sixteenth of its range, of frames beyond the first, and of transparency that hides more than
+    1 % of the pixels.
     """
     path = Path(path)
+    with opened(path) as (image, frames):
+        notes = [_of_frames(frames), _of_range(image), _of_alpha(image)]
+        picture = to_rgb(image)
+    for note in filter(None, notes):
+        _warn(str(path), note)
+    return picture
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Image.Image, bool]]:
+    """The decoded, upright image of a file in its own pixel format, and whether frames or pages follow it.
+
+    Inside the context Pillow's own warnings are silent: what a user should know is said in sentences of this package.
+
+    Raises `InputError` as `open_image` does, also for what is raised inside the context, with the path before it.
+    """
     _check_file(path)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 _check_size(*image.size)
-                image.load()
+                with _libtiff_silent() if image.format == "TIFF" else nullcontext():
+                    image.load()
                 upright = _black_is_zero(ImageOps.exif_transpose(image), image)
-                _check_range(path, upright)
-                return to_rgb(upright)
+                upright.format = image.format
+                yield upright, _has_more(image)
     except InputError as error:
         raise InputError(f"{str(path)!r}: {error}") from error
     except UnidentifiedImageError as error:
@@ -72,19 +102,19 @@ def open_image(path: str | Path) -> Image.Image:
         pixels = re.search(r"\d+", str(error))
         raise InputError(f"{str(path)!r}: {_too_large(pixels[0] if pixels else 'too many')}") from error
     except _DAMAGED as error:
-        raise InputError(
-            f"{str(path)!r} is damaged or truncated and cannot be decoded ({error}); save it again."
-        ) from error
+        raise InputError(f"{str(path)!r} {_undecoded(error)}.") from error
 
 
 def as_picture(image: str | Path | Image.Image) -> Image.Image:
     """A picture from its path, see `open_image`, or the picture itself, turned upright as its EXIF orientation says.
 
-    Raises `InputError` as `open_image` does, and for a picture whose size is out of range.
+    Raises `InputError` as `open_image` does, and for a picture whose size is out of range. Warns of transparency, too.
     """
     if not isinstance(image, Image.Image):
         return open_image(image)
     _check_size(*image.size)
+    if note := _of_alpha(image):
+        warnings.warn(f"The picture {note}.", ImageWarning, stacklevel=2)
     return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
 
 
@@ -93,21 +123,94 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     * 16-bit greyscale is scaled linearly, 65535 to 255 (`open_image` inverts TIFF files whose 0 is white). Stretching
       each image to its own range would make the picture depend on its brightest pixel: an artefact of its own.
-    * Palette and alpha are composited on white.
-    * CMYK, YCbCr, HSV, greyscale and 1-bit images are converted as Pillow does.
+    * Alpha is dropped: what is seen are the stored colours, also where they are transparent. So do torchvision, timm
+      and open_clip, by Pillow's ``convert("RGB")``, and what is explained has to be what the model sees.
+    * CMYK, YCbCr, HSV, greyscale, 1-bit and palette images are converted as Pillow does.
 
     Raises `InputError` for 32-bit integer, floating point and other pixels without a fixed range.
     """
-    if image.mode == "RGB" and "transparency" not in image.info:
+    if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16"):
         grey = np.asarray(image) / 257.0  # 65535 = 255 * 257, so that white stays white
         return Image.fromarray(np.round(grey).astype(np.uint8)).convert("RGB")
-    if image.mode in ("P", "PA", "LA", "La", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
-    if image.mode in ("1", "L", "CMYK", "YCbCr", "HSV"):
+    if image.mode in ("La", "RGBa"):  # colours multiplied by alpha, which Pillow divides again on the way
+        return image.convert(image.mode.upper()).convert("RGB")
+    if image.mode in ("1", "L", "P", "PA", "LA", "RGBA", "CMYK", "YCbCr", "HSV"):
         return image.convert("RGB")
     raise InputError(f"pixels of mode {image.mode!r} have no fixed range; save the image with 8 or 16 bits a channel.")
+
+
+def alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
+    """The opacity of each pixel (H, W), 0 transparent to 255; None where all are opaque."""
+    if image.mode not in ("PA", "LA", "La", "RGBA", "RGBa") and "transparency" not in image.info:
+        return None
+    bands = image if image.mode not in ("La", "RGBa") else image.convert(image.mode.upper())
+    alpha = np.asarray(bands.convert("RGBA"))[..., 3]
+    return None if alpha.min() == 255 else alpha
+
+
+def _of_alpha(image: Image.Image) -> str:
+    alpha = alpha_of(image)
+    if alpha is None:
+        return ""
+    remedy = "lay it on a background to decide what is seen"
+    pixels = np.asarray(to_rgb(image))
+    if bool((pixels == pixels[0, 0]).all()):
+        return f"is of one colour without its transparency, which models do not see: {remedy}"
+    hidden = float((alpha < 128).mean())  # what is more than half transparent is mostly not what is shown
+    if hidden <= _HIDDEN:
+        return ""
+    return f"hides {hidden:.0%} of its pixels by transparency, and models see the colours stored there: {remedy}"
+
+
+def _of_frames(more: bool) -> str:
+    return "holds several frames or pages, of which the first is read" if more else ""
+
+
+def _of_range(image: Image.Image) -> str:
+    if not image.mode.startswith("I;16") or (largest := int(np.asarray(image).max())) >= _DARK:
+        return ""
+    return (
+        f"uses 0 to {largest} of its 16 bits (65535 is white) and is read as almost black: where it holds 12 bits or "
+        "fewer, multiply its values to fill 16 and save it again"
+    )
+
+
+@cache  # once a file, however often it is read: Python forgets what it has shown wherever filters change
+def _warn(path: str, note: str) -> None:
+    warnings.warn(f"{path!r} {note}.", ImageWarning, stacklevel=3)
+
+
+@contextmanager
+def _libtiff_silent() -> Iterator[None]:
+    """Nothing is written to the process's standard error, where libtiff tells of damage on its own.
+
+    What it tells comes back as an exception all the same. One thread at a time, so that each restores what it found.
+    """
+    with _STANDARD_ERROR, open(os.devnull, "wb") as nowhere:
+        before = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Whether frames or pages follow the first; no where they cannot be found."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except _DAMAGED:
+        return False
+
+
+def _undecoded(error: Exception) -> str:
+    """What is wrong with a file that Pillow opens and does not decode: it is of another variant, or damaged."""
+    if re.search("unsupported|not supported|unknown", str(error), re.IGNORECASE):
+        return f"is of a variant of its format that is not decoded ({one_line(error)}); save it as PNG"
+    return f"is damaged or truncated and cannot be decoded ({one_line(error)}); save it again"
 
 
 def _black_is_zero(upright: Image.Image, image: Image.Image) -> Image.Image:
@@ -115,12 +218,6 @@ def _black_is_zero(upright: Image.Image, image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16") and getattr(image, "tag_v2", {}).get(PHOTOMETRIC_INTERPRETATION) == 0:
         return Image.fromarray(65535 - np.asarray(upright).astype(np.uint16))
     return upright
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    coloured = image.convert("RGBA")
-    white = Image.new("RGBA", coloured.size, "white")
-    return Image.alpha_composite(white, coloured).convert("RGB")
 
 
 def _check_file(path: Path) -> None:
@@ -139,18 +236,6 @@ def _check_size(width: int, height: int) -> None:
         raise InputError(_too_large(f"{width} x {height}"))
     if min(width, height) < MIN_SIDE:
         raise InputError(f"the image has {width} x {height} pixels, and each side needs at least {MIN_SIDE}.")
-
-
-def _check_range(path: Path, image: Image.Image) -> None:
-    if image.mode.startswith("I;16") and (largest := int(np.asarray(image).max())) < _DARK:
-        _warn_dark(str(path), largest)
-
-
-@cache  # once a file, however often it is read: Python forgets what it has shown wherever filters change
-def _warn_dark(path: str, largest: int) -> None:
-    used = f"uses 0 to {largest} of its 16 bits (65535 is white) and is read as almost black"
-    remedy = "where it holds 12 bits or fewer, multiply its values to fill 16 and save it again"
-    warnings.warn(f"{path!r} {used}: {remedy}.", ImageWarning, stacklevel=4)
 
 
 def _too_large(pixels: str) -> str:

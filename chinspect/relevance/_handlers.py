@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chinspect.relevance import _selections  # noqa: F401, its handlers
-from chinspect.relevance._operations import Push, Site, window
+from chinspect.relevance._operations import Push, Site, images, window
 from chinspect.relevance._registry import HANDLERS, LINEAR, Handler, Registered, handles
 
 __all__ = ["HANDLERS", "LINEAR", "Handler", "Registered", "handles"]
@@ -105,7 +105,12 @@ def _pad(site: Site) -> Push:
     if site.argument(2, name="mode") in ("reflect", "replicate", "circular"):
         return _linear(site)
     widths = site.argument(1)
-    return Push(site.carried, lambda t: F.pad(t, widths), fresh=True, moves=True)
+    if site.output.ndim != 4:
+        return Push(site.carried, lambda t: F.pad(t, widths), fresh=True, moves=True)
+    left, _, top, _ = (*widths, 0, 0, 0, 0)[:4]
+    # an output sees one pixel; where channels are padded as well, there are none to see
+    reach = ((1, 1, top, 1), (1, 1, left, 1))
+    return Push(site.carried, images(lambda t: F.pad(t, widths)), fresh=True, moves=True, window=reach)
 
 
 @handles("masked_fill", linear=True)
@@ -228,10 +233,12 @@ def _max_pool2d(site: Site) -> Push:
     stride = site.argument(2) or kernel  # ATen writes an empty stride where it is the kernel's size
     padding, dilation, ceiled = (site.argument(position, default) for position, default in ((3, 0), (4, 1), (5, False)))
     _, index = F.max_pool2d(site.argument(0), kernel, stride, padding, dilation, ceil_mode=ceiled, return_indices=True)
-    positions = index.flatten(2)
+    positions = index.flatten(2).mT.contiguous()
 
     def push(t: Tensor) -> Tensor:
-        return t.flatten(3).gather(3, positions.expand(len(t), *positions.shape)).view(len(t), *index.shape)
+        # channels last, as components are
+        pixels = t.flatten(3).mT.gather(2, positions.expand(len(t), *positions.shape))
+        return pixels.mT.unflatten(3, index.shape[2:])
 
     return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
 
@@ -240,7 +247,7 @@ def _max_pool2d(site: Site) -> Push:
 def _avg_pool2d(site: Site) -> Push:
     kernel = site.argument(1)
     reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
-    return Push(site.carried, partial(_pooled, site), fresh=True, window=reach)
+    return Push(site.carried, images(site.call), fresh=True, window=reach)
 
 
 @handles("adaptive_avg_pool2d", linear=True)
@@ -248,12 +255,7 @@ def _adaptive_avg_pool2d(site: Site) -> Push:
     sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     cell = [inside // outside for inside, outside in sides]
     regular = all(inside % outside == 0 for inside, outside in sides)
-    return Push(site.carried, partial(_pooled, site), fresh=True, window=window(cell, cell) if regular else None)
-
-
-def _pooled(site: Site, t: Tensor) -> Tensor:
-    """Pools components as a batch of images, which is faster than one after the other where channels come last."""
-    return site.call(t.flatten(0, 1)).unflatten(0, t.shape[:2])  # type: ignore[no-any-return]
+    return Push(site.carried, images(site.call), fresh=True, window=window(cell, cell) if regular else None)
 
 
 @handles("layer_norm")

@@ -28,6 +28,11 @@ def window(kernel: Size, stride: Size = 1, padding: Size = 0, dilation: Size = 1
     return vertical, horizontal
 
 
+def images(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of images (N, C, H, W) for components (K, N, C, H, W): in four dimensions memory formats last."""
+    return lambda t: function(t.flatten(0, 1)).unflatten(0, t.shape[:2])
+
+
 @dataclass(frozen=True)
 class Push:
     """What an operation does to components, which have one more dimension (K, ...) than the values.

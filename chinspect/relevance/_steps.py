@@ -297,7 +297,10 @@ def _layer_push(
 
 
 def _layer_window(operation: Operation, layer: Layer) -> Window | None:
-    # the overload "conv2d.padding" names its padding ("same"), which may differ from side to side
-    if operation.kind != "conv2d" or "padding" in str(operation.target):
+    if operation.kind != "conv2d":
         return None
-    return window(layer.weight.shape[2:], *convolution_options(operation.args)[:3])
+    kernel = layer.weight.shape[2:]
+    stride, padding, dilation = convolution_options(operation.args)[:3]
+    if padding == "same":  # the overload "conv2d.padding"; where its sides differ, the first is the smaller
+        padding = [reach * (size - 1) // 2 for reach, size in zip(pair(dilation), kernel, strict=True)]
+    return window(kernel, stride, 0 if padding == "valid" else padding, dilation)

@@ -149,7 +149,9 @@ def _read(node: fx.Node) -> Operation:
     path, kind = _module(node)
     value = node.meta.get("val")
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else (None, None)
-    return Operation(node.name, node.target, args, kwargs, path, kind, shape, dtype)
+    # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
+    target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
+    return Operation(node.name, target, args, kwargs, path, kind, shape, dtype)
 
 
 def _module(node: fx.Node) -> tuple[str, str]:

@@ -97,7 +97,7 @@ class Method:
         return relevance_map(model, x, table, reference=self.reference)
 
     def references(self, x: Tensor) -> Tensor:
-        """The references of images ``x`` (N, C, H, W): (R, N, C, H, W); those of ``lrp``, which has none, are blurred."""
+        """The references of images ``x`` (N, C, H, W): (R, N, C, H, W). Of ``lrp`` too, which explains without."""
         return reference_images(self.reference, x)
 
 

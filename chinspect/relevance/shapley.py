@@ -21,8 +21,8 @@ the size of S. Three choices make it several times as exact as permutations are 
 * all outputs are fitted at once, by one matrix (P, n) that depends on the sets only.
 
 **Standard errors.** The estimate is linear in t (n, D), so that its projection on v (D,) has the variance
-``sum_n weight_in^2 (r_n v)^2`` with the residuals r, each divided by one minus its leverage (HC3, MacKinnon and White
-1985, 10.1016/0304-4076(85)90158-7).
+``sum_n weight_in^2 (r_n v)^2`` with the residuals r, each over the root of one minus its leverage (HC2, MacKinnon and
+White 1985, 10.1016/0304-4076(85)90158-7): of photographs within 4 % of the spread over repetitions.
 
     >>> mapped = shapley_map(encoder.module, encoder.prepare("assets/truck-a.png"), patches(16))
     >>> mapped.values.shape
@@ -193,7 +193,7 @@ def _map(game: _Game, budget: int, generator: np.random.Generator) -> ShapleyMap
     weights = solution[:count]
     residuals = differences - design @ (solution @ differences)
     leverage = (design * solution.T).sum(1, keepdim=True)
-    residuals /= (1 - leverage).clamp(min=1e-6)  # a set of leverage 1 leaves no residual but rounding errors
+    residuals /= (1 - leverage).clamp(min=1e-6).sqrt()  # a set of leverage 1 leaves nothing but rounding errors
     values = total / count + weights @ differences
     if exact:
         residuals = torch.zeros_like(residuals)

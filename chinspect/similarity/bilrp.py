@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, load_encoder, method_for
+from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
 from chinspect.images import as_picture
 from chinspect.relevance import Composite, Graph, Method, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
@@ -42,7 +42,7 @@ def explain_similarity(
     b: Source,
     *,
     method: MethodChoice = "auto",
-    composite: str | Composite = "epsilon_plus_flat",
+    composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
     patch_size: int = 16,
@@ -56,8 +56,8 @@ def explain_similarity(
         encoder: an encoder, or the name of one (see `load_encoder`).
         a, b: paths or pictures.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
-            product (see `Method`); ``auto`` is ``rescale``.
-        composite: the rules of ``lrp``, by name or a table.
+            product (see `Method`); ``auto`` is ``rescale``, or what a composite or evaluations belong to.
+        composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.
         patch_size: side of a patch in pixels of the encoder's input.
@@ -108,6 +108,8 @@ def explain_image(
     """What each patch of one image contributes to its embedding; ``model`` is the encoder's (see `Method.reader`)."""
     x = encoder.prepare(picture)
     table = contributions(model, x, patches(patch_size), method)
+    check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
+    check_finite(table.values[None], f"the relevance of {name}", encoder.module)
     boxes = patch_boxes(x.shape[-2:], patch_size)
     return ExplainedImage(
         name=name,

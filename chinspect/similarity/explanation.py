@@ -160,6 +160,16 @@ class SimilarityExplanation(Result):
         errors = pair_errors(self.a.sampling, self.b.sampling).cpu().numpy() / self.norm
         return errors.reshape(*self.a.grid, *self.b.grid)
 
+    @property
+    def certain(self) -> Array:
+        """The relevance where it lies two standard errors from zero, and else 0; all of it where it is not estimated.
+
+        Two standard errors are exceeded by one cell in 20 in which nothing is.
+        """
+        if self.standard_errors is None:
+            return self.relevance
+        return np.where(np.abs(self.relevance) > 2 * self.standard_errors, self.relevance, 0)
+
     @cached_property
     def explained(self) -> float:
         """What the relevance is of: the similarity, or what of it lies beyond the references."""

@@ -24,7 +24,6 @@ def pair_deletion(explanation: SimilarityExplanation) -> Deletion:
     assert isinstance(encoder, Encoder)
     assert a.input is not None
     assert b.input is not None
-    reference = explanation.method.reference
     with torch.no_grad():
         origins = explanation.method.references(b.input).flatten(0, 1)
         difference = (encoder.module(b.input) - encoder.module(origins).mean(0))[0] / explanation.norm
@@ -33,5 +32,5 @@ def pair_deletion(explanation: SimilarityExplanation) -> Deletion:
         with torch.no_grad():
             return encoder.module(images) @ difference  # type: ignore[no-any-return]
 
-    relevance = explanation.marginals()[0].reshape(-1)
-    return deletion(score, a.input, relevance, patches(explanation.patch_size), reference)
+    relevance = torch.from_numpy(explanation.marginals()[0].reshape(-1))
+    return deletion(score, a.input, relevance, patches(explanation.patch_size), explanation.method.reference)

@@ -88,7 +88,7 @@ class SimilarityIndex:
         path: str | Path,
         *,
         method: MethodChoice = "auto",
-        composite: str = "epsilon_plus_flat",
+        composite: str | None = None,
         reference: References = "blur",
         evaluations: int | None = None,
         patch_size: int = 16,
@@ -222,7 +222,7 @@ class _Explain:
             scales.append(scale)
             embeddings.append(image.embedding)
             explained.append(image.explained)
-        arrays = {
+        arrays: dict[str, Array] = {
             "tables": np.stack(tables),
             "scales": np.array(scales, np.float32),
             "embeddings": np.stack(embeddings).astype(np.float32),

@@ -32,9 +32,16 @@ def constant_in_words(similarity: float, constant: float, method: Method) -> str
             f"{constant / similarity:.0%} of this similarity is what the network says of any image: its own constants "
             "hold it, no patch does."
         )
+    explained = similarity - constant
+    beyond = f"have in common beyond their references ({method.reference_name})"
+    if 0 < constant / similarity < 1:
+        return (
+            f"{explained / similarity:.0%} of this similarity is what the images {beyond}, and is explained; the rest "
+            "the network says of the references as well."
+        )
     return (
-        f"Explained is what the images have in common beyond their references ({method.reference_name}), "
-        f"{similarity - constant:.4g}; the other {constant:.4g} the network says of the references as well."
+        f"Explained is what the images {beyond}: {explained:.4g}. The similarity itself is {similarity:.4g}, since it "
+        "holds what the network says of the references, too."
     )
 
 

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
+from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
+from chinspect.relevance import Method
 from chinspect.subjects.subject import Kind, Pixels
 
 _BATCH = 32  # images at a time: bounds memory, and larger batches are no faster on a CPU
@@ -51,7 +53,10 @@ class Classifier:
         return list(images)
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
-        """Logits (n, classes). Raises `InputError` for other shapes, one class only, or an unknown target."""
+        """Logits (n, classes).
+
+        Raises `InputError` for other shapes, one class only, an unknown target, or logits that are not finite.
+        """
         with torch.no_grad():
             logits = [self.logits(self._inputs(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         values = torch.cat(logits).double().cpu().numpy()
@@ -60,10 +65,16 @@ class Classifier:
                 f"A classifier gives logits (n, classes) of 2 classes or more, class {self.target} among them, and "
                 f"these have the shape {values.shape}."
             )
+        check_finite(values, "the logits of the classifier", self.logits)
         return values
 
     def explain(
-        self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
+        self,
+        images: Sequence[Pixels],
+        weights: NDArray[np.floating[Any]],
+        *,
+        bands: int = 0,
+        method: Method | None = None,
     ) -> NDArray[np.float32]:
         """Relevance of ``sum_c weights[i, c] * logit[i, c]``: maps (n, H, W) or spectra (n, 1, bands).
 
@@ -74,7 +85,7 @@ class Classifier:
                 f"A classifier is explained by the operations of its torch.nn.Module, and its logits are a "
                 f"{type(self.logits).__name__}: give the module itself."
             )
-        return explain_outputs(self.logits, self._inputs(images), weights, self.fingerprint, bands=bands)
+        return explain_outputs(self.logits, self._inputs(images), weights, self.fingerprint, bands=bands, method=method)
 
     def _inputs(self, images: Sequence[Pixels]) -> Tensor:
         return (self.prepare or _unit_range)(images)

@@ -58,7 +58,8 @@ def yardsticks(files: Sequence[Path], model: str, evaluations: int, cache: Path)
     encoder = load_encoder(model)
     names = [file.name for file in files]
     description = {"model": encoder.fingerprint, "components": PATCHES.name, "reference": "blur"}
-    store = Store(cache, description | {"evaluations": evaluations, "photographs": names}, len(files))
+    description |= {"evaluations": evaluations, "photographs": names}
+    store = Store(cache / f"shapley-{len(files)}", description, len(files))
     missing = store.missing()
     respond = onnx_session(encoder) if missing else encoder.module
     for number in missing:

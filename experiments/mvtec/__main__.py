@@ -97,7 +97,7 @@ def generated(out: Path, variant: Any, smoke: bool) -> Path:
 
 def rows(data: MVTecCategory, protocol: Any, options: argparse.Namespace) -> Iterator[pd.DataFrame]:
     """One table a detector: original, deployed, and each mitigation in both states."""
-    images = Samples(Path(), tuple(map(str, (*data.train, *data.test, *filter(None, data.masks))))).digest
+    images = Samples(Path(), tuple(map(str, (*data.train, *data.test, *data.mask_files)))).digest
     for name in options.detectors:
         folder = output_folder(options.out / data.name / f"{protocol}-{name}")
         origin = {"version": __version__, "images": images, "size": options.size, "fpr": FPR, "deployed": DEPLOYED}

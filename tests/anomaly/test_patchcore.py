@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from chinspect.anomaly import _patch_relevance, explain_anomaly, load_detector, save_detector
 from chinspect.anomaly._aggregate import EMBEDDINGS
-from chinspect.anomaly._backbone import LayerFeatures
+from chinspect.anomaly._features import LayerFeatures
 from chinspect.anomaly._patch_relevance import FlatFeatures
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.encoders import Encoder, load_encoder, read_card

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.models.swin_transformer import SwinTransformer
+from torchvision.ops import Permute
 
 from chinspect.cam import grad_cam
 from chinspect.encoders import load_encoder
@@ -108,3 +110,68 @@ def test_images_of_a_batch_do_not_touch_each_other():
     targets = torch.tensor([0, 1, 1, 0])
     alone = torch.cat([grad_cam(Small(), x[i : i + 1], "conv", targets[i : i + 1]) for i in range(4)])
     torch.testing.assert_close(grad_cam(Small(), x, "conv", targets), alone)
+
+
+class Permuted(nn.Module):
+    """A small network whose map is also there with its channels last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stage = nn.Sequential(nn.Conv2d(3, channels, 4, stride=4), nn.ReLU())
+        self.last = Permute([0, 2, 3, 1])
+        self.head = nn.Linear(channels, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.last(self.stage(x)).mean((1, 2)))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 48), (20, 32)])
+def test_channels_may_come_last(size):
+    torch.manual_seed(0)
+    network = Permuted(6).eval()
+    x = torch.rand(2, 3, *size)
+    first = grad_cam(network, x, "stage")
+    assert first.shape == (2, size[0] // 4, size[1] // 4)
+    torch.testing.assert_close(grad_cam(network, x, "last"), first)
+
+
+def test_the_last_stage_of_a_swin_transformer():
+    """Behind it the normalised tokens are given with channels last, then first: one map, two layouts."""
+    torch.manual_seed(0)
+    swin = SwinTransformer([4, 4], 8, [1, 1], [2, 2], [4, 4], num_classes=3).eval()
+    x = torch.rand(1, 3, 64, 64)
+    assert grad_cam(swin, x, "features.3").shape == (1, 8, 8)
+    torch.testing.assert_close(grad_cam(swin, x, "norm"), grad_cam(swin, x, "permute"))
+
+
+def test_as_many_channels_as_rows():
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 32, 32)
+    plain = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert grad_cam(plain, x, "0").shape == (1, 8, 8)  # all maps of this network have their channels first
+    mixed = nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.Conv2d(8, 5, 1), Permute([0, 2, 3, 1]), nn.Flatten())
+    with pytest.raises(InputError, match=r"which axis of '0', \(1, 8, 8, 8\), holds the channels"):
+        grad_cam(mixed, x, "0")
+    assert grad_cam(mixed, x, "2").shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((32, 32), (4, 4)), ((32, 48), (4, 6))])
+@pytest.mark.parametrize("prefix", [0, 1, 5])
+def test_tokens_are_the_map_of_their_patches(size, grid, prefix):
+    torch.manual_seed(0)
+    stem = nn.Sequential(nn.Conv2d(3, 6, 8, stride=8), nn.ReLU())
+    tokens = nn.Flatten(2)
+
+    class Transformer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.flat, self.blocks = stem, tokens, nn.Identity()
+
+        def forward(self, x):
+            patches = self.flat(self.stem(x)).mT
+            return self.blocks(torch.cat([torch.rand(len(x), prefix, 6), patches], 1))[:, prefix:].mean(1)
+
+    x = torch.rand(2, 3, *size)
+    heatmap = grad_cam(Transformer(), x, "blocks")
+    assert heatmap.shape == (2, *grid)
+    torch.testing.assert_close(heatmap, grad_cam(Transformer(), x, "stem"))

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from chinspect.cli.app import main
+from chinspect.encoders.tiny import TinyResNet
 from chinspect.relevance import RelevanceWarning
 from chinspect.similarity import SimilarityExplanation
 
@@ -45,6 +47,15 @@ def test_the_main_job(run, tmp_path):
     assert "chinspect-out" in out
 
 
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    state = {key: value / 0 * 0 for key, value in TinyResNet().state_dict().items()}
+    torch.save(state, tmp_path / "nan.pth")
+    status, out, err = run("explain-similarity", *TRUCKS, "--model", "nan.pth", "--arch", "tiny-clip")
+    assert (status, out) == (2, "")
+    assert err.startswith("chinspect: 'nan.pth' cannot be used: its weight 'stem.0.weight' holds 2400 of 2400 numbers")
+    assert not list((tmp_path / "chinspect-out").glob("*"))
+
+
 def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
     by_frequency = SimilarityExplanation.by_frequency
 
@@ -65,7 +76,7 @@ def test_json_is_one_document_and_nothing_else(run, tmp_path):
     )
     assert (status, err) == (0, "")
     document = json.loads(out)
-    expected = {"similarity", "relevance_sum", "conservation", "model", "composite", "patch_grid", "top_pairs"}
+    expected = {"similarity", "relevance_sum", "conservation", "model", "method", "patch_grid", "top_pairs"}
     assert expected | {"seconds", "files", "warnings", "verify", "bands"} <= set(document)
     assert document["patch_grid"] == [8, 8, 8, 8]
     assert len(document["top_pairs"]) == 7
@@ -164,8 +175,11 @@ def test_unusual_images_work(run, tmp_path, mode):
         noise.save(path, save_all=True, append_images=[noise.rotate(90)])
     else:
         noise.convert(mode).save(path)
-    status, _, err = run("explain-similarity", str(path), TRUCKS[0], "--json")
-    assert (status, err) == (0, "")
+    told = "holds several frames or pages, of which the first is read."
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        status, _, err = run("explain-similarity", str(path), TRUCKS[0], "--json")
+    assert (status, err) == (0, f"chinspect: warning: {str(path)!r} {told}\n" if mode == "animated" else "")
 
 
 def test_an_impossible_output_is_told_before_anything_is_loaded(run, tmp_path, monkeypatch):

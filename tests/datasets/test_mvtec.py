@@ -64,7 +64,7 @@ def remove(*parts: str) -> Callable[[Path], None]:
     ("damage", "message"),
     [
         (remove("tile/ground_truth/crack/001_mask.png"), "001_mask.png.* is missing"),
-        (remove("tile/ground_truth"), "is missing"),
+        (remove("tile/ground_truth/glue"), "glue/000_mask.png.* is missing"),
         (remove("tile/train"), "no folder 'train/good'"),
         (remove("tile/test/good"), "no folder 'test/good'"),
         (remove("tile/test/glue/000.png", "tile/test/glue/001.png"), "glue' holds no images"),

@@ -3,15 +3,18 @@
 import contextlib
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets.folder import default_loader
 
 from chinspect.errors import ImageWarning, InputError
-from chinspect.images import MIN_SIDE, as_picture, open_image
+from chinspect.images import MIN_SIDE, as_picture, open_image, to_rgb
 
 RNG = np.random.default_rng(0)
 
@@ -110,7 +113,7 @@ def test_truncated_files_are_refused(tmp_path: Path, suffix: str, kept: float) -
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".bmp", ".tiff", ".webp"])
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of damaged metadata and reads on
+@pytest.mark.filterwarnings("ignore::chinspect.errors.ImageWarning")  # frames may appear; Pillow's own stay silent
 def test_flipped_bytes_give_an_image_or_a_sentence(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"noise{suffix}"
     picture(40, 40).save(path)
@@ -183,34 +186,67 @@ def test_pixels_without_a_range_are_refused(tmp_path: Path, mode: str) -> None:
     assert "8 or 16 bits" in refusal(tmp_path / "a.tiff")
 
 
-def test_alpha_is_composited_on_white(tmp_path: Path) -> None:
-    pixels = np.zeros((16, 16, 4), np.uint8)
-    pixels[:8, :, 3] = 255
-    pixels[8:12, :, 3] = 51
-    Image.fromarray(pixels).save(tmp_path / "rgba.png")
-    Image.fromarray(pixels).convert("LA").save(tmp_path / "la.png")
-    for name in ("rgba.png", "la.png"):
-        shown = np.asarray(open_image(tmp_path / name))
-        assert [int(shown[row, 0, 0]) for row in (0, 8, 15)] == [0, 204, 255]
+def transparent(hidden: float, size: int = 20) -> Image.Image:
+    """Red, and where it is transparent, in the last rows, blue."""
+    pixels = np.zeros((size, size, 4), np.uint8)
+    rows = size - round(hidden * size)
+    pixels[:rows] = (200, 10, 20, 255)
+    pixels[rows:] = (10, 20, 200, 0)
+    return Image.fromarray(pixels)
 
 
-def test_palettes_and_their_transparent_entries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_dropped_as_the_libraries_of_models_do_and_told(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "half.png"
+    transparent(0.5).convert(mode).save(path)
+    with pytest.warns(ImageWarning, match=r"hides 50% of its pixels by transparency"):
+        shown = np.asarray(open_image(path))
+    if mode == "RGBA":
+        assert (shown[0, 0].tolist(), shown[-1, -1].tolist()) == ([200, 10, 20], [10, 20, 200])
+    # torchvision's loader of image folders, and what the preprocessing of timm and open_clip does to a picture
+    np.testing.assert_array_equal(shown, np.asarray(default_loader(str(path))))
+
+
+def test_pictures_with_alpha_are_told_of_too() -> None:
+    with pytest.warns(ImageWarning, match="The picture hides 50%"):
+        as_picture(transparent(0.5))
+    premultiplied = transparent(0.5).convert("RGBa")  # hidden colours are gone, others come back
+    assert to_rgb(premultiplied).getpixel((0, 0)) == (200, 10, 20)
+
+
+def test_an_edge_that_is_transparent_is_not_told(tmp_path: Path) -> None:
+    image = transparent(0.01, size=100)  # 1 %, as many as rounded corners hide
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "a.png")), np.asarray(image)[..., :3])
+
+
+def test_a_drawing_that_is_nothing_but_transparency_is_told(tmp_path: Path) -> None:
+    """Without its alpha a black shape on transparent black is a black picture."""
+    alpha = Image.linear_gradient("L").point(lambda value: 128 + value // 2)  # hides less than half of each pixel
+    Image.merge("RGBA", [Image.new("L", alpha.size)] * 3 + [alpha]).save(tmp_path / "shape.png")
+    with pytest.warns(ImageWarning, match=r"shape\.png' is of one colour without its transparency"):
+        assert not np.asarray(open_image(tmp_path / "shape.png")).any()
+
+
+@pytest.mark.parametrize(("name", "entry"), [("bytes.png", bytes([255, 0])), ("index.gif", 1)])
+def test_palettes_and_their_transparent_entries(tmp_path: Path, name: str, entry: object) -> None:
     image = Image.new("P", (16, 16), 0)
     image.putpalette([10, 20, 30, 200, 100, 50])
     image.paste(1, (8, 0, 16, 16))
     image.save(tmp_path / "plain.png")
-    image.save(tmp_path / "bytes.png", transparency=bytes([255, 0]))
-    image.save(tmp_path / "index.gif", transparency=1)
     assert open_image(tmp_path / "plain.png").getpixel((12, 4)) == (200, 100, 50)
-    for name in ("bytes.png", "index.gif"):
+    image.save(tmp_path / name, transparency=entry)
+    with pytest.warns(ImageWarning, match="hides 50%"):
         shown = open_image(tmp_path / name)
-        assert (shown.getpixel((0, 0)), shown.getpixel((12, 4))) == ((10, 20, 30), (255, 255, 255))
+    assert (shown.getpixel((0, 0)), shown.getpixel((12, 4))) == ((10, 20, 30), (200, 100, 50))
 
 
-def test_a_transparent_colour_of_an_rgb_image_is_white(tmp_path: Path) -> None:
+def test_a_transparent_colour_of_an_rgb_image_is_that_colour(tmp_path: Path) -> None:
     image = Image.new("RGB", (16, 16), (1, 2, 3))
+    image.paste((9, 9, 9), (0, 0, 16, 8))
     image.save(tmp_path / "a.png", transparency=(1, 2, 3))
-    assert open_image(tmp_path / "a.png").getpixel((5, 5)) == (255, 255, 255)
+    with pytest.warns(ImageWarning, match="hides 50%"):
+        assert open_image(tmp_path / "a.png").getpixel((5, 12)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize(("mode", "suffix"), [("CMYK", ".jpg"), ("CMYK", ".tiff"), ("L", ".png"), ("1", ".png")])
@@ -224,4 +260,48 @@ def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, suffix: str) ->
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     options = {"lossless": True} if suffix == ".webp" else {}
     frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], **options)
-    assert open_image(tmp_path / f"a{suffix}").getpixel((8, 8)) == (255, 0, 0)
+    with pytest.warns(ImageWarning, match=r"holds several frames or pages, of which the first is read") as told:
+        colours = {open_image(tmp_path / f"a{suffix}").getpixel((8, 8)) for _ in range(2)}
+    assert colours == {(255, 0, 0)}
+    assert len(told) == 1
+
+
+def bmp(compression: int = 0, bits: int = 24) -> bytes:
+    """A BMP of 16 x 16 pixels in a variant that the format allows."""
+    body = bytes(16 * 16 * 4)
+    info = struct.pack("<IiiHHIIiiII", 40, 16, 16, 1, bits, compression, len(body), 2835, 2835, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", 14 + len(info) + len(body), 0, 0, 14 + len(info)) + info + body
+
+
+@pytest.mark.parametrize(("variant", "reason"), [({"compression": 4}, "compression"), ({"bits": 2}, "pixel depth")])
+def test_valid_variants_that_are_not_decoded_are_not_called_damaged(
+    tmp_path: Path, variant: dict[str, int], reason: str
+) -> None:
+    (tmp_path / "a.bmp").write_bytes(bmp(**variant))
+    message = refusal(tmp_path / "a.bmp")
+    assert "a variant of its format that is not decoded" in message
+    assert reason in message
+    assert "damaged" not in message
+
+
+def test_nothing_of_pillows_own_reaches_the_terminal(tmp_path: Path) -> None:
+    """Files that make Pillow warn and log, read as a user does: in a process of its own, with all warnings shown."""
+    odd = Image.effect_noise((16, 16), 50).convert("P")
+    odd.save(tmp_path / "palette.png", transparency=bytes([255] * 256))
+    exif = Image.Exif()
+    exif[0x9286] = "comment"
+    exif[0x0112] = 6
+    Image.new("RGB", (16, 16)).save(tmp_path / "exif.jpg", exif=exif.tobytes()[:-6])
+    for name, compression in (("raw.tiff", None), ("lzw.tiff", "tiff_lzw")):
+        Image.effect_noise((16, 16), 50).save(tmp_path / name, compression=compression)
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
+    code = (
+        "import sys, contextlib\n"
+        "from chinspect.images import open_image\n"
+        "for path in sys.argv[1:]:\n"
+        "    with contextlib.suppress(ValueError):\n"
+        "        open_image(path)\n"
+    )
+    command = [sys.executable, "-W", "always", "-c", code, *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

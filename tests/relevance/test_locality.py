@@ -16,8 +16,10 @@ from chinspect.relevance import (
     Composite,
     Decomposition,
     Graph,
+    Partition,
     RelevanceMap,
     Row,
+    _program,
     channels,
     composite,
     frequency_bands,
@@ -30,7 +32,10 @@ from chinspect.relevance import (
 from chinspect.relevance._program import Plan, plan, push
 from chinspect.relevance.rules import Epsilon, Flat, ZBox, ZPlus
 
-pytestmark = pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning"),
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning"),
+]
 
 
 class Residual(nn.Module):
@@ -76,7 +81,29 @@ class Coarse(nn.Module):
         return self.head(self.b(self.a(x).relu()).mean((2, 3)))
 
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"residual": Residual, "plain": Plain, "coarse": Coarse}
+class Uneven(nn.Module):
+    """Padding that differs from side to side, as TensorFlow's "same", crops, and depthwise convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.deep = nn.Conv2d(3, 4, 3, stride=2), nn.Conv2d(4, 4, 4, padding="same", groups=4)
+        self.valid, self.next = nn.Conv2d(4, 6, 2, padding="valid"), nn.Conv2d(6, 6, 5, stride=2, groups=6)
+        self.head = nn.Linear(6, 30)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.hardswish(self.stem(F.pad(x, (0, 1, 0, 1))))
+        x = x + self.deep(x).relu()
+        x = F.pad(self.valid(x), (2, 2, 1, 2))
+        x = F.pad(self.next(x), (0, -1, -1, 1))
+        return self.head(x.relu().mean((2, 3)))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "residual": Residual,
+    "plain": Plain,
+    "coarse": Coarse,
+    "uneven": Uneven,
+}
 TABLES = {
     "flat": Composite("flat", (Row(Flat(), position="first"), Row(ZPlus()))),
     "z-box": Composite("z-box", (Row(ZBox(), position="first"), Row(Epsilon()))),
@@ -99,8 +126,13 @@ def mapped(name: str, size: tuple[int, int], table: str = "flat", n: int = 1, li
 def plainly(result: RelevanceMap, components: Components) -> Tensor:
     """A map for each component, all at once: (N, P, D)."""
     decomposition = components.on(result.x.shape)
+    everyone = torch.arange(decomposition.count)
+    t = decomposition.values(result.x, everyone)
+    indicators = torch.zeros_like(t)
+    if isinstance(decomposition, Partition):
+        indicators = decomposition.indicators(result.x, everyone).expand_as(t)
     with torch.no_grad():
-        return push(result._programs[0], decomposition, Plan({}, 0, decomposition.count, 0)).movedim(0, 1)
+        return result._programs[0].apply(t, indicators).movedim(0, 1)
 
 
 def as_planned(result: RelevanceMap, decomposition: Decomposition, memory: int) -> tuple[Plan, Tensor]:
@@ -120,7 +152,7 @@ def same(ours: Tensor, expected: Tensor) -> None:
 def test_shared_maps_change_nothing(name: str, size: tuple[int, int], patch: int, table: str) -> None:
     result, components = mapped(name, size, table), patches(patch)
     how, table_of_plan = as_planned(result, components.on(result.x.shape), 1 << 30)
-    assert how.cut > 0
+    assert how.local
     assert any(tiling.maps < components.on(result.x.shape).count for tiling in how.layout.values())
     same(table_of_plan, plainly(result, components))
 
@@ -132,6 +164,19 @@ def test_chunks_change_nothing(name: str, memory: int) -> None:
     for components in (patches(4), segments(torch.arange(24 * 41).view(24, 41) % 7), channels()):
         how, table = as_planned(result, components.on(result.x.shape), memory)
         assert how.chunk == 1 or memory > 1
+        same(table, plainly(result, components))
+
+
+@pytest.mark.parametrize("batch", [1, 4_000, 30_000])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_batches_change_nothing(name: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one map, and of more the deeper the layer."""
+    result = mapped(name, (24, 41), n=2)
+    monkeypatch.setattr(_program, "_BATCH", batch)
+    for components in (patches(4), segments(torch.arange(24 * 41).view(24, 41) % 7)):
+        how, table = as_planned(result, components.on(result.x.shape), 1 << 30)
+        sizes = [section.batch for section in how.rest]
+        assert sizes == sorted(sizes)
         same(table, plainly(result, components))
 
 

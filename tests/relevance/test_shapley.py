@@ -146,8 +146,8 @@ def test_standard_errors_are_those_of_repetitions():
     deviations = torch.stack([(mapped.values - exact.values) @ directions for mapped in maps])
     errors = torch.stack([mapped.standard_errors(directions) for mapped in maps])
     ratio = float(deviations.square().mean().sqrt() / errors.square().mean().sqrt())
-    # conservative, as HC3 is, by a quarter at most; 60 repetitions of 36 values know the ratio to .03
-    assert 0.7 < ratio < 1.1
+    # 60 repetitions of 36 values know the ratio to .03; balanced sets do a little better than independent ones
+    assert 0.8 < ratio < 1.15
 
 
 def test_standard_errors_of_pairs_are_those_of_repetitions():
