@@ -189,7 +189,7 @@ def embedding_length(encoder: Encoder) -> int:
     """
     size = encoder.preprocessing.size
     # Two images: of one alone it would not be seen that a module mixes the images of a batch into one vector.
-    images = torch.zeros(2, 3, size, size, device=encoder.device)
+    images = torch.zeros(2, 3, size, size, device=encoder.device, dtype=encoder.dtype)
     try:
         with torch.no_grad():
             output = encoder.module(images)

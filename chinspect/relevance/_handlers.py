@@ -91,7 +91,8 @@ def _copy(site: Site) -> Push | None:
     if not site.carries(1):
         return None
     name = site.operation.args[1].name
-    return Push((name,), torch.vmap(lambda t: t.expand(site.output.shape)), moves=True)
+    shape = site.output.shape
+    return Push((name,), lambda t: t.view(len(t), *[1] * (len(shape) + 1 - t.ndim), *t.shape[1:]).expand(-1, *shape))
 
 
 @handles("cat", linear=True)

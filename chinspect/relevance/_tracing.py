@@ -30,6 +30,7 @@ _RULED = {
     *("linear", "matmul", "mm", "bmm", "addmm", "batch_norm", "_native_batch_norm_legit_no_training"),
 }
 """Operations that have rules, or are folded into those that have."""
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
 def trace(model: nn.Module | ExportedProgram, x: Tensor) -> Graph:
@@ -150,7 +151,7 @@ def _read(node: fx.Node) -> Operation:
     value = node.meta.get("val")
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else (None, None)
     # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
-    target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
+    target = torch.ops.aten.reshape.default if node.target in _VIEWS else node.target
     return Operation(node.name, target, args, kwargs, path, kind, shape, dtype)
 
 

@@ -1,4 +1,4 @@
-"""Layers and ways of calling a network that the named architectures lack, each in a network of a few thousand weights."""
+"""Layers, and ways of calling a network, that the named architectures lack: each in a network of few weights."""
 
 from __future__ import annotations
 
