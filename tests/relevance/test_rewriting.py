@@ -100,7 +100,7 @@ def depthwise_merged(w: dict[str, Tensor]) -> Layer:
 
 def weight_normed(w: dict[str, Tensor]) -> Layer:
     def layer(a: Tensor) -> Tensor:
-        kernel = w["scale"].view(-1, 1, 1, 1) * w["wide"] / w["wide"].norm(dim=(1, 2, 3), keepdim=True)
+        kernel = w["scale"].view(-1, 1, 1, 1) * w["wide"] / w["wide"].square().sum((1, 2, 3), keepdim=True).sqrt()
         return by_channel(w["other"]) * (F.conv2d(a, kernel, w["bias"], padding=1) - by_channel(w["mean"]))
 
     return layer
