@@ -33,6 +33,7 @@ def explain_pair(
     evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
     check: bool = typer.Option(True, help="Delete the most relevant patches and say how the similarity falls."),
+    faithfulness: int = typer.Option(None, min=1, help="Correlate with Shapley values from this many masked images."),
     bands: int = typer.Option(None, min=1, max=64, help="Also explain the dot product by this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
     out: Out = OUT,
@@ -63,6 +64,8 @@ def explain_pair(
             bands=bands,
             check=check,
         )
+    if faithfulness is not None:
+        explanation = replace(explanation, agreement=explanation.faithfulness(faithfulness))
     if verify is not None:
         explanation = replace(explanation, verification=verify_by_zennit(explanation, verify))
     explanation = replace(explanation, listed=top)

@@ -31,7 +31,6 @@ from chinspect.encoders import Encoder, MethodChoice, References, check_finite, 
 from chinspect.images import as_picture
 from chinspect.relevance import Composite, Graph, Method, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
-from chinspect.similarity.faithfulness import pair_deletion
 
 Source = str | Path | Image.Image
 
@@ -41,7 +40,7 @@ def explain_similarity(
     a: Source,
     b: Source,
     *,
-    method: MethodChoice = "auto",
+    method: MethodChoice | Method = "auto",
     composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
@@ -56,7 +55,8 @@ def explain_similarity(
         encoder: an encoder, or the name of one (see `load_encoder`).
         a, b: paths or pictures.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
-            product (see `Method`); ``auto`` is ``rescale``, or what a composite or evaluations belong to.
+            product; a `Method` holds all four options; ``auto`` is ``rescale``, or the method that a composite or
+            evaluations belong to.
         composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.
@@ -72,7 +72,11 @@ def explain_similarity(
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
-    options = method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
+    options = (
+        method
+        if isinstance(method, Method)
+        else method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
+    )
     x = encoder.prepare(pictures[0])
     patches(patch_size).on(x.shape)  # refuses what does not fit before the long work
     model = options.reader(encoder.module, x)
@@ -84,7 +88,7 @@ def explain_similarity(
         )
         explanation = SimilarityExplanation(first, second, metric, encoder, options, patch_size)
         frequencies = None if bands is None else explanation.by_frequency(bands)
-        deletion = pair_deletion(explanation) if check else None
+        deletion = explanation.deleted() if check else None
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)
     return replace(

@@ -10,15 +10,17 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 from torch import Tensor
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.faithfulness import Deletion
+from chinspect.faithfulness import Agreement, Deletion
 from chinspect.relevance import Method, ShapleyMap, pair_errors
 from chinspect.report import Result
+from chinspect.similarity.faithfulness import Pair
 from chinspect.similarity.frequency import FrequencySimilarity, similarity_by_frequency
 from chinspect.similarity.words import constant_in_words, describe
 
@@ -102,6 +104,7 @@ class SimilarityExplanation(Result):
         seconds: what it took, loading not counted.
         warnings: what to know before trusting the result.
         deletion: how the similarity falls without the most relevant patches of a, unless that was not to be checked.
+        agreement: with Shapley values, where it was asked for.
         frequencies: the dot product by frequency bands, where it was asked for.
         verification: by Zennit, where it was asked for.
         listed: how many of the strongest pairs stand in the document.
@@ -116,6 +119,7 @@ class SimilarityExplanation(Result):
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     deletion: Deletion | None = None
+    agreement: Agreement | None = None
     frequencies: FrequencySimilarity | None = None
     verification: Verification | None = None
     listed: int = 20
@@ -221,6 +225,32 @@ class SimilarityExplanation(Result):
         method = Method("lrp", composite) if lrp else Method("rescale", reference=self.method.reference)
         return similarity_by_frequency(self.encoder.module, (self.a.input, self.b.input), bands, method)
 
+    def faithfulness(self, evaluations: int) -> Agreement:
+        """Correlation of the relevance with Shapley values of pairs of patches, from so many masked images an image.
+
+        Raises `InputError` where these are too few; see `shapley_agreement`.
+        """
+        return self.pair().agreement(
+            torch.from_numpy(self.relevance.reshape(len(self.a.contributions), -1)), evaluations
+        )
+
+    def deleted(self) -> Deletion:
+        """What the similarity loses without the most relevant patches of a; see `chinspect.faithfulness.deletion`."""
+        return self.pair().deletion(self.relevance_of_a)
+
+    @property
+    def relevance_of_a(self) -> torch.Tensor:
+        """What each patch of a contributes together with all of b, (h * w,)."""
+        return torch.from_numpy(self.marginals()[0].reshape(-1))
+
+    def pair(self) -> Pair:
+        """What faithfulness is asked of."""
+        if isinstance(self.encoder, str) or self.a.input is None or self.b.input is None:
+            raise InputError(
+                "faithfulness needs the encoder and its inputs: explain this pair with explain_similarity."
+            )
+        return Pair(self.encoder.module, self.a.input, self.b.input, self.method, self.patch_size, self.norm)
+
     def top_pairs(self, n: int = 20) -> list[PatchPair]:
         """The ``n`` pairs of patches of the largest absolute relevance, largest first."""
         flat = self.relevance.reshape(-1)
@@ -249,6 +279,8 @@ class SimilarityExplanation(Result):
         ]
         if self.deletion is not None:
             lines.append(self.deletion.told(Path(self.a.name).name, "this similarity"))
+        if self.agreement is not None:
+            lines.append(self.agreement.sentence)
         if self.verification is not None:
             lines.append(
                 f"Zennit agrees on {len(self.verification.neurons)} neurons up to a relative difference of "
@@ -278,6 +310,8 @@ class SimilarityExplanation(Result):
             document["bands"] = asdict(self.frequencies)
         if self.deletion is not None:
             document["faithfulness"] = self.deletion.document()
+        if self.agreement is not None:
+            document["agreement"] = self.agreement.document()
         if self.verification is not None:
             document["verify"] = asdict(self.verification)
         return document
