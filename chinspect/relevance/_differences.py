@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chinspect.relevance._handlers import HANDLERS, LINEAR, Handler, Registered, attention_weights
+from chinspect.errors import InputError
+from chinspect.relevance._handlers import HANDLERS, LINEAR, Handler, Registered, attention_weights, repeated
 from chinspect.relevance._operations import Push, Site, pair, window
 
 DIFFERENCES: dict[str, Handler] = {}
@@ -51,7 +52,9 @@ def difference_handler(kind: str) -> Handler | None:
 
 @differs("relu", "relu6", "gelu", "silu", "hardswish", "leaky_relu", "elu", "celu", "selu", "mish", "tanh", "hardtanh")
 @differs("square", "pow", "clamp", "clamp_min", "sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal")
-@differs("log", "abs", "softplus", "prelu", "erf", "sin", "cos", "eq", "ne", "gt", "lt", "ge", "le")
+@differs("log", "abs", "softplus", "prelu", "erf", "sin", "cos", "eq", "ne", "gt", "lt", "ge", "le", "elementwise")
+@differs("clamp_max", "log1p", "expm1", "threshold", "nan_to_num", "sign", "floor", "ceil", "round", "trunc", "erfc")
+@differs("logical_not", "isnan", "isinf", "tan", "atan", "log2", "log_sigmoid_forward")
 def _element_wise(site: Site) -> Push:
     return site.scaled(_slope(site).to(site.argument(0).dtype))
 
@@ -137,7 +140,7 @@ def _where(site: Site) -> Push:
 @differs("maximum", "minimum")
 def _extremum(site: Site) -> Push:
     """``max(a, b) = a + relu(b - a)``, ``min(a, b) = -max(-a, -b)``."""
-    sign = 1 if site.operation.kind == "maximum" else -1
+    sign = 1 if site.operation.kind in ("maximum", "max") else -1
     pairs = [(sign * a, sign * a0) for a, a0 in map(site.both, range(2))]
     weights = dict(enumerate(_tournament(pairs)))
     carried = [position for position in range(2) if site.carries(position)]
@@ -148,10 +151,13 @@ def _extremum(site: Site) -> Push:
     return Push(site.carried, torch.vmap(push), fresh=True)
 
 
-@differs("amax", "max")
+@differs("amax", "max", "amin", "min")
 def _maximum_over(site: Site) -> Push:
     """The largest entry along dimensions, a tournament among them; without dimensions along all."""
-    a, a0 = site.both(0)
+    if site.operation.kind in ("max", "min") and isinstance(site.argument(1), Tensor):
+        return _extremum(site)
+    sign = -1 if site.operation.kind in ("amin", "min") else 1
+    a, a0 = (sign * value for value in site.both(0))
     dims = [dim % a.ndim for dim in _as_list(site.argument(1))] or list(range(a.ndim))
     several = isinstance(site.output, (tuple, list))
     keepdim = bool(site.argument(2, False))
@@ -176,6 +182,35 @@ def _as_list(dims: int | Sequence[int] | None) -> list[int]:
     if dims is None:
         return []
     return [dims] if isinstance(dims, int) else list(dims)
+
+
+@differs("max_pool2d_with_indices")
+def _max_pool2d_with_indices(site: Site) -> Push:
+    """The values are those of a max pool; their indices carry nothing."""
+    values = _max_pool2d(replace(site, output=site.output[0], reference_output=site.reference_output[0]))
+    return replace(values, function=lambda t: (values(t), t.new_zeros(len(t), 1)), scale=None, fresh=False, window=None)
+
+
+@differs("adaptive_max_pool2d")
+def _adaptive_max_pool2d(site: Site) -> Push:
+    """A tournament among the entries of each cell; cells may overlap by a pixel."""
+    sides = list(zip(site.argument(0).shape[-2:], site.output[0].shape[-2:], strict=True))
+    rows, columns = ([(i * n // k, -(-(i + 1) * n // k)) for i in range(k)] for n, k in sides)
+    cells = [(slice(*row), slice(*column)) for row, column in product(rows, columns)]
+    both = site.both(0)
+
+    def entries(t: Tensor, cell: tuple[slice, slice]) -> Tensor:  # the competitors first
+        return t[(..., *cell)].flatten(-2).movedim(-1, 0)
+
+    weights = [
+        torch.stack(_tournament(list(zip(*(entries(value, cell) for value in both), strict=True)))) for cell in cells
+    ]
+
+    def push(t: Tensor) -> tuple[Tensor, Tensor]:
+        values = [(weight * entries(t, cell)).sum(0) for weight, cell in zip(weights, cells, strict=True)]
+        return torch.stack(values, -1).view(site.output[0].shape), t.new_zeros(())
+
+    return Push(site.carried, torch.vmap(push))
 
 
 @differs("max_pool2d")
@@ -255,6 +290,17 @@ def _group_norm(site: Site) -> Push:
     return Push(site.carried, lambda t: normalise(cells(t)).reshape(t.shape), scale, fresh=True)
 
 
+@differs("instance_norm")
+def _instance_norm(site: Site) -> Push:
+    """Each channel of each image by its own statistics, or by the stored ones."""
+    x, weight = site.argument(0), site.argument(1)
+    if not site.argument(5):
+        return HANDLERS["instance_norm"](site)  # type: ignore[return-value]
+    mean = partial(torch.mean, dim=tuple(range(2 - x.ndim, 0)), keepdim=True)
+    scale = None if weight is None else weight.view(-1, *[1] * (x.ndim - 2))
+    return Push(site.carried, _normalised(site.both(0), mean, site.argument(7)), scale, fresh=True)
+
+
 def _normalised(values: Pair, mean: Callable[[Tensor], Tensor], epsilon: float) -> Callable[[Tensor], Tensor]:
     """The push of ``c r``, with ``c = a - mean(a)`` and ``r = (mean(c^2) + epsilon)^(-1/2)``.
 
@@ -291,17 +337,45 @@ def _vector_norm(site: Site) -> Push:
 @differs("var")
 def _variance(site: Site) -> Push:
     """``mean((c - c0) (c + c0))`` of the centred values ``c``."""
+    change, dims, keepdim = _variance_change(site)
+
+    def push(t: Tensor) -> Tensor:
+        return change(t).sum(dims, keepdim=keepdim)
+
+    return Push(site.carried, torch.vmap(push), fresh=True)
+
+
+@differs("std")
+def _deviation(site: Site) -> Push:
+    """The root of the variance: ``s - s0 = (v - v0) / (s + s0)``."""
+    change, dims, keepdim = _variance_change(site)
+    total = (site.output + site.reference_output).clamp_min(torch.finfo(site.output.dtype).tiny)
+
+    def push(t: Tensor) -> Tensor:
+        return change(t).sum(dims, keepdim=keepdim) / total
+
+    return Push(site.carried, torch.vmap(push), fresh=True)
+
+
+@differs("var_mean")
+def _variance_and_mean(site: Site) -> Push:
+    change, dims, keepdim = _variance_change(site)
+
+    def push(t: Tensor) -> tuple[Tensor, Tensor]:
+        return change(t).sum(dims, keepdim=keepdim), t.mean(dims, keepdim=keepdim)
+
+    return Push(site.carried, torch.vmap(push))
+
+
+def _variance_change(site: Site) -> tuple[Callable[[Tensor], Tensor], list[int], bool]:
+    """What each entry adds to the change of the variance; dimensions, and whether they stay."""
     dims = _as_list(site.argument(1, name="dim")) or list(range(site.argument(0).ndim))
     correction = site.argument(2, 1, name="correction")
     keepdim = bool(site.argument(3, False, name="keepdim"))
     middle = 2 * site.middle().argument(0)
     middle = middle - middle.mean(dims, keepdim=True)
     count = middle.numel() / middle.mean(dims).numel() - correction
-
-    def push(t: Tensor) -> Tensor:
-        return (t * middle).sum(dims, keepdim=keepdim) / count
-
-    return Push(site.carried, torch.vmap(push), fresh=True)
+    return lambda t: t * middle / count, dims, keepdim
 
 
 @differs("softmax", "_softmax")
@@ -353,9 +427,11 @@ def _logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
 def _attention(site: Site) -> Push:
     """``softmax(scale * q k^T + mask) v``: two products and a softmax."""
     query, key, value = (site.middle().argument(position) for position in range(3))
+    groups = query.shape[-3] // key.shape[-3] if site.argument(7, name="enable_gqa") else 1
+    key, value = (repeated(heads, groups) for heads in (key, value))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
     weights, weights0 = (
-        attention_weights(here, here.argument(0) * scale, here.argument(1)).double()
+        attention_weights(here, here.argument(0) * scale, repeated(here.argument(1), groups)).double()
         for here in (site, site.at_reference())
     )
     probabilities = ((weights + weights0) / 2).to(site.output)
@@ -363,7 +439,10 @@ def _attention(site: Site) -> Push:
     carried = [position for position in range(3) if site.carries(position)]
 
     def push(*components: Tensor) -> Tensor:
-        t = dict(zip(carried, components, strict=True))
+        t = {
+            position: repeated(component, groups if position else 1)
+            for position, component in zip(carried, components, strict=True)
+        }
         logits = [scale * (t[0] @ key.mT)] if 0 in t else []
         logits += [scale * (query @ t[1].mT)] if 1 in t else []
         terms = [softmax(reduce(torch.add, logits)) @ value] if logits else []
@@ -373,7 +452,18 @@ def _attention(site: Site) -> Push:
     return Push(tuple(site.operation.args[position].name for position in carried), push, fresh=True)
 
 
-@differs("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+@differs("grid_sampler_2d", "grid_sampler_3d", "grid_sampler")
+def _sampled(site: Site) -> Push | None:
+    """Linear in what is sampled; positions that depend on the image have no exact split."""
+    if site.carries(1):
+        raise InputError(
+            f"module {site.operation.path!r} ({site.operation.module_type}) samples at positions that depend on the "
+            "image, which a reference map cannot split: use method 'lrp' or 'shapley'."
+        )
+    return HANDLERS["grid_sampler_2d"](site)
+
+
+@differs("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like")
 def _constant(site: Site) -> None:  # noqa: ARG001
     """Depends on the shape only."""
     return

@@ -69,7 +69,7 @@ def _identity(site: Site) -> Push:
 @handles("upsample_nearest1d", "upsample_linear1d", "_upsample_nearest_exact1d", linear=True)
 @handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_nearest_exact2d", linear=True)
 @handles("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "upsample_nearest3d", "upsample_trilinear3d", linear=True)
-@handles("col2im", "repeat_interleave", "slice_scatter", "select_scatter", "index_put", "scatter", "copy", linear=True)
+@handles("col2im", "repeat_interleave", "slice_scatter", "index_put", "scatter", linear=True)
 @handles("avg_pool3d", "adaptive_avg_pool3d", "diagonal", "tril", "triu", linear=True)
 def _linear(site: Site) -> Push:
     """Linear without parameters: as it is, with zeros for numbers that carry nothing."""
@@ -83,6 +83,16 @@ def _linear(site: Site) -> Push:
 @handles("view", "_unsafe_view", "reshape", linear=True)
 def _view(site: Site) -> Push:
     return Push(site.carried, lambda t: t.reshape(len(t), *site.output.shape), moves=True)
+
+
+@handles("copy", linear=True)
+def _copy(site: Site) -> Push | None:
+    """The second argument in the place of the first."""
+    if not site.carries(1):
+        return None
+    name = site.operation.args[1].name
+    shape = site.output.shape
+    return Push((name,), lambda t: t.view(len(t), *[1] * (len(shape) + 1 - t.ndim), *t.shape[1:]).expand(-1, *shape))
 
 
 @handles("cat", linear=True)
@@ -306,23 +316,23 @@ def _attention(site: Site) -> Push | None:
     if not site.carries(2):
         return None
     query, key, value = (site.argument(position) for position in range(3))
-    groups = query.shape[1] // key.shape[1] if site.argument(7, name="enable_gqa") else 1
-    key, value = (_repeated(heads, groups) for heads in (key, value))
+    groups = query.shape[-3] // key.shape[-3] if site.argument(7, name="enable_gqa") else 1
+    key, value = (repeated(heads, groups) for heads in (key, value))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
     weights = attention_weights(site, query * scale, key)
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
-        return Push(names[2:], lambda v: weights @ _repeated(v, groups), fresh=True)
+        return Push(names[2:], lambda v: weights @ repeated(v, groups), fresh=True)
 
     def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        k, v = (_repeated(heads, groups) for heads in (k, v))
+        k, v = (repeated(heads, groups) for heads in (k, v))
         logits = scale * (q @ key.mT + query @ k.mT) / 2
         return (weights @ v + _expanded_softmax(weights, logits, dim=-1) @ value) / 2
 
     return Push(names, push, fresh=True)
 
 
-def _repeated(heads: Tensor, groups: int) -> Tensor:
+def repeated(heads: Tensor, groups: int) -> Tensor:
     """Keys or values (..., heads, L, C), each for as many heads of queries as share it."""
     return heads if groups == 1 else heads.repeat_interleave(groups, -3)
 

@@ -51,7 +51,6 @@ def rewritten(graph: Graph, precision: torch.dtype) -> Graph:
 
 
 def _in_precision(graph: Graph, precision: torch.dtype) -> Graph:
-    """With all numbers in one precision, and without assumptions on how they lie in memory."""
     constants = {
         name: tensor.to(precision) if tensor.is_floating_point() else tensor for name, tensor in graph.constants.items()
     }
@@ -61,9 +60,7 @@ def _in_precision(graph: Graph, precision: torch.dtype) -> Graph:
         args, kwargs = tree_map_only(
             torch.dtype, lambda dtype: precision if dtype.is_floating_point else dtype, arguments
         )
-        # what a view reads may lie otherwise in memory than it did
-        target = aten.reshape.default if operation.kind in ("view", "_unsafe_view") else operation.target
-        operations.append(replace(operation, target=target, args=args, kwargs=kwargs))
+        operations.append(replace(operation, args=args, kwargs=kwargs))
     return replace(graph, operations=tuple(operations), constants=constants)
 
 
@@ -115,7 +112,7 @@ class _Sweep:
         elif self._changes_nothing(operation):
             self._rename(operation.name, operation.args[0].name)
         else:
-            self._put(operation, self._affine(operation) or operation)
+            self._put(operation, self._affine(operation) or self._linear(operation) or operation)
 
     def _put(self, original: Operation, operation: Operation) -> None:
         """The operation, merged with what is before it as far as that goes."""
@@ -204,6 +201,20 @@ class _Sweep:
             value = self.constants.get(argument.name)
             return None if value is None else value.to(self.one.dtype)
         return argument * self.one
+
+    def _linear(self, operation: Operation) -> Operation | None:
+        """A product with a constant matrix as a linear layer."""
+        if operation.kind not in ("matmul", "mm", "addmm") or operation.kwargs:
+            return None
+        *bias, moving, matrix = operation.args
+        value = self.constants.get(matrix.name)
+        if value is None or value.ndim != 2 or moving.name in self.constants:
+            return None
+        if any(ref.name not in self.constants or self.constants[ref.name].ndim != 1 for ref in bias):
+            return None
+        weight = f"{operation.name}.weight"
+        self.constants[weight] = value.mT.contiguous()
+        return replace(operation, target=aten.linear.default, args=(moving, Ref(weight), *bias))
 
     def _batch_norm(self, operation: Operation) -> Operation | None:
         """By the stored statistics, the batch norm's epsilon included."""

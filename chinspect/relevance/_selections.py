@@ -24,9 +24,9 @@ def gathered(index: Tensor, dim: int, *, keep: bool = True) -> Callable[[Tensor]
     return push
 
 
-def _with_indices(index: Tensor, push: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def _with_indices(push: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """For operations that return values and their indices; those carry nothing."""
-    return lambda t: (push(t), index.new_zeros(1))
+    return lambda t: (push(t), t.new_zeros(len(t), 1))
 
 
 @handles("amax", "amin")
@@ -58,14 +58,14 @@ def _maximum_of_all_or_along(site: Site) -> Push:
         return _larger(site)
     keep = bool(site.argument(2, default=False, name="keepdim"))
     index = site.output[1] if keep else site.output[1].unsqueeze(site.argument(1))
-    return Push(site.carried, _with_indices(index, gathered(index, site.argument(1), keep=keep)))
+    return Push(site.carried, _with_indices(gathered(index, site.argument(1), keep=keep)))
 
 
 @handles("topk", "sort")
 def _ordered(site: Site) -> Push:
     position = {"topk": 2, "sort": 1}[site.operation.kind]
     dim = site.argument(position, default=-1, name="dim")
-    return Push(site.carried, _with_indices(site.output[1], gathered(site.output[1], dim)))
+    return Push(site.carried, _with_indices(gathered(site.output[1], dim)))
 
 
 @handles("maximum", "minimum")
@@ -100,7 +100,7 @@ def by_index(index: Tensor, dimensions: int) -> Callable[[Tensor], Tensor]:
 @handles("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _pool_with_indices(site: Site) -> Push:
     index = site.output[1]
-    return Push(site.carried, _with_indices(index, by_index(index, 3 if "3d" in site.operation.kind else 2)))
+    return Push(site.carried, _with_indices(by_index(index, 3 if "3d" in site.operation.kind else 2)))
 
 
 @handles("max_pool3d")

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import HigherOrderOperator
 from torch.export import ExportedProgram, default_decompositions
 from torch.utils._pytree import tree_map_only
 
@@ -30,6 +31,7 @@ _RULED = {
     *("linear", "matmul", "mm", "bmm", "addmm", "batch_norm", "_native_batch_norm_legit_no_training"),
 }
 """Operations that have rules, or are folded into those that have."""
+_VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
 
 def trace(model: nn.Module | ExportedProgram, x: Tensor) -> Graph:
@@ -102,16 +104,18 @@ def _exported(model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
 
 
 def _decomposed(program: ExportedProgram, model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
-    undecided = [node for node in program.graph.nodes if node.target is torch.ops.higher_order.cond]
-    if undecided:
-        raise InputError(
-            f"module {_module(undecided[0])[0]!r} chooses its operations by torch.cond from what it sees: relevance "
-            "needs one sequence of operations. Explain it with method 'shapley', which reads no graph."
-        )
     try:
-        return program.run_decompositions(_decompositions(frozenset(HANDLERS)))
+        result = program.run_decompositions(_decompositions(frozenset(HANDLERS)))
     except Exception as error:
         raise _unreadable(model, x, error) from error
+    for node in result.graph.nodes:
+        if isinstance(node.target, HigherOrderOperator):
+            path, kind = _module(node)
+            raise InputError(
+                f"module {path!r} ({kind}) calls torch's {node.target.name()}, which holds operations of its own, and "
+                "relevance needs one sequence of operations. Explain it with method 'shapley', which reads none."
+            )
+    return result
 
 
 def _unreadable(model: nn.Module | ExportedProgram, x: Tensor, error: Exception) -> InputError:
@@ -171,7 +175,7 @@ def _read(node: fx.Node) -> Operation:
     value = node.meta.get("val")
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else (None, None)
     # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
-    target = torch.ops.aten.reshape.default if node.target is torch.ops.aten.view.default else node.target
+    target = torch.ops.aten.reshape.default if node.target in _VIEWS else node.target
     return Operation(node.name, target, args, kwargs, path, kind, shape, dtype)
 
 

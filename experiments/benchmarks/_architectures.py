@@ -7,13 +7,16 @@ matter is not tested).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import timm
 import torch
 import torchvision
 from torch import Tensor, nn
+
+from experiments.benchmarks._blocks import LAYERS, WAYS, block
 
 TORCHVISION = {
     "alexnet": 64,
@@ -150,7 +153,7 @@ class Architecture:
 
     build: Callable[[], nn.Module]
     shape: tuple[int, ...] = (1, 3, 64, 64)
-    dtype: torch.dtype = field(default=torch.float32)
+    dtype: torch.dtype = torch.float32
 
 
 def architectures() -> dict[str, Architecture]:
@@ -231,9 +234,8 @@ def transformers_towers() -> dict[str, Architecture]:
 
 def blocks() -> dict[str, Architecture]:
     """Layers that are in none of the others, each in a small network, and other ways to call one."""
-    from experiments.benchmarks._blocks import BLOCKS
-
-    return BLOCKS
+    layers = {f"layer:{name}": Architecture(partial(block, name), (1, 3, 32, 32)) for name in LAYERS}
+    return layers | {f"way:{name}": Architecture(*way) for name, way in WAYS.items()}
 
 
 def image(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -248,7 +250,7 @@ def calibrate(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     """Random weights that behave like trained ones: statistics of batch norms, layer scales, gains."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     for norm in norms:
-        if norm.affine:
+        if norm.affine and norm.weight.dtype == torch.float32:
             nn.init.uniform_(norm.weight, 0.6, 1.4)
             nn.init.normal_(norm.bias, 0.0, 0.2)
         norm.reset_running_stats()
@@ -257,7 +259,7 @@ def calibrate(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
         if parameter.requires_grad and parameter.numel() and float(parameter.detach().abs().max()) < 1e-3:
             # layer scales, zero-initialised gains and biases, position tables
             nn.init.normal_(parameter, 1.0 if "gamma" in name or "scale" in name else 0.0, 0.1)
-    if norms:
+    if norms and next(model.parameters()).dtype == torch.float32:
         model.eval()
         for norm in norms:
             norm.train()

@@ -40,6 +40,11 @@ def attention(a: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v)
 
 
+def grouped_queries(a: Tensor) -> Tensor:
+    tokens = a.flatten(2).transpose(1, 2)[:, None]
+    return F.scaled_dot_product_attention(torch.cat([tokens, 2 * tokens], 1), tokens, tokens.sin(), enable_gqa=True)
+
+
 def causal(a: Tensor) -> Tensor:
     tokens = a.flatten(2).transpose(1, 2)[:, None]
     return F.scaled_dot_product_attention(tokens, tokens, tokens, is_causal=True, scale=0.3)
@@ -77,6 +82,19 @@ OPERATIONS: dict[str, Function] = {
     "largest along": lambda a: a.max(1).values,
     "maximum": lambda a: torch.maximum(a, a.flip(1)),
     "minimum": lambda a: torch.minimum(a, a.flip(2) + 0.1),
+    "smallest": lambda a: a.amin((1, 2)),
+    "smallest along": lambda a: a.min(2).values,
+    "adaptive max pool": lambda a: F.adaptive_max_pool2d(a, (4, 5)),
+    "max pool with indices": lambda a: F.max_pool2d(a, 3, 2, return_indices=True)[0],
+    "transposed convolution": lambda a: F.conv_transpose2d(a, FIRST, VECTOR[:2], stride=2),
+    "instance norm": lambda a: F.instance_norm(a, weight=VECTOR, eps=1e-3),
+    "standard deviation": lambda a: a.std(1),
+    "variance and mean": lambda a: torch.cat(torch.var_mean(a, 1), 1),
+    "prelu": lambda a: F.prelu(a, VECTOR),
+    "hardswish by hand": lambda a: a * F.relu6(a + 3) / 6,
+    "glu": lambda a: F.glu(a, 1),
+    "clamped above": lambda a: a.clamp(max=0.3),
+    "grouped queries": grouped_queries,
     "where": lambda a: torch.where(a > 0.2, a.square(), -a),
     "average pool": lambda a: F.avg_pool2d(a, 3, 2, 1),
     "reflecting pad": lambda a: F.pad(a, (1, 2, 1, 0), mode="reflect"),
