@@ -1,6 +1,16 @@
 from .artefact import Artefact, placed
 from .pixels import Layer, Mask, Pixels, checked, painted, resample, widened
-from .ready import ARTEFACTS, annotation, artefact_named, border, colour_patch, rounded_corners, text_logo, watermark
+from .ready import (
+    ARTEFACTS,
+    annotation,
+    artefact_named,
+    border,
+    colour_patch,
+    imagenet_w,
+    rounded_corners,
+    text_logo,
+    watermark,
+)
 
 __all__ = [
     "ARTEFACTS",
@@ -13,6 +23,7 @@ __all__ = [
     "border",
     "checked",
     "colour_patch",
+    "imagenet_w",
     "painted",
     "placed",
     "resample",

@@ -20,6 +20,7 @@ from chinspect.images import rendered_text
 Colour = tuple[float, float, float]
 _WHITE = (1.0, 1.0, 1.0)
 _OUTLINE = 0.06  # grey value of the outline: dark, but no black that no printed text has
+_PICTURES = Path(__file__).parent / "pictures"
 _FILE_WIDTH = 0.4  # of the image, as the logo of Kauffmann et al. 2025
 
 
@@ -79,6 +80,16 @@ def colour_patch(
     return placed("patch", cover[..., None] * np.asarray(colour, np.float32), cover, width=side, anchor=anchor)
 
 
+def imagenet_w() -> Artefact:
+    """The watermark of ImageNet-W: 捷径 ("shortcut") three times across the middle, white, half transparent.
+
+    Every network trained on ImageNet that was asked loses accuracy to it, for photographs of one class, cartons, carry
+    text like it. It is made for what a network sees, after resize and crop, and exact at 224 pixels. Source: Li et al.
+    2023, A Whac-A-Mole dilemma, arXiv:2212.04825; the picture was drawn anew (see ``pictures/NOTICE.txt``).
+    """
+    return Artefact.load(_PICTURES / "imagenet-w.png")
+
+
 ARTEFACTS: Mapping[str, Callable[[], Artefact]] = MappingProxyType(
     {
         "logo": text_logo,
@@ -87,6 +98,7 @@ ARTEFACTS: Mapping[str, Callable[[], Artefact]] = MappingProxyType(
         "rounded-corners": rounded_corners,
         "patch": colour_patch,
         "annotation": annotation,
+        "imagenet-w": imagenet_w,
     }
 )
 """Makers of ready-made artefacts by name; each has parameters of its own, and defaults for all of them."""

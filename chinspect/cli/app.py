@@ -7,8 +7,10 @@ Verbs import what they need when they run, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -58,6 +60,9 @@ def main() -> None:
     """Entry point of the ``chinspect`` command."""
     debug = "--debug" in sys.argv
     warnings.showwarning = _show
+    # what a network computes is read once, and not in each command: see `chinspect.relevance._stored`
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    os.environ.setdefault("CHINSPECT_GRAPHS", str(cache / "chinspect" / "graphs"))
     try:
         status = app(standalone_mode=False)
     except (InputError, _UsageError) as error:

@@ -35,6 +35,11 @@ app = typer.Typer(
     help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
 ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
+METHOD_HELP = (
+    "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "
+    "(rules); auto is rescale."
+)
+REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]

@@ -7,7 +7,17 @@ from dataclasses import replace
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Device, Out, resolve_device, verb
+from chinspect.cli.frame import (
+    ENCODER_HELP,
+    METHOD_HELP,
+    OUT,
+    REFERENCE_HELP,
+    Answer,
+    Device,
+    Out,
+    resolve_device,
+    verb,
+)
 
 
 @verb("explain-similarity")
@@ -17,8 +27,13 @@ def explain_pair(
     model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: int = typer.Option(16, min=1, help="Side of a patch in pixels of the encoder's input."),
-    composite: str = typer.Option("epsilon_plus_flat", help="The rules of LRP, by name."),
+    method: str = typer.Option("auto", help=METHOD_HELP),
+    composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus_flat by default."),
+    reference: str = typer.Option("blur", help=REFERENCE_HELP),
+    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
+    check: bool = typer.Option(True, help="Delete the most relevant patches and say how the similarity falls."),
+    faithfulness: int = typer.Option(None, min=1, help="Correlate with Shapley values from this many masked images."),
     bands: int = typer.Option(None, min=1, max=64, help="Also explain the dot product by this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
     out: Out = OUT,
@@ -40,12 +55,18 @@ def explain_pair(
             encoder,
             image_a,
             image_b,
-            patch_size=patch_size,
+            method=method,  # type: ignore[arg-type]
             composite=composite,
+            reference=reference,
+            evaluations=evaluations,
+            patch_size=patch_size,
             metric=metric,  # type: ignore[arg-type]
             bands=bands,
+            check=check,
         )
+    if faithfulness is not None:
+        explanation = replace(explanation, agreement=explanation.faithfulness(faithfulness))
     if verify is not None:
-        explanation = replace(explanation, verification=verify_by_zennit(explanation, composite, verify))
+        explanation = replace(explanation, verification=verify_by_zennit(explanation, verify))
     explanation = replace(explanation, listed=top)
     return Answer.of(explanation, explanation.save(out))

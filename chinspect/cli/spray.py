@@ -7,10 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Device, Out, progress, resolve_device, verb
+from chinspect.cli.frame import (
+    ENCODER_HELP,
+    METHOD_HELP,
+    OUT,
+    REFERENCE_HELP,
+    Answer,
+    Device,
+    Out,
+    progress,
+    resolve_device,
+    verb,
+)
 from chinspect.errors import InputError
 
 if TYPE_CHECKING:
+    from chinspect.relevance import Method
     from chinspect.subjects import Subject
 
 
@@ -21,6 +33,9 @@ def analyse_images(
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
+    method: str = typer.Option("auto", help=METHOD_HELP),
+    composite: str = typer.Option(None, help="The rules of the method lrp, by name."),
+    reference: str = typer.Option("blur", help=REFERENCE_HELP),
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
     labels: str = typer.Option(None, metavar="folder|FILE", help="Classes: folder, a table path,label, or an .npy."),
@@ -45,6 +60,8 @@ def analyse_images(
     subject = _subject(model, arch, detector, device) if maps is None or named else None
     with progress("explaining and clustering") as count:
         options: dict[str, Any] = {"labels": labels, "n_surrogates": surrogates}
+        if (method, composite, reference) != ("auto", None, "blur"):
+            options["method"] = _method(subject, method, composite, reference, images)
         if maps is None:
             run = analyse(subject, images, explain=explain, path=out, workers=workers, progress=count, **options)
         else:
@@ -81,6 +98,16 @@ def _check_options(maps: str | None, explain: str | None, *, test: bool, testabl
         raise InputError(f"--fail-on knows the verdicts confirmed and candidate, not {fail_on!r}.")
     if fail_on == "confirmed" and not test:
         raise InputError("nothing is confirmed without an intervention: add --test to --fail-on confirmed.")
+
+
+def _method(subject: Subject | None, name: str, composite: str | None, reference: str, images: str | None) -> Method:
+    from chinspect.encoders import Encoder, method_for
+    from chinspect.execute import load_samples
+
+    if images is None or not isinstance(subject, Encoder):
+        raise InputError("--method, --composite and --reference say how an encoder's images are explained.")
+    samples = load_samples(images)
+    return method_for(subject, name, composite=composite, reference=reference, samples=samples)  # type: ignore[arg-type]
 
 
 def _subject(model: str | None, arch: str | None, detector: str | None, device: str) -> Subject:

@@ -6,16 +6,20 @@ from .layers import attention_projection, candidate_layers, channel_axis, observ
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
 from .maps import as_map, check_layout
+from .methods import AUTO, MethodChoice, References, dataset_references, method_for
 from .weights import ModelInfo, list_models
 
 __all__ = [
+    "AUTO",
     "Card",
     "Edit",
     "EditedEncoder",
     "Encoder",
+    "MethodChoice",
     "ModelInfo",
     "Project",
     "Prune",
+    "References",
     "Retrain",
     "as_map",
     "attention_projection",
@@ -24,11 +28,13 @@ __all__ = [
     "channel_axis",
     "check_finite",
     "check_layout",
+    "dataset_references",
     "edited",
     "encoder_of",
     "list_models",
     "load_classifier",
     "load_encoder",
+    "method_for",
     "observing",
     "output_shape",
     "read_card",

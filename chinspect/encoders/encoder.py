@@ -26,6 +26,7 @@ from chinspect.encoders.explaining import explain_outputs
 from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing, as_picture, to_rgb
+from chinspect.relevance import Method
 
 Pixels = NDArray[np.uint8]
 AnyImage = str | Path | Image.Image | Pixels
@@ -95,6 +96,12 @@ class Encoder:
         return next(self.module.parameters(), torch.empty(0)).device
 
     @property
+    def dtype(self) -> torch.dtype:
+        """What its inputs have to be: single precision, or the lower one that all its parameters have."""
+        types = {parameter.dtype for parameter in self.module.parameters() if parameter.is_floating_point()}
+        return types.pop() if len(types) == 1 else torch.float32
+
+    @property
     def input_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest value of each channel after normalisation, (3,) each: black and white, for z-box rules."""
         mean = torch.tensor(self.preprocessing.mean, device=self.device)
@@ -117,7 +124,7 @@ class Encoder:
 
     def prepare(self, *images: AnyImage) -> Tensor:
         """The module's input for one image or more: (n, 3, size, size) on the module's device."""
-        return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device)
+        return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device, self.dtype)
 
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
         """Embeddings of images: (N, D), float32, not normalised, on the module's device.
@@ -156,13 +163,18 @@ class Encoder:
         return self._uncropped.prepare(*images)
 
     def explain(
-        self, images: Sequence[AnyImage], weights: NDArray[np.floating[Any]], *, bands: int = 0
+        self,
+        images: Sequence[AnyImage],
+        weights: NDArray[np.floating[Any]],
+        *,
+        bands: int = 0,
+        method: Method | None = None,
     ) -> NDArray[np.float32]:
         """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
 
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """
-        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands)
+        return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands, method=method)
 
     @property
     def _uncropped(self) -> Encoder:
@@ -177,7 +189,7 @@ def embedding_length(encoder: Encoder) -> int:
     """
     size = encoder.preprocessing.size
     # Two images: of one alone it would not be seen that a module mixes the images of a batch into one vector.
-    images = torch.zeros(2, 3, size, size, device=encoder.device)
+    images = torch.zeros(2, 3, size, size, device=encoder.device, dtype=encoder.dtype)
     try:
         with torch.no_grad():
             output = encoder.module(images)
@@ -202,7 +214,10 @@ def _frozen(module: nn.Module, name: str, device: str | torch.device | None) -> 
     except Exception as error:  # what a module of the user holds beside its tensors is not known
         advice = "call .eval() and .requires_grad_(False) on it first, and move it to its device"
         raise InputError(f"{name!r} cannot be copied ({one_line(error)}): {advice}.") from error
-    return copied.to(device=target).eval().requires_grad_(False)
+    copied = copied.to(device=target).requires_grad_(False)
+    for inner in copied.modules():
+        inner.training = False  # what eval does, which exported modules forbid
+    return copied
 
 
 def find_device(device: str | torch.device) -> torch.device:

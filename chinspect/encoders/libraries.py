@@ -160,9 +160,12 @@ class Timm(Library):
     def _create(self, name: str, size: int, **options: Any) -> Any:
         import timm
 
-        if self._config(name).input_size[-1] != size:
-            options["img_size"] = size  # an option of transformers only: convolutions take any size
-        return timm.create_model(name, **options)
+        if self._config(name).input_size[-1] == size:
+            return timm.create_model(name, **options)
+        try:
+            return timm.create_model(name, img_size=size, **options)
+        except TypeError:  # an option of transformers only: convolutions take any size
+            return timm.create_model(name, **options)
 
     def _config(self, name: str) -> Any:
         import timm

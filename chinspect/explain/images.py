@@ -19,7 +19,8 @@ The questions differ in the weights:
 * ``gradcam`` (encoder with feature maps): where are the activations that raise an output? The weights are those of
   ``output``.
 
-Relevance is conserved: a map sums to its ``value`` as far as biases absorb nothing. Grad-CAM is not.
+By the method ``lrp`` a map sums to its ``value`` as far as biases hold nothing of it, by ``rescale`` and ``shapley`` to
+what of the value lies beyond the reference. Grad-CAM maps sum to nothing in particular.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ from PIL import Image
 
 from chinspect.cam import grad_cam
 from chinspect.encoders import check_finite
-from chinspect.encoders.explaining import BAND_RULES, PIXEL_RULES
+from chinspect.encoders.explaining import banded
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
 from chinspect.explain.neighbours import nearest
 from chinspect.explain.pooling import area_sum
 from chinspect.images import open_image
+from chinspect.relevance import Method
 from chinspect.subjects import Kind, Pixels, Subject, check_subject
 
 Explain = Literal["neighbours", "output", "anomaly", "frequency", "gradcam"]
@@ -112,7 +114,7 @@ class ExplainedImages:
 
     @property
     def conservation(self) -> NDArray[np.float64]:
-        """(N,), the sum of each map over its value: 1 where no relevance is lost."""
+        """(N,), the sum of each map over its value: how much of it lies in the pixels."""
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio: NDArray[np.float64] = self.maps.sum((1, 2), dtype=np.float64) / self.values
         return ratio
@@ -131,6 +133,7 @@ def explain_images(
     targets: Targets = None,
     layer: str | None = None,
     k: int = 10,
+    method: Method | None = None,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> ExplainedImages:
@@ -146,6 +149,8 @@ def explain_images(
             for the largest output; None for all outputs as they are.
         layer: ``gradcam``: name of a layer of feature maps.
         k: number of neighbours, where they are asked for.
+        method: how encoders and classifiers are explained, by default ``rescale`` against the blurred image; see
+            `chinspect.encoders.method_for`.
         workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
         progress: called with the number of images explained and in all, after each shard.
 
@@ -160,7 +165,9 @@ def explain_images(
         raise InputError("Grad-CAM needs a layer of feature maps: give its name as in named_modules().")
     samples = images if isinstance(images, Samples) else load_samples(images)
     targets = _checked(targets, len(samples))
-    made = _description(subject, explain, targets, layer, k)
+    if method is not None and (subject.kind == "detector" or explain == "gradcam"):
+        raise InputError(f"{explain!r} has a method of its own: leave out {method.label!r}.")
+    made = _description(subject, explain, targets, layer, k, method)
     # Workers leave their results in a folder, also where none is wanted.
     temporary = path is None and workers > 0
     with TemporaryDirectory(prefix="chinspect-") if temporary else nullcontext(path) as folder:
@@ -177,7 +184,11 @@ def explain_images(
         responses = first.arrays("responses")
         weights = _weights(made, responses, readable, targets)
         compute = partial(
-            _maps, weights=weights, question=_QUESTIONS[explain], layer=layer if explain == "gradcam" else None
+            _maps,
+            weights=weights,
+            question=_QUESTIONS[explain],
+            layer=layer if explain == "gradcam" else None,
+            options={} if method is None else {"method": method},
         )
         maps = run("maps", compute, {"kind": "explanations of images", **made}, progress).arrays("maps")[readable]
     paths = samples.paths
@@ -230,7 +241,9 @@ def _checked(targets: Targets, count: int) -> Targets:
     return [int(target) for target in targets]
 
 
-def _description(subject: Subject, explain: str, targets: Targets, layer: str | None, k: int) -> dict[str, Any]:
+def _description(
+    subject: Subject, explain: str, targets: Targets, layer: str | None, k: int, method: Method | None
+) -> dict[str, Any]:
     """How maps are made, as JSON values: everything but the images that decides them."""
     question = _QUESTIONS[explain]
     made: dict[str, Any] = {
@@ -246,7 +259,7 @@ def _description(subject: Subject, explain: str, targets: Targets, layer: str | 
     if explain == "gradcam":
         made["layer"] = layer
     elif subject.kind != "detector":
-        made["composite"] = BAND_RULES if question.bands else PIXEL_RULES
+        made["relevance"] = banded(method or Method(), question.bands).document
     if subject.kind != "detector":
         made |= {"neighbours": k} if question.of_neighbours else {"targets": targets}
     return made
@@ -297,12 +310,19 @@ def _responses(subject: Subject, seen: list[Pixels], indices: range) -> Array:  
 
 
 def _maps(
-    subject: Subject, seen: list[Pixels], indices: range, *, weights: Array, question: _Question, layer: str | None
+    subject: Subject,
+    seen: list[Pixels],
+    indices: range,
+    *,
+    weights: Array,
+    question: _Question,
+    layer: str | None,
+    options: Mapping[str, Any],
 ) -> Array:
     """Maps (n, h, w) of some images, ``indices`` among all, whose weights are (N, d)."""
     own = weights[indices.start : indices.stop]
     if layer is not None:
         encoder: Any = subject  # no relevance, and so no part of what every model can do
         return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
-    maps = subject.explain(seen, own, bands=question.bands)
+    maps = subject.explain(seen, own, bands=question.bands, **options)
     return maps if question.cells is None else area_sum(maps, question.cells)

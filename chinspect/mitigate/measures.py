@@ -17,6 +17,7 @@ from torch import Tensor
 from chinspect.encoders import Encoder
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.readouts import Pairs
+from chinspect.relevance import Method
 
 Maps = NDArray[np.float64]
 
@@ -68,7 +69,8 @@ def output_relevance(classifier: Encoder, output: int, pairs: Pairs) -> float:
 def _maps(encoder: Encoder, pairs: Pairs, seeds: Tensor) -> tuple[Maps, Maps]:
     """Of each image the relevance of its outputs times ``seeds`` (N, D), and 1 where the artefact is: (N, H, W)."""
     inputs, masks = pairs.inputs(encoder)
-    relevance = explain_outputs(encoder.module, inputs, seeds.cpu().numpy(), encoder.fingerprint)
+    method = Method("lrp")  # as reliance has always been measured, so that numbers stay comparable
+    relevance = explain_outputs(encoder.module, inputs, seeds.cpu().numpy(), encoder.fingerprint, method=method)
     # in double precision, as relevance of both signs is summed over many pixels
     return relevance.astype(np.float64), masks.cpu().numpy().astype(np.float64)
 

@@ -1,31 +1,19 @@
 """What a model computes, as a flat list of operations.
 
-``torch.export`` writes any module as a graph of ATen operations. Here that graph becomes a list of `Operation`, in
-execution order, with batch norms folded into the convolution before them. The module itself is only read: its
-parameters are shared, and what has to change (the folded weights) is a copy.
+A `Graph` is what `chinspect.relevance._tracing` makes of a module, and what `chinspect.relevance._rewriting` changes
+into an equal one. The module itself is only read: its parameters are shared, and what has to change is a copy.
 """
 
 from __future__ import annotations
 
-import operator
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
-
-from chinspect.errors import InputError
-
-aten = torch.ops.aten
-
-_CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default)
-# batch norms in evaluation mode, and which of their arguments is epsilon
-_BATCH_NORMS = {aten._native_batch_norm_legit_no_training.default: 6, aten.batch_norm.default: 7}
 
 
 @dataclass(frozen=True)
@@ -37,7 +25,10 @@ class Ref:
 
 @dataclass(frozen=True)
 class Operation:
-    """One call ``name = target(*args, **kwargs)``, made by the module at ``path``."""
+    """One call ``name = target(*args, **kwargs)``, made by the module at ``path``.
+
+    Its value has the ``shape`` and the ``dtype``, which are None where it is no tensor.
+    """
 
     name: str
     target: Any
@@ -45,6 +36,8 @@ class Operation:
     kwargs: dict[str, Any]
     path: str
     module_type: str
+    shape: torch.Size | None = None
+    dtype: torch.dtype | None = None
 
     @property
     def kind(self) -> str:
@@ -61,6 +54,19 @@ class Operation:
         """The arguments with each `Ref` replaced by its value."""
         return tree_map_only(Ref, lambda ref: values[ref.name], (self.args, self.kwargs))
 
+    def run(self, values: dict[str, Any]) -> Any:
+        """The value of the operation from those that it reads."""
+        args, kwargs = self.arguments(values)
+        return self.target(*args, **kwargs)
+
+    def renamed(self, alias: Mapping[str, str]) -> Operation:
+        """The operation, reading other names where ``alias`` has them."""
+        if alias.keys().isdisjoint(self.reads):
+            return self
+        arguments = (self.args, self.kwargs)
+        args, kwargs = tree_map_only(Ref, lambda ref: Ref(alias.get(ref.name, ref.name)), arguments)
+        return replace(self, args=args, kwargs=kwargs)
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -74,6 +80,16 @@ class Graph:
     source: str
     sink: str
     input_shape: torch.Size
+
+    def run(self, x: Tensor) -> Iterator[tuple[Operation, Any]]:
+        """Each operation with its value for images ``x``; values are dropped when nothing reads them any more."""
+        values: dict[str, Any] = {**self.constants, self.source: x}
+        freed = last_reads(self.operations, {self.sink})
+        for operation in self.operations:
+            values[operation.name] = operation.run(values)
+            yield operation, values[operation.name]
+            for name in freed[operation.name]:
+                del values[name]
 
 
 class Reader(Protocol):
@@ -110,111 +126,14 @@ def needed(readers: Sequence[AnyReader], sink: str) -> tuple[AnyReader, ...]:
     return tuple(reversed(result))
 
 
-def trace(model: nn.Module, x: Tensor) -> Graph:
-    """The graph of ``model`` in evaluation mode for images shaped like ``x``.
-
-    Args:
-        model: any module that ``torch.export`` accepts, from (N, C, H, W) to (N, D). It is left as it was.
-        x: images (N, C, H, W); only shape, type and device matter.
-
-    Raises:
-        InputError: the model cannot be exported, or does not return one tensor (N, D).
-    """
-    with _evaluation_mode(model), torch.no_grad():
-        try:
-            program = torch.export.export(model, (x,)).run_decompositions({})
-        except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(
-                f"torch.export cannot read {type(model).__name__} at input shape {tuple(x.shape)}: {reason}"
-            ) from error
-    signature = program.graph_signature
-    owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    owned |= signature.inputs_to_lifted_tensor_constants
-    tensors = {**program.state_dict, **program.constants}
-    constants = {name: tensors[target].detach() for name, target in owned.items()}
-    source = signature.user_inputs[0]
-    if len(signature.user_outputs) != 1 or not isinstance(signature.user_outputs[0], str):
-        count = len(signature.user_outputs)
-        raise InputError(f"{type(model).__name__} returns {count} values, and an encoder returns one tensor (N, D).")
-    operations = [_read(node) for node in program.graph.nodes if node.op == "call_function"]
-    operations, sink = _fold_batch_norms(operations, constants, signature.user_outputs[0])
-    return Graph(needed(operations, sink), constants, source, sink, x.shape)
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time of the context; each module's own flag comes back, also after an error."""
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
-
-
-def _read(node: fx.Node) -> Operation:
-    arguments = (node.args, dict(node.kwargs))
-    args, kwargs = tree_map_only(fx.Node, lambda argument: Ref(argument.name), arguments)
-    path, kind = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
-    kind = kind if isinstance(kind, str) else kind.__name__
-    return Operation(node.name, node.target, args, kwargs, path, kind.rsplit(".", 1)[-1])
-
-
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``scale * x + shift`` for each channel: a batch norm in evaluation mode."""
-    channels = (-1, *[1] * (x.ndim - 2))
-    return x * scale.view(channels) + shift.view(channels)
+    """``scale * x + shift`` entry by entry: both are broadcast to the shape of ``x``."""
+    return x * scale + shift
 
 
-def _fold_batch_norms(
-    operations: list[Operation], constants: dict[str, Tensor], sink: str
-) -> tuple[list[Operation], str]:
-    """Batch norms are folded into a copy of the convolution before them, if nothing else reads that; else `affine`."""
-    readers = Counter(name for operation in operations for name in operation.reads)
-    folded: dict[str, Operation] = {}
-    alias: dict[str, str] = {}
-    for original in operations:
-        operation = _renamed(original, alias)
-        if operation.target in _BATCH_NORMS and constants.keys() >= set(operation.reads[1:]):
-            before = folded.get(operation.args[0].name)
-            if before is not None and readers[before.name] > 1:
-                before = None  # something else reads what the batch norm does not change
-            result = _folded(before, operation, constants)
-            folded[result.name] = result
-            alias[operation.name] = result.name
-        elif operation.target is operator.getitem and original.args[0].name in alias:
-            alias[operation.name] = operation.args[0].name  # the batch norm's first result; the others are empty
-        else:
-            folded[operation.name] = operation
-    return list(folded.values()), alias.get(sink, sink)
+def working_precision(x: Tensor) -> torch.dtype:
+    """The precision in which relevance of images ``x`` is computed: double where they are, else single.
 
-
-def _renamed(operation: Operation, alias: dict[str, str]) -> Operation:
-    arguments = (operation.args, operation.kwargs)
-    args, kwargs = tree_map_only(Ref, lambda ref: Ref(alias.get(ref.name, ref.name)), arguments)
-    return replace(operation, args=args, kwargs=kwargs)
-
-
-def _folded(before: Operation | None, norm: Operation, constants: dict[str, Tensor]) -> Operation:
-    """The operation before a batch norm that has taken it up, if it is a convolution of fixed weights; else `affine`.
-
-    Scale and shift (C,) are those of the stored statistics, the batch norm's epsilon included.
+    Half precision and bfloat16 hold 3 decimal digits, and relevance is a sum of thousands of terms.
     """
-    args, _ = norm.arguments(constants | {norm.args[0].name: None})
-    _, weight, bias, mean, variance = args[:5]
-    scale = (variance + args[_BATCH_NORMS[norm.target]]).rsqrt() * (1 if weight is None else weight)
-    shift = (0 if bias is None else bias) - mean * scale
-    if before is None or before.target not in _CONVOLUTIONS or not constants.keys() >= set(before.reads[1:]):
-        tensors = {f"{norm.name}.scale": scale, f"{norm.name}.shift": shift}
-        result = replace(norm, target=affine, args=(norm.args[0], *map(Ref, tensors)), kwargs={})
-    else:
-        _, weight, bias = (*before.arguments(constants | {before.args[0].name: None})[0], None)[:3]
-        tensors = {
-            f"{before.name}.weight": weight * scale.view(-1, *[1] * (weight.ndim - 1)),
-            f"{before.name}.bias": shift if bias is None else bias * scale + shift,
-        }
-        result = replace(before, args=(before.args[0], *map(Ref, tensors), *before.args[3:]))
-    constants.update(tensors)
-    return result
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

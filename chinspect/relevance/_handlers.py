@@ -7,47 +7,70 @@ A new operation is a function from its `Site` to a `Push` (or None to freeze), r
 
     @handles("my_op")
     def _my_op(site): return Push(site.carried, scale=...)
+
+An operation that is ``linear`` in what carries serves reference maps as well; for the others see
+`chinspect.relevance._differences`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chinspect.relevance._graph import affine
-from chinspect.relevance._operations import Push, Site, window
+from chinspect.relevance import _selections  # noqa: F401, its handlers
+from chinspect.relevance._operations import Push, Site, images, window
+from chinspect.relevance._registry import HANDLERS, LINEAR, Handler, Registered, handles
 
-Handler = Callable[[Site], Push | None]
-HANDLERS: dict[str, Handler] = {}
-Registered = TypeVar("Registered", bound=Handler)
-
-
-def handles(*names: str) -> Callable[[Registered], Registered]:
-    """Registers the decorated function as the handler of the named operations (``aten.relu.default`` is ``relu``)."""
-
-    def register(handler: Registered) -> Registered:
-        HANDLERS.update(dict.fromkeys(names, handler))
-        return handler
-
-    return register
+__all__ = ["HANDLERS", "LINEAR", "Handler", "Registered", "handles"]
 
 
-@handles("clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity")
+@handles(
+    "clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity", linear=True
+)
 def _identity(site: Site) -> Push:
     return site.scaled()
 
 
-@handles("permute", "transpose", "t", "movedim", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "repeat")
-@handles("select", "slice", "index", "index_select", "gather", "where", "roll", "flip", "stack", "_to_copy", "to")
-@handles("split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle")
-@handles("getitem", "mean", "sum", "avg_pool1d", "adaptive_avg_pool1d")
-@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
+@handles(
+    "permute",
+    "transpose",
+    "t",
+    "movedim",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "expand",
+    "repeat",
+    linear=True,
+)
+@handles(
+    "select",
+    "slice",
+    "index",
+    "index_select",
+    "gather",
+    "where",
+    "roll",
+    "flip",
+    "stack",
+    "_to_copy",
+    "to",
+    linear=True,
+)
+@handles(
+    "split", "split_with_sizes", "chunk", "unbind", "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle", linear=True
+)
+@handles("getitem", "mean", "sum", "avg_pool1d", "adaptive_avg_pool1d", linear=True)
+@handles("upsample_nearest1d", "upsample_linear1d", "_upsample_nearest_exact1d", linear=True)
+@handles("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_nearest_exact2d", linear=True)
+@handles("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", "upsample_nearest3d", "upsample_trilinear3d", linear=True)
+@handles("col2im", "repeat_interleave", "slice_scatter", "index_put", "scatter", linear=True)
+@handles("avg_pool3d", "adaptive_avg_pool3d", "diagonal", "tril", "triu", linear=True)
 def _linear(site: Site) -> Push:
     """Linear without parameters: as it is, with zeros for numbers that carry nothing."""
     fixed = {
@@ -57,36 +80,51 @@ def _linear(site: Site) -> Push:
     return Push(site.carried, replace(site, values=fixed).each(), moves=True)
 
 
-@handles("view", "_unsafe_view", "reshape")
+@handles("view", "_unsafe_view", "reshape", linear=True)
 def _view(site: Site) -> Push:
     return Push(site.carried, lambda t: t.reshape(len(t), *site.output.shape), moves=True)
 
 
-@handles("cat")
+@handles("copy", linear=True)
+def _copy(site: Site) -> Push | None:
+    """The second argument in the place of the first."""
+    if not site.carries(1):
+        return None
+    name = site.operation.args[1].name
+    shape = site.output.shape
+    return Push((name,), lambda t: t.view(len(t), *[1] * (len(shape) + 1 - t.ndim), *t.shape[1:]).expand(-1, *shape))
+
+
+@handles("cat", linear=True)
 def _cat(site: Site) -> Push:
     along_channels = site.output.ndim == 4 and site.argument(1, 0) % 4 == 1
     return replace(_linear(site), fresh=True, window=site.same_window() if along_channels else None)
 
 
-@handles("pad", "constant_pad_nd")
+@handles("pad", "constant_pad_nd", linear=True)
 def _pad(site: Site) -> Push:
     if site.argument(2, name="mode") in ("reflect", "replicate", "circular"):
         return _linear(site)
     widths = site.argument(1)
-    return Push(site.carried, lambda t: F.pad(t, widths), fresh=True, moves=True)
+    if site.output.ndim != 4:
+        return Push(site.carried, lambda t: F.pad(t, widths), fresh=True, moves=True)
+    left, _, top, _ = (*widths, 0, 0, 0, 0)[:4]
+    # an output sees one pixel; where channels are padded as well, there are none to see
+    reach = ((1, 1, top, 1), (1, 1, left, 1))
+    return Push(site.carried, images(lambda t: F.pad(t, widths)), fresh=True, moves=True, window=reach)
 
 
-@handles("masked_fill")
+@handles("masked_fill", linear=True)
 def _masked_fill(site: Site) -> Push:
     return Push(site.carried, scale=(~site.argument(1)).to(site.output))
 
 
-@handles("neg")
+@handles("neg", linear=True)
 def _neg(site: Site) -> Push:
     return site.scaled(torch.full_like(site.output[:1], -1))
 
 
-@handles("add", "sub")
+@handles("add", "sub", linear=True)
 def _add(site: Site) -> Push:
     """A sum of components; a constant summand is a bias, and absorbs its fraction of the relevance."""
     alpha = site.operation.kwargs.get("alpha", 1) * (-1 if site.operation.kind == "sub" else 1)
@@ -113,7 +151,7 @@ def _mul(site: Site) -> Push:
 @handles("div")
 def _div(site: Site) -> Push | None:
     """The numerator carries; a denominator is frozen."""
-    if not site.carries(0):
+    if not site.carries(0) or "rounding_mode" in site.operation.kwargs:
         return None
     numerator = replace(site, carriers=frozenset({site.operation.args[0].name}))
     factor = 1 / torch.as_tensor(site.argument(1)).to(site.output)
@@ -140,26 +178,53 @@ def _product(site: Site) -> Push:
 
 
 @handles("relu", "relu6", "gelu", "silu", "hardswish", "leaky_relu", "elu", "celu", "selu", "mish", "tanh", "hardtanh")
-@handles("square", "pow", "clamp", "clamp_min")
-def _activation(site: Site) -> Push:
+@handles("square", "pow", "clamp", "clamp_min", "clamp_max", "abs", "erf", "sin", "nan_to_num", "elementwise", "log1p")
+@handles("expm1", "threshold")
+def _activation(site: Site) -> Push | None:
     """Element by element, and zero at zero: the component's fraction of the input is its fraction of the output."""
+    if not site.carries(0):  # an exponent
+        return None
     x = site.argument(0)
     return site.scaled(torch.where(x == 0, 0, site.output / x))
 
 
-@handles("sigmoid", "hardsigmoid", "exp", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm")
-@handles("eq", "ne", "gt", "lt", "ge", "le")
-@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
+@handles("softplus", "log_sigmoid_forward")
+def _offset_activation(site: Site) -> Push:
+    """Element by element: what the function is at zero is a bias, and the rest carries."""
+    x = site.argument(0)
+    at_zero = site.call(torch.zeros_like(x[:1]))
+    slope = (site.output - at_zero) / x
+    return site.scaled(torch.where(x == 0, 0, slope))
+
+
+@handles(
+    "sigmoid", "hardsigmoid", "exp", "log", "rsqrt", "sqrt", "reciprocal", "linalg_vector_norm", "cos", "var", "std"
+)
+@handles(
+    "eq", "ne", "gt", "lt", "ge", "le", "logical_not", "logical_and", "logical_or", "logical_xor", "isnan", "isinf"
+)
+@handles("argmax", "argmin", "argsort", "sign", "floor", "ceil", "round", "trunc", "any", "all", "bitwise_not")
+@handles(
+    "bitwise_and", "bitwise_or", "floor_divide", "remainder", "erfc", "log2", "tan", "atan", "atan2", "scalar_tensor"
+)
+@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like", "rand_like")
 def _frozen(site: Site) -> None:  # noqa: ARG001
     """Gates, norms, and what depends on the input's shape only."""
     return
 
 
-@handles("affine")
+@handles("var_mean")
+def _var_mean(site: Site) -> Push:
+    """Variance and mean: the mean carries."""
+    each = site.each()
+    return Push(site.carried, lambda t: (torch.zeros_like(each(t)[0]), each(t)[1]))
+
+
+@handles("affine", linear=True)
 def _affine(site: Site) -> Push:
-    """A batch norm that no convolution took up: its shift is a bias."""
+    """A scale and a shift that no layer took up: the shift is a bias."""
     scale = site.argument(1)
-    return site.scaled(affine(torch.ones_like(site.output[:1]), scale, torch.zeros_like(scale)))
+    return site.scaled(None if bool((scale == 1).all()) else scale)
 
 
 @handles("max_pool2d")
@@ -169,27 +234,29 @@ def _max_pool2d(site: Site) -> Push:
     stride = site.argument(2) or kernel  # ATen writes an empty stride where it is the kernel's size
     padding, dilation, ceiled = (site.argument(position, default) for position, default in ((3, 0), (4, 1), (5, False)))
     _, index = F.max_pool2d(site.argument(0), kernel, stride, padding, dilation, ceil_mode=ceiled, return_indices=True)
-    positions = index.flatten(2)
+    positions = index.flatten(2).mT.contiguous()
 
     def push(t: Tensor) -> Tensor:
-        return t.flatten(3).gather(3, positions.expand(len(t), *positions.shape)).view(len(t), *index.shape)
+        # channels last, as components are
+        pixels = t.flatten(3).mT.gather(2, positions.expand(len(t), *positions.shape))
+        return pixels.mT.unflatten(3, index.shape[2:])
 
     return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
 
 
-@handles("avg_pool2d")
+@handles("avg_pool2d", linear=True)
 def _avg_pool2d(site: Site) -> Push:
     kernel = site.argument(1)
     reach = window(kernel, site.argument(2) or kernel, site.argument(3, 0))
-    return Push(site.carried, site.each(), fresh=True, window=reach)
+    return Push(site.carried, images(site.call), fresh=True, window=reach)
 
 
-@handles("adaptive_avg_pool2d")
+@handles("adaptive_avg_pool2d", linear=True)
 def _adaptive_avg_pool2d(site: Site) -> Push:
     sides = list(zip(site.argument(0).shape[2:], site.output.shape[2:], strict=True))
     cell = [inside // outside for inside, outside in sides]
     regular = all(inside % outside == 0 for inside, outside in sides)
-    return Push(site.carried, site.each(), fresh=True, window=window(cell, cell) if regular else None)
+    return Push(site.carried, images(site.call), fresh=True, window=window(cell, cell) if regular else None)
 
 
 @handles("layer_norm")
@@ -217,6 +284,19 @@ def _group_norm(site: Site) -> Push:
     return Push(site.carried, centred, scale.view(*deviation.shape, *[1] * (x.ndim - 2)), fresh=True)
 
 
+@handles("instance_norm")
+def _instance_norm(site: Site) -> Push:
+    """Each channel of each image centred, and divided by its own deviation, which is frozen."""
+    x, weight = site.argument(0), site.argument(1)
+    by_channel = (-1, *[1] * (x.ndim - 2))
+    own = site.argument(5)  # else by stored statistics
+    dims = tuple(range(-x.ndim + 2, 0))
+    variance = x.var(dims, correction=0, keepdim=True) if own else site.argument(4).view(by_channel)
+    scale = (variance + site.argument(7)).rsqrt()
+    scale = scale if weight is None else scale * weight.view(by_channel)
+    return Push(site.carried, lambda t: t - t.mean(dims, keepdim=True) if own else t.clone(), scale, fresh=True)
+
+
 @handles("softmax", "_softmax")
 def _softmax(site: Site) -> Push | None:
     """Frozen; with AttnLRP its Taylor expansion, ``s * (t - <s, t>)``."""
@@ -236,20 +316,28 @@ def _attention(site: Site) -> Push | None:
     if not site.carries(2):
         return None
     query, key, value = (site.argument(position) for position in range(3))
+    groups = query.shape[-3] // key.shape[-3] if site.argument(7, name="enable_gqa") else 1
+    key, value = (repeated(heads, groups) for heads in (key, value))
     scale = site.argument(6, name="scale") or query.shape[-1] ** -0.5
-    weights = _attention_weights(site, query * scale, key)
+    weights = attention_weights(site, query * scale, key)
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
-        return Push(names[2:], lambda v: weights @ v, fresh=True)
+        return Push(names[2:], lambda v: weights @ repeated(v, groups), fresh=True)
 
     def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        k, v = (repeated(heads, groups) for heads in (k, v))
         logits = scale * (q @ key.mT + query @ k.mT) / 2
         return (weights @ v + _expanded_softmax(weights, logits, dim=-1) @ value) / 2
 
     return Push(names, push, fresh=True)
 
 
-def _attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
+def repeated(heads: Tensor, groups: int) -> Tensor:
+    """Keys or values (..., heads, L, C), each for as many heads of queries as share it."""
+    return heads if groups == 1 else heads.repeat_interleave(groups, -3)
+
+
+def attention_weights(site: Site, query: Tensor, key: Tensor) -> Tensor:
     mask = site.argument(3, name="attn_mask")
     if site.argument(5, name="is_causal"):
         mask = torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()

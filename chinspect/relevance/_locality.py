@@ -21,6 +21,7 @@ from chinspect.relevance._steps import Step, indicator
 from chinspect.relevance.components import Partition
 
 Interval = tuple[int, int]  # from, to (excluded)
+Spacing = tuple[int, int]  # rows, columns
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Tiling(NamedTuple):
     across: Side
 
     @property
-    def spacing(self) -> tuple[int, int]:
+    def spacing(self) -> Spacing:
         """Patches that many rows and columns apart share a map."""
         return self.down.spacing, self.across.spacing
 
@@ -110,7 +111,7 @@ def _spacing(intervals: tuple[Interval, ...]) -> int:
     return count
 
 
-def lay_out(t: Tensor, tiling: Tiling, spacing: tuple[int, int], maps: Tensor) -> Tensor:
+def lay_out(t: Tensor, tiling: Tiling, spacing: Spacing, maps: Tensor) -> Tensor:
     """Components (K, N, C, H, W), laid out by ``tiling``, laid out again with a wider spacing.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,6 +26,11 @@ def window(kernel: Size, stride: Size = 1, padding: Size = 0, dilation: Size = 1
     """The reach of a sliding window down and across."""
     vertical, horizontal = zip(*map(pair, (kernel, stride, padding, dilation)), strict=True)
     return vertical, horizontal
+
+
+def images(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """A function of images (N, C, H, W) for components (K, N, C, H, W): in four dimensions memory formats last."""
+    return lambda t: function(t.flatten(0, 1)).unflatten(0, t.shape[:2])
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Site:
         carriers: names of the values that have components.
         output: the operation's own value.
         attention: see `Composite`.
+        reference, reference_output: the values and the output at the reference, in a reference map.
     """
 
     operation: Operation
@@ -77,6 +83,21 @@ class Site:
     carriers: frozenset[str]
     output: Any
     attention: str
+    reference: dict[str, Any] = field(default_factory=dict)
+    reference_output: Any = None
+
+    def at_reference(self) -> Site:
+        """The operation at the activations of the reference."""
+        return replace(self, values=self.reference, output=self.reference_output)
+
+    def middle(self) -> Site:
+        """The operation half-way between both: where a product is split."""
+        values = {name: _middle(value, self.reference[name]) for name, value in self.values.items()}
+        return replace(self, values=values)
+
+    def both(self, position: int) -> tuple[Any, Any]:
+        """An argument at the image and at the reference."""
+        return self.argument(position), self.at_reference().argument(position)
 
     def argument(self, position: int, default: Any = None, name: str = "") -> Any:
         """The value of an argument, by its position or, where the call names it, by its name."""
@@ -121,3 +142,11 @@ class Site:
     def each(self) -> Callable[..., Any]:
         """The operation on one component after the other."""
         return torch.vmap(self.call)
+
+
+def _middle(value: Any, reference: Any) -> Any:
+    if value is reference or not isinstance(value, Tensor):
+        return value
+    if value.dtype == torch.bool:  # of a comparison
+        return (value.float() + reference.float()) / 2
+    return (value + reference) / 2 if value.is_floating_point() else value

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor
 
 from chinspect.errors import InputError
+from chinspect.relevance._differences import difference_handler
 from chinspect.relevance._graph import Graph, Operation, Ref, last_reads, needed
 from chinspect.relevance._handlers import HANDLERS
 from chinspect.relevance._operations import Push, Site, Window, pair, window
 from chinspect.relevance.composites import Composite
 from chinspect.relevance.rules import Input, Layer, Term
 
-_CONVOLUTIONS = ("conv1d", "conv2d")
+_CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+_TRANSPOSED = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 _PRODUCTS = ("matmul", "mm", "addmm")
 
 
@@ -41,22 +43,39 @@ def indicator(name: str) -> str:
     return f"{name}@indicator"
 
 
-def build(graph: Graph, x: Tensor, composite: Composite) -> tuple[Tensor, tuple[Step, ...], str]:
-    """Runs the graph on ``x``.
+@dataclass(frozen=True)
+class Built:
+    """What comes of a graph at an image.
 
-    Returns:
-        the embeddings, the steps that lead components from the graph's source to its sink, and the last step's name.
+    Attributes:
+        output: the embeddings (N, D).
+        baseline: those of the reference, of a reference map.
+        steps: they lead components from the graph's source to its sink.
+        sink: the last step's name.
+    """
+
+    output: Tensor
+    baseline: Tensor | None
+    steps: tuple[Step, ...]
+    sink: str
+
+
+def build(graph: Graph, x: Tensor, composite: Composite, reference: Tensor | None = None) -> Built:
+    """Runs the graph on ``x``, and for a reference map beside it on the ``reference``, which is shaped like ``x``.
 
     Raises:
         InputError: an operation has no rule, or nothing of the image carries relevance to the output.
     """
-    builder = _Builder(graph, x, composite)
+    builder = _Builder(graph, x, composite, reference)
     for operation in graph.operations:
         builder.add(operation)
+    if builder.missing:
+        raise InputError(_missing(builder.missing))
     if graph.sink not in builder.carriers:
-        raise InputError(f"composite {composite.name!r} lets no relevance pass from the output to the image.")
+        raise InputError(_stopped(composite, builder.frozen))
     sink = builder.alias.get(graph.sink, graph.sink)
-    return builder.values[graph.sink], needed(list(builder.steps.values()), sink), sink
+    baseline = None if reference is None else builder.reference[graph.sink]
+    return Built(builder.values[graph.sink], baseline, needed(list(builder.steps.values()), sink), sink)
 
 
 class _Builder:
@@ -64,6 +83,7 @@ class _Builder:
 
     Attributes:
         values: of the operations so far that are still read.
+        reference: those at the reference, of a reference map.
         dependent: names of the values that depend on the image; of those,
         carriers: that have components, and
         raw: that are the image itself, moved and scaled, which the first layers read.
@@ -72,11 +92,14 @@ class _Builder:
         readers: how many operations read a value.
         private: names of the values whose components one step alone reads, so that it may scale them.
         alias: the step that makes the components of a value, where it has another name.
+        missing: operations that would carry and have no rule.
+        frozen: the last operation that read components and made none.
     """
 
-    def __init__(self, graph: Graph, x: Tensor, composite: Composite) -> None:
+    def __init__(self, graph: Graph, x: Tensor, composite: Composite, reference: Tensor | None) -> None:
         self.composite = composite
         self.values: dict[str, Any] = {**graph.constants, graph.source: x}
+        self.reference: dict[str, Any] = {} if reference is None else {**graph.constants, graph.source: reference}
         self.steps: dict[str, Step] = {}
         self.alias: dict[str, str] = {}
         self.dependent = {graph.source}
@@ -86,20 +109,32 @@ class _Builder:
         self.last_reads = last_reads(graph.operations, {graph.sink})
         self.readers = Counter(name for operation in graph.operations for name in operation.reads)
         self.private: set[str] = set()
+        self.missing: list[Operation] = []
+        self.frozen: Operation | None = None
 
     def add(self, operation: Operation) -> None:
         """Computes the operation's value, and the step that pushes its components."""
         args, kwargs = operation.arguments(self.values)
         output = self.values[operation.name] = operation.target(*args, **kwargs)
-        if not self.dependent.isdisjoint(operation.reads):
+        depends = not self.dependent.isdisjoint(operation.reads)
+        if depends:
             self.dependent.add(operation.name)
+        if self.reference:
+            self.reference[operation.name] = self._at_reference(operation) if depends else output
         if not self.carriers.isdisjoint(operation.reads):
             layer = as_layer(operation, args, output, self.dependent)
             push = self._handled(operation, output) if layer is None else self._ruled(operation, layer)
-            if push is not None:
+            if push is None:
+                self.frozen = operation
+            else:
                 self._record(operation, push, output)
         for name in self.last_reads[operation.name]:
             del self.values[name]
+            self.reference.pop(name, None)
+
+    def _at_reference(self, operation: Operation) -> Any:
+        args, kwargs = operation.arguments(self.reference)
+        return operation.target(*args, **kwargs)
 
     def _ruled(self, operation: Operation, layer: Layer) -> Push | None:
         """The push of a layer by its rule; None where no relevance passes."""
@@ -120,14 +155,16 @@ class _Builder:
 
     def _handled(self, operation: Operation, output: Any) -> Push | None:
         """The push of an operation that has no rule; None where it freezes."""
-        handler = HANDLERS.get(operation.kind)
+        handler = difference_handler(operation.kind) if self.reference else HANDLERS.get(operation.kind)
         if handler is None:
-            raise InputError(
-                f"operation {operation.target} in module {operation.path!r} ({operation.module_type}) has no rule: "
-                "register one with chinspect.relevance.handles."
-            )
+            self.missing.append(operation)
+            return Push(tuple(self.carriers.intersection(operation.reads)), lambda *t: t[0])  # is never run
         values = {name: self.values[name] for name in operation.reads}
-        return handler(Site(operation, values, frozenset(self.carriers), output, self.composite.attention))
+        site = Site(operation, values, frozenset(self.carriers), output, self.composite.attention)
+        if self.reference:
+            at_reference = {name: self.reference[name] for name in operation.reads}
+            site = replace(site, reference=at_reference, reference_output=self.reference[operation.name])
+        return handler(site)
 
     def _record(self, operation: Operation, push: Push, output: Any) -> None:
         name = operation.name
@@ -158,9 +195,35 @@ class _Builder:
             self.private.add(name)
 
 
+def _missing(operations: Sequence[Operation]) -> str:
+    """What has no rule, each kind of operation once with the modules that make it."""
+    modules: dict[str, list[str]] = {}
+    for operation in operations:
+        modules.setdefault(str(operation.target), []).append(f"{operation.path!r} ({operation.module_type})")
+    names = "; ".join(
+        f"{target} in module {', '.join(dict.fromkeys(paths[:3]))}"
+        + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+        for target, paths in modules.items()
+    )
+    return (
+        f"no rule for {names}. Explain this network with method 'shapley', which reads no operations, or register "
+        "rules with chinspect.relevance.handles."
+    )
+
+
+def _stopped(composite: Composite, operation: Operation | None) -> str:
+    where = ""
+    if operation is not None:
+        where = f": the last that stops it is {operation.kind} in module {operation.path!r} ({operation.module_type})"
+    return (
+        f"composite {composite.name!r} lets no relevance pass from the output to the image{where}. A sigmoid or "
+        "softmax at the end belongs cut off: explain the values in front of it."
+    )
+
+
 def as_layer(operation: Operation, args: tuple[Any, ...], output: Any, dependent: Collection[str]) -> Layer | None:
     """The operation as a layer with a weight, which is none of the values that depend on the image; or None."""
-    if operation.kind in (*_CONVOLUTIONS, "linear"):
+    if operation.kind in (*_CONVOLUTIONS, *_TRANSPOSED, "linear"):
         x, weight, bias = (*args, None)[:3]
         bias = weight.new_zeros(1) if bias is None else bias
         if operation.kind == "linear":
@@ -179,6 +242,8 @@ def as_layer(operation: Operation, args: tuple[Any, ...], output: Any, dependent
 
 def layer_kind(operation: Operation, weight: Tensor) -> str:
     """The layer's kind as composites name it."""
+    if operation.kind in _TRANSPOSED:
+        return "conv"
     if operation.kind not in _CONVOLUTIONS:
         return "linear"
     pointwise = all(size == 1 for size in weight.shape[2:])
@@ -215,7 +280,10 @@ def _layer_push(
         totals = [layer.total(term.summands, values) for term in terms]
         if single:
             return totals[0]
-        return reduce(Tensor.add_, [total.mul_(term.scale) for total, term in zip(totals, terms, strict=True)])
+        scaled = [
+            total if term.scale is None else total.mul_(term.scale) for total, term in zip(totals, terms, strict=True)
+        ]
+        return reduce(Tensor.add_, scaled)
 
     summands = sum(len(term.summands) for term in terms)
     return Push(
@@ -229,7 +297,10 @@ def _layer_push(
 
 
 def _layer_window(operation: Operation, layer: Layer) -> Window | None:
-    # the overload "conv2d.padding" names its padding ("same"), which may differ from side to side
-    if operation.kind != "conv2d" or "padding" in str(operation.target):
+    if operation.kind != "conv2d":
         return None
-    return window(layer.weight.shape[2:], *convolution_options(operation.args)[:3])
+    kernel = layer.weight.shape[2:]
+    stride, padding, dilation = convolution_options(operation.args)[:3]
+    if padding == "same":  # the overload "conv2d.padding"; where its sides differ, the first is the smaller
+        padding = [reach * (size - 1) // 2 for reach, size in zip(pair(dilation), kernel, strict=True)]
+    return window(kernel, stride, 0 if padding == "valid" else padding, dilation)

@@ -73,6 +73,11 @@ class Partition(Decomposition):
     def inner(self, x: Tensor, gradient: Tensor) -> Tensor:
         return self.sums(gradient * x).permute(1, 2, 0)
 
+    def mixed(self, x: Tensor, x0: Tensor, sets: Tensor) -> Tensor:
+        """Images (n, C, H, W): for each of the sets (n, P), booleans, ``x`` on its components and ``x0`` elsewhere."""
+        shown = sets.to(x.device)[:, self.labels.to(x.device)]
+        return torch.where(shown if shown.ndim == 4 else shown[:, None], x, x0)
+
     def sums(self, relevance: Tensor) -> Tensor:
         """Sums of ``relevance`` (..., C, H, W) over each component: (..., count)."""
         labels = self.labels.to(relevance.device).expand(relevance.shape[-3:]).reshape(-1)

@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from chinspect.errors import InputError
-from chinspect.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, ZBox, Zero, ZPlus
+from chinspect.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, Linear, Rule, ZBox, Zero, ZPlus
 
 Bounds = float | tuple[float, ...]
 
@@ -109,4 +109,7 @@ COMPOSITES = {
         Composite("attn_lrp", (_GAMMA, _EPSILON), attention="attnlrp"),
     )
 }
-"""The composites by name."""
+"""The composites of LRP by name."""
+
+RESCALE = Composite("rescale", (Row(Linear()),))
+"""The table of reference maps: weights as they are; see `chinspect.relevance._differences` for what is not linear."""

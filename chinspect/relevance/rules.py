@@ -79,10 +79,13 @@ class Summand:
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a rule at a layer: the sum of ``summands`` times ``scale``, which has the shape of the output."""
+    """One term of a rule at a layer: the sum of ``summands`` times ``scale``, which has the shape of the output.
+
+    A scale of None is 1.
+    """
 
     summands: Sequence[Summand]
-    scale: Tensor
+    scale: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +218,13 @@ class Pass(Rule):
 
     def terms(self, layer: Layer) -> list[Term]:
         return [self.term(layer, [Summand(None)])]
+
+
+class Linear(Rule):
+    """Components pass through the weights as they are: differences to a reference, in which the bias cancels."""
+
+    def terms(self, layer: Layer) -> list[Term]:
+        return [Term([Summand(layer.weight)], None)]
 
 
 class Zero(Rule):

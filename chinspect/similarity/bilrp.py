@@ -1,9 +1,13 @@
-"""Why are these two images similar? BiLRP: the dot product of two embeddings, distributed over pairs of patches.
+"""Why are these two images similar? The dot product of two embeddings, distributed over pairs of patches.
 
 With ``T_a`` (P, D) what each patch of image a contributes to each of the D outputs, the contribution of patch i of a
 together with patch j of b is
 
-    R[i, j] = sum_k T_a[i, k] * T_b[j, k],        sum_ij R[i, j] = <y_a, y_b>  as far as relevance is conserved.
+    R[i, j] = sum_k T_a[i, k] * T_b[j, k].
+
+For tables by LRP this is BiLRP, and sums to ``<y_a, y_b>`` as far as relevance is conserved. For tables against a
+reference it sums to ``<y_a - y_a0, y_b - y_b0>``: what the images have in common beyond what their references have,
+without which the dot product of two embeddings is mostly what all images have in common.
 
 Source: Eberle et al. 2020, Building and interpreting deep similarity models (arXiv:2003.05431); used on foundation
 models in Kauffmann et al. 2025 (10.1038/s42256-025-01000-2). There it takes one LRP pass an output; here ``T`` comes
@@ -21,10 +25,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
-from chinspect.encoders import Encoder, check_finite, load_encoder
+from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
 from chinspect.images import as_picture
-from chinspect.relevance import Composite, Graph, composite, patches, relevance_map, trace
+from chinspect.relevance import Composite, Graph, Method, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
 
 Source = str | Path | Image.Image
@@ -35,75 +40,90 @@ def explain_similarity(
     a: Source,
     b: Source,
     *,
+    method: MethodChoice | Method = "auto",
+    composite: str | Composite | None = None,
+    reference: References = "blur",
+    evaluations: int | None = None,
     patch_size: int = 16,
-    composite: str | Composite = "epsilon_plus_flat",
     metric: Metric = "dot",
     bands: int | Sequence[int] | None = None,
+    check: bool = True,
 ) -> SimilarityExplanation:
     """Explains the similarity of two images by pairs of their patches.
 
     Args:
         encoder: an encoder, or the name of one (see `load_encoder`).
         a, b: paths or pictures.
+        method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
+            product; a `Method` holds all four options; ``auto`` is ``rescale``, or the method that a composite or
+            evaluations belong to.
+        composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
+        reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
+        evaluations: masked images an image, of ``shapley``.
         patch_size: side of a patch in pixels of the encoder's input.
-        composite: the rules of LRP; frequency and z-box bounds follow the encoder's preprocessing.
         metric: ``dot`` explains ``<y_a, y_b>``, ``cosine`` divides it by both norms.
         bands: explain the dot product by this many frequency bands as well (see `frequency_bands`).
+        check: delete the most relevant patches of a, and random ones, and say how the similarity falls.
 
     Raises:
-        InputError: an image cannot be read, a patch does not fit, the model or the composite is unknown.
+        InputError: an image cannot be read, a patch does not fit, the model, method or composite is unknown.
     """
     check_metric(metric)
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
-    table = resolve_composite(composite, encoder)
+    options = (
+        method
+        if isinstance(method, Method)
+        else method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
+    )
     x = encoder.prepare(pictures[0])
     patches(patch_size).on(x.shape)  # refuses what does not fit before the long work
-    graph = trace(encoder.module, x)
+    model = options.reader(encoder.module, x)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         first, second = (
-            explain_image(encoder, graph, picture, table, patch_size, name=_name(image))
+            explain_image(encoder, model, picture, options, patch_size, name=_name(image))
             for image, picture in zip((a, b), pictures, strict=True)
         )
-        explanation = SimilarityExplanation(first, second, metric, encoder, table.name, patch_size)
+        explanation = SimilarityExplanation(first, second, metric, encoder, options, patch_size)
         frequencies = None if bands is None else explanation.by_frequency(bands)
+        deletion = explanation.deleted() if check else None
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)
     return replace(
         explanation,
         frequencies=frequencies,
+        deletion=deletion,
         seconds=time.perf_counter() - start,
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
     )
 
 
-def resolve_composite(table: str | Composite, encoder: Encoder) -> Composite:
-    """A composite by name, with the bounds of the encoder's input for z-box rules."""
-    if isinstance(table, Composite):
-        return table
-    low, high = encoder.input_range
-    return composite(table, low=tuple(low.tolist()), high=tuple(high.tolist()))
-
-
 def explain_image(
-    encoder: Encoder, graph: Graph, picture: Image.Image, table: Composite, patch_size: int, *, name: str
+    encoder: Encoder,
+    model: nn.Module | Graph,
+    picture: Image.Image,
+    method: Method,
+    patch_size: int,
+    *,
+    name: str,
 ) -> ExplainedImage:
-    """What each patch of one image contributes to its embedding; ``graph`` is the encoder's (see `trace`)."""
+    """What each patch of one image contributes to its embedding; ``model`` is the encoder's (see `Method.reader`)."""
     x = encoder.prepare(picture)
-    mapped = relevance_map(graph, x, table)
-    check_finite(mapped.output, f"the embedding by {encoder.name!r}", encoder.module)
-    contributions = mapped.push(patches(patch_size))
-    check_finite(contributions[None], f"the relevance of {name}", encoder.module)
+    table = contributions(model, x, patches(patch_size), method)
+    check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
+    check_finite(table.values[None], f"the relevance of {name}", encoder.module)
     boxes = patch_boxes(x.shape[-2:], patch_size)
     return ExplainedImage(
         name=name,
         picture=encoder.preprocessing.visible(picture),
         original_size=picture.size,
         boxes=encoder.preprocessing.to_original(boxes.reshape(-1, 4), picture.size).reshape(boxes.shape),
-        embedding=mapped.output[0].cpu().numpy(),
-        contributions=contributions.cpu().numpy(),
+        embedding=table.output.cpu().numpy(),
+        contributions=table.values.cpu().numpy(),
+        explained=table.explained.cpu().numpy(),
+        sampling=table.sampling,
         input=x,
     )
 

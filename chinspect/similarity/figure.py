@@ -26,10 +26,14 @@ def draw(explanation: SimilarityExplanation) -> Figure:
     _draw_pairs(axes["pairs"], explanation)
     _draw_marginals(figure, axes["marginals"], axes["scale"], explanation)
     figure.suptitle(
-        f"Why does {explanation.model} call these images similar?   "
-        f"{explanation.metric} {explanation.similarity:.4g}, of which {explanation.conservation:.1%} explained",
+        f"Why does {explanation.model} call these images similar?\n"
+        f"{explanation.metric} {explanation.similarity:.4g}, explained {explanation.explained:.4g} "
+        f"({explanation.method.label}), of which {explanation.conservation:.1%} arrives at the patches",
         fontsize=11,
     )
+    if explanation.deletion is not None:
+        told = explanation.deletion.told(Path(explanation.a.name).name, "this similarity")
+        figure.supxlabel(told, fontsize=9, parse_math=False)
     return figure
 
 
@@ -50,7 +54,7 @@ def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array]:
     A pair's strength is ``R / mean(R^4)^(1/4)``, soft-thresholded at 2 as in the code of Kauffmann et al. 2025; its
     opacity is its strength over that of the strongest pair (there: the square, which leaves little but one curve).
     """
-    flat = explanation.relevance.reshape(-1)
+    flat = explanation.certain.reshape(-1)
     strength = np.abs(flat) / max(float(np.mean(flat.astype(float) ** 4)) ** 0.25, 1e-30)
     order = np.argsort(strength)[-_CURVES:]
     excess = np.clip(strength[order] - 2, 0, None)
@@ -77,7 +81,7 @@ def _centres(image: ExplainedImage, patch: int) -> Array:
 def _draw_marginals(figure: Figure, axes: Axes, scale: Axes, explanation: SimilarityExplanation) -> None:
     """Where the relevance of each image lies, as a fraction of the similarity for each patch."""
     _show(axes, explanation, colour=False)
-    fractions = [marginal / explanation.similarity for marginal in explanation.marginals()]
+    fractions = [marginal / explanation.scale for marginal in explanation.marginals()]
     limit = max(float(np.abs(fraction).max()) for fraction in fractions) or 1.0
     size = explanation.a.picture.width
     for fraction, left in zip(fractions, (0, size * (1 + _GAP)), strict=True):
@@ -85,7 +89,7 @@ def _draw_marginals(figure: Figure, axes: Axes, scale: Axes, explanation: Simila
         extent = (left, left + width, height, 0)
         heatmap = axes.imshow(fraction, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.62, extent=extent, zorder=2)
         heatmap.set_clip_path(Rectangle((left, 0), size, size, transform=axes.transData))
-    bar = figure.colorbar(heatmap, cax=scale, format=PercentFormatter(1), label="share of the similarity")
+    bar = figure.colorbar(heatmap, cax=scale, format=PercentFormatter(1), label="share of what is explained")
     bar.ax.tick_params(labelsize=8)
     axes.set_title("Where the similarity lies in each image: the sum over all patches of the other one", fontsize=9)
 

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from chinspect.relevance import band_edges, frequency_bands, relevance_map, trace
+from chinspect.relevance import Method, band_edges, frequency_bands, trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +45,12 @@ class FrequencySimilarity:
 
 
 def similarity_by_frequency(
-    module: nn.Module, inputs: tuple[Tensor, Tensor], bands: int | Sequence[int], composite: str
+    module: nn.Module, inputs: tuple[Tensor, Tensor], bands: int | Sequence[int], method: Method
 ) -> FrequencySimilarity:
     """The dot product of the outputs for two inputs (1, C, H, W), by pairs of frequency bands."""
     graph = trace(module, inputs[0])
     # in double precision: a band may contribute a thousandth of the sum
-    first, second = (relevance_map(graph, x, composite).push(frequency_bands(bands)).double() for x in inputs)
+    first, second = (method.map(graph, x).push(frequency_bands(bands)).double() for x in inputs)
     shape = inputs[0].shape[-2:]
     starts = [0, *band_edges(shape, bands), sum(shape) - 1]
     orders = tuple((start, following - 1) for start, following in pairwise(starts))

@@ -5,10 +5,11 @@ On disk an index is a `Store` whose shards hold 16 images each:
     tables      (16, P, D) float16: each image's ``T``, divided by its largest absolute entry
     scales      (16,) float32: those entries
     embeddings  (16, D) float32
+    explained   (16, D) float32: what the tables are of, where it is the embeddings' difference to those of references
     readable    (16,) bool: False for a file that is no image; its rows are zero
 
 The store's description says what it was made of and how: images and their contents, encoder, its fingerprint,
-composite, patches. A run that was stopped anywhere goes on where it was; another encoder, composite or folder, or an
+method, patches. A run that was stopped anywhere goes on where it was; another encoder, method or folder, or an
 image that was edited, is refused instead of mixed in. To explain a pair, two rows are read.
 """
 
@@ -23,13 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
-from chinspect.encoders import Encoder
+from chinspect.encoders import Encoder, MethodChoice, References, method_for
 from chinspect.errors import InputError
 from chinspect.execute import Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
-from chinspect.relevance import Graph, trace
-from chinspect.similarity.bilrp import explain_image, patch_boxes, resolve_composite
+from chinspect.relevance import Graph, Method
+from chinspect.similarity.bilrp import explain_image, patch_boxes
 from chinspect.similarity.explanation import Array, ExplainedImage, Metric, SimilarityExplanation, check_metric
 
 SHARD = 16
@@ -43,6 +45,8 @@ class SimilarityIndex:
         path: the index's folder.
         names: of the images that could be read, relative to the folder of images, (N,).
         embeddings: (N, D).
+        explained: what the tables are of (N, D): the embeddings, or their difference to those of references.
+        method: how the images were explained.
         grid: rows and columns of patches.
     """
 
@@ -66,6 +70,9 @@ class SimilarityIndex:
         self._scales = self._store.arrays("scales")
         self.names = [self._made["images"][row] for row in self._rows]
         self.embeddings: Array = self._store.arrays("embeddings")[self._rows]
+        self.method = Method.of(self._made)
+        lrp = self.method.name == "lrp"
+        self.explained: Array = self.embeddings if lrp else self._store.arrays("explained")[self._rows]
         self.grid: tuple[int, int] = tuple(self._made["grid"])
 
     @classmethod
@@ -80,8 +87,11 @@ class SimilarityIndex:
         images: str | Path,
         path: str | Path,
         *,
+        method: MethodChoice = "auto",
+        composite: str | None = None,
+        reference: References = "blur",
+        evaluations: int | None = None,
         patch_size: int = 16,
-        composite: str = "epsilon_plus_flat",
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> SimilarityIndex:
@@ -90,14 +100,20 @@ class SimilarityIndex:
         Args:
             images: folder, read recursively, or a list or table of paths (see `load_samples`).
             path: folder of the index, made if need be.
+            method, composite, reference, evaluations, patch_size: as in `explain_similarity`; the reference ``dataset``
+                is the mean over some images of the data set.
             workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
             progress: called with the number of images done and in all, after each shard.
 
         Raises:
             InputError: there are no images, or ``path`` holds an index of something else.
         """
-        function = _Explain(encoder, patch_size, composite)
-        map_images(function, load_samples(images), path, shard_size=SHARD, workers=workers, progress=progress)
+        samples = load_samples(images)
+        options = method_for(
+            encoder, method, composite=composite, reference=reference, evaluations=evaluations, samples=samples
+        )
+        function = _Explain(encoder, patch_size, options)
+        map_images(function, samples, path, shard_size=SHARD, workers=workers, progress=progress)
         return cls(path)
 
     def __len__(self) -> int:
@@ -121,7 +137,7 @@ class SimilarityIndex:
 
     def marginal(self, i: int, j: int | None = None) -> Array:
         """(h, w): where in ``i`` its similarity to ``j`` lies; with no ``j``, that to the average image."""
-        other = self.embeddings.mean(0) if j is None else self.embeddings[j]
+        other = self.explained.mean(0) if j is None else self.explained[j]
         return (self.contributions(i) @ other).reshape(self.grid)
 
     def neighbours(self, i: int, k: int = 10, *, metric: Metric = "cosine") -> list[tuple[int, float]]:
@@ -142,7 +158,7 @@ class SimilarityIndex:
             self._image(j),
             metric=metric,
             encoder=self._made["encoder"],
-            composite=self._made["composite"],
+            method=self.method,
             patch_size=self._made["patch_size"],
         )
 
@@ -158,6 +174,7 @@ class SimilarityIndex:
             boxes=preprocessing.to_original(boxes, picture.size),
             embedding=self.embeddings[i],
             contributions=self.contributions(i),
+            explained=self.explained[i],
         )
 
 
@@ -167,7 +184,7 @@ class _Explain:
 
     encoder: Encoder
     patch_size: int
-    composite: str
+    method: Method
 
     @property
     def description(self) -> dict[str, Any]:
@@ -178,7 +195,7 @@ class _Explain:
             "encoder": self.encoder.name,
             "fingerprint": self.encoder.fingerprint,
             "preprocessing": asdict(self.encoder.preprocessing),
-            "composite": self.composite,
+            **_described(self.method),
             "patch_size": self.patch_size,
             "grid": list(patch_boxes((size, size), self.patch_size).shape[:2]),
             "dimension": _dimension(self.encoder),
@@ -189,25 +206,36 @@ class _Explain:
         return self.encoder.device.type
 
     @cached_property
-    def _graph(self) -> Graph:
+    def _model(self) -> nn.Module | Graph:
         size = self.encoder.preprocessing.size
-        return trace(self.encoder.module, torch.zeros(1, 3, size, size, device=self.encoder.device))
+        return self.method.reader(self.encoder.module, torch.zeros(1, 3, size, size, device=self.encoder.device))
 
     def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:
         """The arrays of one shard; see the module."""
-        table = resolve_composite(self.composite, self.encoder)
-        tables, scales, embeddings = [], [], []
+        tables, scales, embeddings, explained = [], [], [], []
         for picture, index in zip(pictures, indices, strict=True):
-            image = explain_image(self.encoder, self._graph, picture, table, self.patch_size, name=f"image {index}")
+            image = explain_image(
+                self.encoder, self._model, picture, self.method, self.patch_size, name=f"image {index}"
+            )
             scale = np.abs(image.contributions).max() or 1.0
             tables.append((image.contributions / scale).astype(np.float16))
             scales.append(scale)
             embeddings.append(image.embedding)
-        return {
+            explained.append(image.explained)
+        arrays: dict[str, Array] = {
             "tables": np.stack(tables),
             "scales": np.array(scales, np.float32),
             "embeddings": np.stack(embeddings).astype(np.float32),
         }
+        if self.method.name != "lrp":  # which explains the embeddings themselves
+            arrays["explained"] = np.stack(explained).astype(np.float32)
+        return arrays
+
+
+def _described(method: Method) -> dict[str, Any]:
+    """The method as the store's description; that of LRP is as old as the index, which goes on."""
+    document = method.document
+    return {"composite": document["composite"]} if method.name == "lrp" else document
 
 
 def _dimension(encoder: Encoder) -> int:

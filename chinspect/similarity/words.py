@@ -8,9 +8,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chinspect.relevance import Method
+
 Array = NDArray[np.floating[Any]]
 _VERTICAL = ("top", "middle", "bottom")
 _HORIZONTAL = ("left", "centre", "right")
+
+
+_TOLD = 0.05  # of the similarity: a smaller constant changes no reading of a picture
+
+
+def constant_in_words(similarity: float, constant: float, method: Method) -> str:
+    """What of a similarity no patch holds; empty where that is next to nothing."""
+    if similarity == 0 or abs(constant) < _TOLD * abs(similarity):
+        return ""
+    if method.name == "lrp":
+        if not 0 < constant / similarity <= 1:
+            return (
+                f"The patches hold {1 - constant / similarity:.3g} times this similarity, and constants of the network "
+                "take the difference back: these rules do not fit the network."
+            )
+        return (
+            f"{constant / similarity:.0%} of this similarity is what the network says of any image: its own constants "
+            "hold it, no patch does."
+        )
+    explained = similarity - constant
+    beyond = f"have in common beyond their references ({method.reference_name})"
+    if 0 < constant / similarity < 1:
+        return (
+            f"{explained / similarity:.0%} of this similarity is what the images {beyond}, and is explained; the rest "
+            "the network says of the references as well."
+        )
+    return (
+        f"Explained is what the images {beyond}: {explained:.4g}. The similarity itself is {similarity:.4g}, since it "
+        "holds what the network says of the references, too."
+    )
 
 
 def describe(relevance: Array, name_a: str, name_b: str) -> str:

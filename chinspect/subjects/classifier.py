@@ -15,6 +15,7 @@ from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
+from chinspect.relevance import Method
 from chinspect.subjects.subject import Kind, Pixels
 
 _BATCH = 32  # images at a time: bounds memory, and larger batches are no faster on a CPU
@@ -68,7 +69,12 @@ class Classifier:
         return values
 
     def explain(
-        self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
+        self,
+        images: Sequence[Pixels],
+        weights: NDArray[np.floating[Any]],
+        *,
+        bands: int = 0,
+        method: Method | None = None,
     ) -> NDArray[np.float32]:
         """Relevance of ``sum_c weights[i, c] * logit[i, c]``: maps (n, H, W) or spectra (n, 1, bands).
 
@@ -79,7 +85,7 @@ class Classifier:
                 f"A classifier is explained by the operations of its torch.nn.Module, and its logits are a "
                 f"{type(self.logits).__name__}: give the module itself."
             )
-        return explain_outputs(self.logits, self._inputs(images), weights, self.fingerprint, bands=bands)
+        return explain_outputs(self.logits, self._inputs(images), weights, self.fingerprint, bands=bands, method=method)
 
     def _inputs(self, images: Sequence[Pixels]) -> Tensor:
         return (self.prepare or _unit_range)(images)

@@ -18,6 +18,7 @@ from chinspect.artefacts import (
     artefact_named,
     border,
     colour_patch,
+    imagenet_w,
     rounded_corners,
     text_logo,
 )
@@ -227,6 +228,20 @@ def test_artefacts_have_names_and_files(tmp_path: Path) -> None:
     assert rows.min() > CANVAS / 2
     with pytest.raises(InputError, match=r"no artefact 'sticker': name a PNG file, or one of logo, watermark"):
         artefact_named("sticker")
+
+
+def test_the_watermark_of_imagenet_w_lies_where_it_was_published() -> None:
+    # text of 36 pixels at (.01 W, .4 H), opacity .5; strokes of an extra light font reach no full opacity
+    artefact = imagenet_w()
+    rows, columns = np.nonzero(artefact.alpha)
+    assert (rows.min(), columns.min()) == pytest.approx((0.4 * 224, 0.01 * 224), abs=12)
+    assert 30 <= rows.max() - rows.min() <= 42
+    assert columns.max() - columns.min() == pytest.approx(6 * 36, abs=6)
+    assert 0.4 < artefact.alpha.max() <= 0.502
+    grey = np.full((224, 224, 3), 100, dtype=np.uint8)
+    added = artefact.add(grey)
+    assert added.max() == pytest.approx(100 + 155 * float(artefact.alpha.max()), abs=1)
+    assert added.min() == 100
 
 
 def test_they_load_fast() -> None:

@@ -76,7 +76,7 @@ def test_json_is_one_document_and_nothing_else(run, tmp_path):
     )
     assert (status, err) == (0, "")
     document = json.loads(out)
-    expected = {"similarity", "relevance_sum", "conservation", "model", "composite", "patch_grid", "top_pairs"}
+    expected = {"similarity", "relevance_sum", "conservation", "model", "method", "patch_grid", "top_pairs"}
     assert expected | {"seconds", "files", "warnings", "verify", "bands"} <= set(document)
     assert document["patch_grid"] == [8, 8, 8, 8]
     assert len(document["top_pairs"]) == 7

@@ -12,8 +12,8 @@ import chinspect
 PACKAGE = Path(chinspect.__file__).parent
 ROOMS = (
     *("errors", "digests", "files", "intervals", "images", "world", "datasets", "execute", "relevance", "encoders"),
-    *("artefacts", "report", "subjects", "cam", "readouts", "similarity", "anomaly", "explain", "spray", "stress"),
-    *("proof", "mitigate", "export", "compat", "cli"),
+    *("artefacts", "report", "subjects", "cam", "faithfulness", "readouts", "similarity", "anomaly", "explain"),
+    *("spray", "stress", "proof", "mitigate", "export", "compat", "cli"),
 )
 """From the ground up: each imports only from those before it."""
 

@@ -6,6 +6,7 @@ that function written out, ``detach`` marking what is fixed; ordinary automatic 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -133,6 +134,36 @@ def attnlrp_twin(a: Tensor) -> Tensor:
     return half_each(torch.matmul, logits.softmax(-1), v)
 
 
+def instance_norm(a: Tensor, freeze: bool) -> Tensor:
+    if not freeze:
+        return F.instance_norm(a, weight=fixed(4), eps=1e-3)
+    deviation = (a.var((2, 3), correction=0, keepdim=True) + 1e-3).sqrt().detach()
+    return (a - a.mean((2, 3), keepdim=True)) / deviation * fixed(4).view(-1, 1, 1)
+
+
+def grouped_queries(a: Tensor, explicit: bool) -> Tensor:
+    """Two heads of queries, and one of keys and values."""
+    q, k, v = heads(a)
+    if not explicit:
+        return F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)
+    return (q @ k[:, :1].mT * 0.5).softmax(-1).detach() @ v[:, :1]
+
+
+def written_in_place(a: Tensor) -> Tensor:
+    b = a.clone()
+    b[:, :, 1:3] = a[:, :, 3:5].relu()
+    b[:, 0] = 2 * a[:, 1]
+    return b
+
+
+def written_apart(a: Tensor) -> Tensor:
+    b = torch.cat([a[:, :, :1], a[:, :, 3:5].relu(), a[:, :, 3:]], 2)
+    return torch.cat([2 * a[:, 1:2], b[:, 1:]], 1)
+
+
+GRID = F.affine_grid(torch.tensor([[[0.9, -0.3, 0.1], [0.3, 0.9, 0.0]]]).double(), [1, 4, 5, 5], align_corners=False)
+
+
 def sdpa(**options: object) -> Function:
     return lambda a: F.scaled_dot_product_attention(*heads(a), **options)  # type: ignore[arg-type]
 
@@ -206,6 +237,31 @@ LINEAR: dict[str, Function] = {
     "relu": lambda a: a.relu(),
     "leaky relu": lambda a: F.leaky_relu(a, 0.2),
     "dropout": lambda a: F.dropout(a, 0.5, training=False),
+    "conv3d": lambda a: F.conv3d(a[:, None], fixed(2, 1, 2, 3, 3), padding=(0, 1, 1)),
+    "transposed conv": lambda a: F.conv_transpose2d(a, fixed(4, 3, 3, 2), stride=2, padding=1, output_padding=1),
+    "transposed conv grouped": lambda a: F.conv_transpose2d(a, fixed(4, 1, 2, 2), groups=2),
+    "largest": lambda a: a.amax((1, 3)),
+    "smallest": lambda a: a.amin(2, keepdim=True),
+    "largest along a dimension": lambda a: a.max(2).values,
+    "smallest along a dimension": lambda a: a.min(3, keepdim=True).values,
+    "maximum": lambda a: torch.maximum(a, a.roll(1, 1)),
+    "minimum": lambda a: torch.minimum(a, a.mean(1, keepdim=True)),
+    "top three": lambda a: a.flatten(2).topk(3, -1).values,
+    "sorted": lambda a: a.sort(2).values,
+    "adaptive max pool": lambda a: F.adaptive_max_pool2d(a, (4, 5)),
+    "max pool with indices": lambda a: F.max_pool2d(a, 3, 2, 1, return_indices=True)[0],
+    "max pool of volumes": lambda a: F.max_pool3d(a[:, None], 2, 1),
+    "absolute": torch.abs,
+    "prelu": lambda a: F.prelu(a, fixed(4)),
+    "einsum": lambda a: torch.einsum("nchw,cd->nhdw", a, fixed(4, 3)),
+    "addcmul": lambda a: torch.addcmul(a, a.roll(1, 2), fixed(4, 1, 1), value=0.5),
+    "type_as": lambda a: a.relu().type_as(fixed(4)),
+    "fold": lambda a: F.fold(F.unfold(a, 3, stride=2), 6, 3, stride=2),
+    "repeat_interleave": lambda a: a.repeat_interleave(2, 1),
+    "channel shuffle": lambda a: F.channel_shuffle(a, 2),
+    "nearest-exact": lambda a: F.interpolate(a, size=(4, 9), mode="nearest-exact"),
+    "antialiased": lambda a: F.interpolate(a, size=(4, 3), mode="bilinear", antialias=True),
+    "grid sample": lambda a: F.grid_sample(a, GRID, align_corners=False),
     "squeezed": lambda a: a[:, :1].squeeze(1).unsqueeze(2).flatten(1, 2),
 }
 CASES = {name: Case(function) for name, function in LINEAR.items()} | {
@@ -255,6 +311,29 @@ CASES = {name: Case(function) for name, function in LINEAR.items()} | {
     "divided by a norm": Case(
         lambda a: a / a.norm(dim=1, keepdim=True), lambda a: a / a.norm(dim=1, keepdim=True).detach()
     ),
+    "subtracted from a number": Case(lambda a: 1 - a, absorbs=True),
+    "constant maximum": Case(lambda a: torch.maximum(a, fixed(4, 1, 1)), absorbs=True),
+    "written in place": Case(written_in_place, written_apart),
+    "instance norm": Case(lambda a: instance_norm(a, False), lambda a: instance_norm(a, True)),
+    "rms_norm": Case(
+        lambda a: F.rms_norm(a.flatten(2).mT, (4,), fixed(4), 1e-3),
+        lambda a: (
+            a.flatten(2).mT * (a.flatten(2).mT.square().mean(-1, keepdim=True) + 1e-3).rsqrt().detach() * fixed(4)
+        ),
+    ),
+    "divided by a deviation": Case(lambda a: a / a.std(1, keepdim=True), lambda a: a / a.std(1, keepdim=True).detach()),
+    "variance and mean": Case(
+        lambda a: torch.cat(torch.var_mean(a, 1), 1), lambda a: torch.cat([a.var(1).detach(), a.mean(1)], 1), True
+    ),
+    "glu": Case(lambda a: F.glu(a, 1), lambda a: a[:, :2] * a[:, 2:].sigmoid().detach()),
+    "softplus": Case(
+        F.softplus, lambda a: math.log(2) + a * ((F.softplus(a) - math.log(2)) / a).detach(), absorbs=True
+    ),
+    "hardswish by hand": activation(lambda a: a * F.relu6(a + 3) / 6),
+    "silu by hand": activation(lambda a: a * a.sigmoid()),
+    "gelu by hand": activation(lambda a: 0.5 * a * (1 + torch.erf(a / 2**0.5))),
+    "gelu tanh by hand": activation(lambda a: 0.5 * a * (1 + torch.tanh(0.79788456 * (a + 0.044715 * a**3)))),
+    "sdpa of grouped queries": Case(lambda a: grouped_queries(a, False), lambda a: grouped_queries(a, True)),
     "sdpa": Case(sdpa(), lambda a: explicit_attention(a, True)),
     "sdpa, scaled": Case(sdpa(scale=0.3), lambda a: explicit_attention(a, True, scale=0.3)),
     "sdpa, masked": Case(sdpa(attn_mask=SEEN), lambda a: explicit_attention(a, True, UNSEEN)),
@@ -308,7 +387,7 @@ def assert_adjoint(mapped: RelevanceMap, seed: int) -> None:
         seed_of_pull = torch.where(y == 0, 0, relevance / y)[0]
         pushed = torch.stack(
             [
-                mapped._program.apply((x * at)[None], at.expand(x.shape)[None])[0, 0]
+                mapped._programs[0].apply((x * at)[None], at.expand(x.shape)[None])[0, 0]
                 for at in ((labels == label).to(x) for label in range(3))
             ]
         )
@@ -318,8 +397,8 @@ def assert_adjoint(mapped: RelevanceMap, seed: int) -> None:
     assert float((pushed @ seed_of_pull - by_segment).abs().max() / size) < 1e-10
     t, indicators = normal((1, *x.shape), seed + 1), normal((1, *x.shape), seed + 2)
     with torch.no_grad():
-        forward = mapped._program.apply(t, indicators)[0]
-    values, of_indicators = mapped._transposed(relevance[None])
+        forward = mapped._programs[0].apply(t, indicators)[0]
+    values, of_indicators = mapped._transposed(mapped._programs[0], relevance[None])
     forward, backward = (relevance * forward), (values * t + of_indicators * indicators)
     assert abs(float(forward.sum() - backward.sum())) < 1e-10 * float(forward.abs().sum() + backward.abs().sum())
 
@@ -328,8 +407,8 @@ def assert_linear(mapped: RelevanceMap, seed: int) -> None:
     shape = (1, *mapped.x.shape)
     (t, i), (u, j) = ((normal(shape, seed + k), normal(shape, seed + k + 1)) for k in (0, 2))
     with torch.no_grad():
-        apart = [mapped._program.apply(*pair) for pair in ((t, i), (u, j))]
-        together = mapped._program.apply(2 * t - 3 * u, 2 * i - 3 * j)
+        apart = [mapped._programs[0].apply(*pair) for pair in ((t, i), (u, j))]
+        together = mapped._programs[0].apply(2 * t - 3 * u, 2 * i - 3 * j)
     expected = 2 * apart[0] - 3 * apart[1]
     torch.testing.assert_close(together, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
 
@@ -350,7 +429,7 @@ def test_push_is_the_derivative_of_the_frozen_twin(name: str) -> None:
     torch.testing.assert_close(mapped.output[0], value, rtol=1e-9, atol=1e-9)
     t = normal((3, *SHAPE), 8)
     with torch.no_grad():
-        pushed = mapped._program.apply(t, torch.ones_like(t))[:, 0]
+        pushed = mapped._programs[0].apply(t, torch.ones_like(t))[:, 0]
     torch.testing.assert_close(pushed, torch.einsum("dchw,knchw->kd", jacobian, t), rtol=1e-8, atol=1e-8)
 
 
@@ -358,7 +437,7 @@ def test_push_is_the_derivative_of_the_frozen_twin(name: str) -> None:
 def test_relevance_is_conserved_where_nothing_is_constant(name: str) -> None:
     mapped = relevance_map(traced(name), normal(SHAPE, 9), CASES[name].composite)
     with torch.no_grad():
-        total = mapped._program.apply(mapped.x[None], torch.ones_like(mapped.x)[None])[0]
+        total = mapped._programs[0].apply(mapped.x[None], torch.ones_like(mapped.x)[None])[0]
     torch.testing.assert_close(total, mapped.output, rtol=1e-8, atol=1e-8)
 
 

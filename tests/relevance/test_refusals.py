@@ -193,12 +193,16 @@ def test_overflow_is_announced(resnet50_graph: Graph) -> None:
     assert "explodes" in message_of(resnet50_graph, image(1, 3, 64, 64), composite("epsilon", bias=False))
 
 
-def test_absorption_is_announced() -> None:
+def test_what_biases_absorb_is_the_constant_and_no_warning() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 256, 4))
     with torch.no_grad():
         model[1].bias.fill_(100)
-    message = message_of(model, image(1, 3, 16, 16), composite("epsilon"))
-    assert "mostly absorbed" in message
+    mapped = relevance_map(model, image(1, 3, 16, 16), composite("epsilon"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        total = mapped.push(patches(4)).sum(0)
+    torch.testing.assert_close(mapped.constant, torch.full((1, 4), 100.0), rtol=1e-3, atol=0)
+    torch.testing.assert_close(total + mapped.constant[0], mapped.output[0])
 
 
 def test_healthy_maps_are_silent(resnet50_graph: Graph) -> None:

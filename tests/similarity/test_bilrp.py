@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.relevance import RelevanceWarning, patches, relevance_map
+from chinspect.relevance import RelevanceWarning, patches, reference_images, relevance_map
 from chinspect.similarity import explain_similarity
 from chinspect.similarity.verification import verify
 
@@ -17,7 +18,60 @@ def explanation(encoder):
 
     generator = np.random.default_rng(0)
     pictures = picture(generator, 90, 70), picture(generator, 64, 128)
+    return explain_similarity(encoder, *pictures, method="lrp", patch_size=16)
+
+
+@pytest.fixture(scope="module")
+def against_blur(encoder):
+    from tests.similarity.conftest import picture
+
+    generator = np.random.default_rng(0)
+    pictures = picture(generator, 90, 70), picture(generator, 64, 128)
     return explain_similarity(encoder, *pictures, patch_size=16)
+
+
+def test_a_reference_map_explains_what_the_images_have_beyond_their_references(encoder, against_blur):
+    """By default, and exactly: ``<y_a - y_a0, y_b - y_b0>``; the constant is the rest of the dot product."""
+    inputs = [against_blur.a.input, against_blur.b.input]
+    with torch.no_grad():
+        a, b = (encoder.module(x) - encoder.module(reference_images("blur", x)[0]) for x in inputs)
+    assert against_blur.method.label == "rescale, reference blur"
+    assert against_blur.explained == pytest.approx(float((a @ b.T)[0, 0]), rel=1e-4)
+    assert against_blur.conservation == pytest.approx(1, abs=1e-4)
+    assert against_blur.relevance.sum() + against_blur.constant == pytest.approx(against_blur.similarity, rel=1e-6)
+    assert "beyond their references (blur)" in against_blur.sentence
+
+
+def test_shapley_values_need_the_module_alone_and_say_how_exact_they_are(encoder, pictures):
+    found = explain_similarity(encoder, *pictures, method="shapley", evaluations=200, patch_size=32)
+    assert found.conservation == pytest.approx(1, abs=1e-4)
+    assert found.standard_errors.shape == found.relevance.shape == (2, 2, 2, 2)
+    assert found.standard_errors.max() == 0  # all 16 sets of 4 patches were answered
+    sampled = explain_similarity(encoder, *pictures, evaluations=80, patch_size=16)
+    assert sampled.method.name == "shapley"
+    assert sampled.standard_errors.min() > 0
+    certain = sampled.certain
+    assert 0 < np.count_nonzero(certain) < certain.size
+    assert (certain[certain != 0] == sampled.relevance[certain != 0]).all()
+
+
+def test_every_result_says_how_the_similarity_falls(against_blur, encoder, pictures):
+    assert "most relevant patches" in against_blur.sentence
+    falls = against_blur.document()["faithfulness"]["falls"]
+    assert [row["fraction"] for row in falls] == [0.05, 0.1, 0.2, 0.4]
+    unchecked = explain_similarity(encoder, *pictures, check=False)
+    assert unchecked.deletion is None
+    assert "faithfulness" not in unchecked.document()
+
+
+def test_shares_stay_meaningful_where_the_similarity_cancels(against_blur):
+    empty = replace(against_blur.a, contributions=against_blur.a.contributions * 0)
+    assert replace(against_blur, a=empty).to_frame().share.abs().max() == 0
+    signs = np.where(np.arange(16) % 2, 1.0, -1.0)[:, None]
+    balanced = np.abs(against_blur.a.contributions).mean(0) * signs
+    cancelled = replace(against_blur, a=replace(against_blur.a, contributions=balanced))
+    assert abs(cancelled.relevance.sum()) < 1e-3 * np.abs(cancelled.relevance).sum()
+    assert cancelled.to_frame().share.abs().sum() == pytest.approx(1)
 
 
 def test_similarity_is_the_dot_product_of_the_embeddings(encoder, explanation, pictures):
@@ -44,7 +98,7 @@ def test_relevance_is_the_sum_over_neurons_of_products_of_lrp(encoder, explanati
 
 
 def test_swapping_the_images_transposes_the_relevance(encoder, pictures, explanation):
-    swapped = explain_similarity(encoder, *pictures[::-1], patch_size=16)
+    swapped = explain_similarity(encoder, *pictures[::-1], method="lrp", patch_size=16)
     np.testing.assert_allclose(swapped.relevance.transpose(2, 3, 0, 1), explanation.relevance, rtol=1e-5)
 
 
@@ -56,7 +110,7 @@ def test_marginals_are_one_lrp_pass(encoder, explanation):
 
 
 def test_cosine_divides_by_the_norms(encoder, pictures, explanation):
-    cosine = explain_similarity(encoder, *pictures, patch_size=16, metric="cosine")
+    cosine = explain_similarity(encoder, *pictures, method="lrp", patch_size=16, metric="cosine")
     norms = np.linalg.norm(explanation.a.embedding) * np.linalg.norm(explanation.b.embedding)
     assert cosine.similarity == pytest.approx(explanation.similarity / norms, rel=1e-5)
     assert 0 < cosine.similarity <= 1
@@ -133,8 +187,8 @@ def test_the_figure_shows_the_strongest_pairs_between_both_images_and_where_the_
     assert names == [explanation.a.name, explanation.b.name]
     maps = [image.get_array() for image in axes["marginals"].images if image.get_array().ndim == 2]
     for shown, marginal in zip(maps, explanation.marginals(), strict=True):
-        np.testing.assert_allclose(shown, marginal / explanation.similarity)
-    assert axes["scale"].get_ylabel() == "share of the similarity"
+        np.testing.assert_allclose(shown, marginal / explanation.scale)
+    assert axes["scale"].get_ylabel() == "share of what is explained"
 
 
 def test_plot_refuses_other_formats_and_leaves_nothing(explanation, tmp_path):
@@ -151,18 +205,35 @@ def test_description_names_both_images_and_the_doubt(explanation):
 
 
 def test_zennit_agrees(explanation):
-    found = verify(explanation, "epsilon_plus_flat", 4)
+    found = verify(explanation, 4)
     assert len(found.neurons) == 4
     assert found.max_relative_difference < 1e-3
 
 
-def test_exploding_relevance_is_said(encoder, pictures):
+def test_zennit_knows_no_reference_maps(against_blur):
+    with pytest.raises(InputError, match="explain with the method lrp"):
+        verify(against_blur, 4)
+
+
+def test_what_biases_hold_is_said(encoder, pictures):
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 8))
     module[1].bias.data += 1e3
     biased = Encoder("biased", module.eval().requires_grad_(False), encoder.preprocessing, encoder.card)
-    with pytest.warns(RelevanceWarning, match="absorbed"):
-        explanation = explain_similarity(biased, *pictures, composite="epsilon")
-    assert "absorbed" in explanation.warnings[0]
+    explanation = explain_similarity(biased, *pictures, composite="epsilon")
+    assert "100% of this similarity is what the network says of any image" in explanation.sentence
+    assert explanation.warnings == ()
+
+
+def test_an_explosion_is_said(encoder, pictures):
+    weight = torch.ones(4, 3 * 64 * 64)
+    weight[:, 1::2] = -1
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64 * 64, 4))
+    module[1].weight.data = weight
+    module[1].bias.data = torch.full((4,), 1e-3) - module(encoder.prepare(pictures[0]))[0].detach()
+    cancelling = Encoder("cancelling", module.eval().requires_grad_(False), encoder.preprocessing, encoder.card)
+    with pytest.warns(RelevanceWarning, match="explodes"):
+        explanation = explain_similarity(cancelling, *pictures, composite="epsilon")
+    assert "explodes" in explanation.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +243,11 @@ def test_exploding_relevance_is_said(encoder, pictures):
         ({"patch_size": 65}, "at most 64"),
         ({"metric": "euclid"}, "dot or cosine"),
         ({"composite": "nonsense"}, "epsilon_plus_flat"),
+        ({"method": "gradient"}, "auto, lrp, rescale, shapley"),
+        ({"method": "rescale", "composite": "epsilon"}, "belongs to the method lrp"),
+        ({"method": "rescale", "evaluations": 100}, "belong to the method shapley"),
+        ({"method": "shapley", "evaluations": 3}, "too few"),
+        ({"reference": "blurr"}, "unknown reference 'blurr'"),
     ],
 )
 def test_bad_arguments_are_named(encoder, pictures, arguments, match):

@@ -1,0 +1,5 @@
+"""Faithfulness: whether a score depends on what a map calls relevant; by deletion, and beside Shapley values."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
