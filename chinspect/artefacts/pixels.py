@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from chinspect.errors import InputError
-from chinspect.images import open_image
+from chinspect.images import open_rgba
 
 Pixels = NDArray[np.uint8]
 Layer = NDArray[np.floating[Any]]
@@ -62,9 +61,5 @@ def read_rgba(path: Path) -> tuple[Layer, Layer]:
 
     Raises `InputError` for a file that cannot be read or has no transparency.
     """
-    open_image(path)  # every check of the one door, which would put the picture on white
-    with Image.open(path) as image:
-        if image.format != "PNG" or not image.has_transparency_data:
-            raise InputError(f"{str(path)!r} must be a PNG file with transparency: save the artefact as RGBA.")
-        values = np.asarray(image.convert("RGBA")).astype(np.float32) / 255
+    values = np.asarray(open_rgba(path)).astype(np.float32) / 255
     return values[..., :3], values[..., 3]

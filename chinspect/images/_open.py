@@ -74,6 +74,17 @@ def open_image(path: str | Path) -> Image.Image:
     return picture
 
 
+def open_rgba(path: str | Path) -> Image.Image:
+    """Read one file of a picture with transparency, which is to lie on another, as 8-bit RGBA.
+
+    Raises `InputError` as `open_image` does, and for a file that is no PNG or has no transparency.
+    """
+    with opened(Path(path)) as (image, _):
+        if image.format != "PNG" or not image.has_transparency_data:
+            raise InputError("the file must be a PNG with transparency: save it as RGBA.")
+        return image.convert("RGBA")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Image.Image, bool]]:
     """The decoded, upright image of a file in its own pixel format, and whether frames or pages follow it.
