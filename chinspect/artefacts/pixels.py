@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chinspect.errors import InputError
+from chinspect.errors import ImageWarning, InputError
 from chinspect.images import open_image
 
 Pixels = NDArray[np.uint8]
@@ -62,7 +63,9 @@ def read_rgba(path: Path) -> tuple[Layer, Layer]:
 
     Raises `InputError` for a file that cannot be read or has no transparency.
     """
-    open_image(path)  # every check of the one door, which would put the picture on white
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # of transparency, which is what is read here
+        open_image(path)  # every check of the one door, which lets the transparency go
     with Image.open(path) as image:
         if image.format != "PNG" or not image.has_transparency_data:
             raise InputError(f"{str(path)!r} must be a PNG file with transparency: save the artefact as RGBA.")
