@@ -40,7 +40,7 @@ from chinspect.intervals import mean_interval
 from chinspect.relevance import Respond, trace
 from experiments.faithfulness.methods import TABLES
 from experiments.faithfulness.photographs import draw_photographs, onnx_session
-from experiments.study import Run, option, read_options
+from experiments.study import Run, option, read_options, write_table
 
 BLOCK = 4
 ROWS = (3, 4)
@@ -70,7 +70,7 @@ def main() -> None:
         rows: list[dict[str, object]] = []
         for method in options.methods:
             rows += method_rows(method, encoder, respond, pictures, [file.stem for file in files])
-            run.write(pd.DataFrame(rows), "watermark", decimals=3, rows=0)
+            write_table(pd.DataFrame(rows), run.out, "watermark", decimals=3)
             run.write(rises(pd.DataFrame(rows)), "shares", decimals=3)
 
 
