@@ -69,12 +69,11 @@ def tilings(steps: Sequence[Step], source: str, partition: Partition, shape: Seq
     """
     assert partition.grid is not None
     cell = partition.cell
-    start = Tiling(
-        *(
-            Side(tuple((index * cell, min((index + 1) * cell, size)) for index in range(count)), spacing=1)
-            for count, size in zip(partition.grid, shape, strict=True)
-        )
+    down, across = (
+        Side(tuple((index * cell, min((index + 1) * cell, size)) for index in range(count)), spacing=1)
+        for count, size in zip(partition.grid, shape, strict=True)
     )
+    start = Tiling(down, across)
     result = {source: start, indicator(source): start}
     shapes = dict.fromkeys(result, (0, 0, *shape))
     for step in steps:
@@ -91,8 +90,8 @@ def _reaches(step: Step, inputs: Sequence[Tiling], shapes: Sequence[tuple[int, .
     axes = inputs[0].axes
     push = step.push
     if push.permutation is not None:
-        down, across = (push.permutation.index(axis) for axis in axes)
-        return inputs[0]._replace(axes=(down, across))
+        rows, columns = (push.permutation.index(axis) for axis in axes)
+        return inputs[0]._replace(axes=(rows, columns))
     if push.window is None or any(tiling.axes != axes for tiling in inputs) or not set(axes).isdisjoint(push.mixes):
         return None
     # a window lies in the last two dimensions; elsewhere it has to be one pixel, of values that are shaped alike
