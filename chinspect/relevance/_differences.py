@@ -27,7 +27,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from chinspect.errors import InputError
-from chinspect.relevance._handlers import HANDLERS, LINEAR, Handler, Registered, attention_weights, repeated
+from chinspect.relevance._handlers import (
+    HANDLERS,
+    LINEAR,
+    Handler,
+    Registered,
+    attention_weights,
+    channel_wise,
+    repeated,
+)
 from chinspect.relevance._operations import Push, Site, pair, window
 
 DIFFERENCES: dict[str, Handler] = {}
@@ -274,7 +282,8 @@ def _in_turn(entries: Sequence[Pair]) -> list[Tensor]:
 def _layer_norm(site: Site) -> Push:
     dims = tuple(range(-len(site.argument(1)), 0))
     mean = partial(torch.mean, dim=dims, keepdim=True)
-    return Push(site.carried, _normalised(site.both(0), mean, site.argument(4, 1e-5)), site.argument(2), fresh=True)
+    normalise = _normalised(site.both(0), mean, site.argument(4, 1e-5))
+    return Push(site.carried, normalise, site.argument(2), fresh=True, **channel_wise(site))
 
 
 @differs("group_norm")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +78,17 @@ def _linear(site: Site) -> Push:
         name: torch.zeros_like(value) if isinstance(value, Tensor) and value.is_floating_point() else value
         for name, value in site.values.items()
     }
-    return Push(site.carried, replace(site, values=fixed).each(), moves=True)
+    return Push(site.carried, replace(site, values=fixed).each(), moves=True, permutation=_permutation(site))
+
+
+def _permutation(site: Site) -> tuple[int, ...] | None:
+    """Where the operation moves the dimensions of an image (N, ...) to, if that is all that it does."""
+    if site.operation.kind not in ("permute", "transpose", "movedim") or site.output.ndim != 4:
+        return None
+    sizes = (2, 3, 5, 7)  # any, as long as they can be told apart
+    args, kwargs = site.operation.arguments(site.values | {site.carried[0]: torch.empty(sizes, device="meta")})
+    order = tuple(map(sizes.index, site.operation.target(*args, **kwargs).shape))
+    return order if order[0] == 0 else None
 
 
 @handles("view", "_unsafe_view", "reshape", linear=True)
@@ -259,6 +270,12 @@ def _adaptive_avg_pool2d(site: Site) -> Push:
     return Push(site.carried, images(site.call), fresh=True, window=window(cell, cell) if regular else None)
 
 
+def channel_wise(site: Site) -> dict[str, Any]:
+    """The reach of a layer norm over the last of four dimensions: a pixel, where these are channels."""
+    alone = site.output.ndim == 4 and len(site.argument(1)) == 1
+    return {"window": window(1), "mixes": (3,)} if alone else {}
+
+
 @handles("layer_norm")
 def _layer_norm(site: Site) -> Push:
     """Centred, divided by the standard deviation of the activations, which is frozen."""
@@ -267,7 +284,7 @@ def _layer_norm(site: Site) -> Push:
     variance = site.argument(0).var(dims, correction=0, keepdim=True)
     scale = (variance + site.argument(4, 1e-5)).rsqrt()  # 1e-5 is the default of ATen
     scale = scale if weight is None else scale * weight
-    return Push(site.carried, lambda t: t - t.mean(dims, keepdim=True), scale, fresh=True)
+    return Push(site.carried, lambda t: t - t.mean(dims, keepdim=True), scale, fresh=True, **channel_wise(site))
 
 
 @handles("group_norm")

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from chinspect.relevance._operations import Axis
+from chinspect.relevance._operations import Axis, window
 from chinspect.relevance._steps import Step, indicator
 from chinspect.relevance.components import Partition
 
@@ -42,6 +42,8 @@ class Tiling(NamedTuple):
 
     down: Side
     across: Side
+    axes: tuple[int, int] = (2, 3)
+    """Dimensions of the value that are rows and columns."""
 
     @property
     def spacing(self) -> Spacing:
@@ -67,19 +69,39 @@ def tilings(steps: Sequence[Step], source: str, partition: Partition, shape: Seq
     """
     assert partition.grid is not None
     cell = partition.cell
-    start = Tiling(
-        *(
-            Side(tuple((index * cell, min((index + 1) * cell, size)) for index in range(count)), spacing=1)
-            for count, size in zip(partition.grid, shape, strict=True)
-        )
+    down, across = (
+        Side(tuple((index * cell, min((index + 1) * cell, size)) for index in range(count)), spacing=1)
+        for count, size in zip(partition.grid, shape, strict=True)
     )
+    start = Tiling(down, across)
     result = {source: start, indicator(source): start}
+    shapes = dict.fromkeys(result, (0, 0, *shape))
     for step in steps:
-        if step.push.window is not None and result.keys() >= set(step.reads):
-            inputs = zip(*(result[name] for name in step.reads), strict=True)
-            sides = zip(inputs, step.push.window, step.shape[2:], strict=True)
-            result[step.name] = Tiling(*(_after(before, axis, size) for before, axis, size in sides))
+        shapes[step.name] = tuple(step.shape)
+        if result.keys() >= set(step.reads):
+            reached = _reaches(step, [result[name] for name in step.reads], [shapes[name] for name in step.reads])
+            if reached is not None:
+                result[step.name] = reached
     return result
+
+
+def _reaches(step: Step, inputs: Sequence[Tiling], shapes: Sequence[tuple[int, ...]]) -> Tiling | None:
+    """The tiling of a step's value from those of what it reads, of these shapes; None where it is not local."""
+    axes = inputs[0].axes
+    push = step.push
+    if push.permutation is not None:
+        rows, columns = (push.permutation.index(axis) for axis in axes)
+        return inputs[0]._replace(axes=(rows, columns))
+    if push.window is None or any(tiling.axes != axes for tiling in inputs) or not set(axes).isdisjoint(push.mixes):
+        return None
+    # a window lies in the last two dimensions; elsewhere it has to be one pixel, of values that are shaped alike
+    alike = all(shape[axis] == step.shape[axis] for shape in shapes for axis in axes)
+    if axes != (2, 3) and not (push.window == window(1) and alike):
+        return None
+    sides = zip(*((tiling.down, tiling.across) for tiling in inputs), strict=True)
+    sizes = [step.shape[axis] for axis in axes]
+    down, across = (_after(side, axis, size) for side, axis, size in zip(sides, push.window, sizes, strict=True))
+    return Tiling(down, across, axes)
 
 
 def _after(inputs: Sequence[Side], axis: Axis, size: int) -> Side:
@@ -112,11 +134,13 @@ def _spacing(intervals: tuple[Interval, ...]) -> int:
 
 
 def lay_out(t: Tensor, tiling: Tiling, spacing: Spacing, maps: Tensor) -> Tensor:
-    """Components (K, N, C, H, W), laid out by ``tiling``, laid out again with a wider spacing.
+    """Components (K, N, C, H, W), laid out by ``tiling`` (along its axes), laid out again with a wider spacing.
 
     Args:
         maps: numbers of the new maps that are wanted.
     """
+    rows_at, columns_at = (axis + 1 for axis in tiling.axes)
+    t = t.movedim((rows_at, columns_at), (3, 4))
     _, n, c, height, width = t.shape
     rows = _sources(tiling.down, spacing[0], height)[maps // spacing[1]][:, :, None]
     columns = _sources(tiling.across, spacing[1], width)[maps % spacing[1]][:, None, :]
@@ -127,7 +151,7 @@ def lay_out(t: Tensor, tiling: Tiling, spacing: Spacing, maps: Tensor) -> Tensor
     result = t.new_zeros(len(maps), height, width, n, c)
     source = t.permute(0, 3, 4, 1, 2).reshape(-1, n * c)
     result.view(-1, n * c).index_copy_(0, filled.to(t.device), source.index_select(0, origin.to(t.device)))
-    return result.permute(0, 3, 4, 1, 2)
+    return result.permute(0, 3, 4, 1, 2).movedim((3, 4), (rows_at, columns_at))
 
 
 def _sources(side: Side, spacing: int, size: int) -> Tensor:

@@ -44,6 +44,8 @@ class Push:
         fresh: whether the result is a tensor of its own, which may be scaled in place.
         moves: whether the function only moves and averages entries, so that indicators of pixels may follow.
         window: the reach of an output pixel, where outputs and inputs are images (N, C, H, W); None is everywhere.
+        mixes: dimensions of the value along which outputs see all inputs, beside the window.
+        permutation: for each dimension of the value the one that it was, where the function moves dimensions only.
         macs: multiply-accumulate operations for one component.
     """
 
@@ -53,6 +55,8 @@ class Push:
     fresh: bool = False
     moves: bool = False
     window: Window | None = None
+    mixes: tuple[int, ...] = ()
+    permutation: tuple[int, ...] | None = None
     macs: int = 0
 
     def __call__(self, *components: Any) -> Any:

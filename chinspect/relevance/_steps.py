@@ -292,11 +292,14 @@ def _layer_push(
         scale=terms[0].scale if single else None,
         fresh=True,
         window=_layer_window(operation, layer),
+        mixes=(3,) if operation.kind == "linear" else (),
         macs=summands * layer.output.numel() * layer.weight[0].numel(),
     )
 
 
 def _layer_window(operation: Operation, layer: Layer) -> Window | None:
+    if operation.kind == "linear" and layer.output.ndim == 4:
+        return window(1)  # of pixels whose channels come last
     if operation.kind != "conv2d":
         return None
     kernel = layer.weight.shape[2:]

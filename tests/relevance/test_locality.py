@@ -100,11 +100,37 @@ class Uneven(nn.Module):
         return self.head(x.relu().mean((2, 3)))
 
 
+class ChannelsLast(nn.Module):
+    """A ConvNeXt block with its channels last, another whose norm alone has them last, and a norm over columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.deep, self.next = (
+            nn.Conv2d(3, 4, 2, 2),
+            nn.Conv2d(4, 4, 3, padding=1, groups=4),
+            nn.Conv2d(4, 6, 2, 2),
+        )
+        self.norms, self.up, self.down = (
+            nn.ModuleList([nn.LayerNorm(4) for _ in range(2)]),
+            nn.Linear(4, 8),
+            nn.Linear(8, 4),
+        )
+        self.head = nn.Linear(6, 30)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        last = self.norms[0](self.deep(x).permute(0, 2, 3, 1))
+        x = x + self.down(F.gelu(self.up(last))).permute(0, 3, 1, 2)
+        x = self.next(self.norms[1](x.transpose(1, 3)).movedim(3, 1).mT).relu()
+        return self.head(F.layer_norm(x, x.shape[3:]).relu().mean((2, 3)))
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "residual": Residual,
     "plain": Plain,
     "coarse": Coarse,
     "uneven": Uneven,
+    "channels-last": ChannelsLast,
 }
 TABLES = {
     "flat": Composite("flat", (Row(Flat(), position="first"), Row(ZPlus()))),
