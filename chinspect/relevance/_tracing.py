@@ -60,7 +60,7 @@ def trace(model: nn.Module | ExportedProgram, x: Tensor) -> Graph:
     graph = Graph(operations, constants, source, sink, x.shape)
     with torch.no_grad():
         check_deterministic(graph, x)
-        result = rewritten(graph, working_precision(x))
+        result = rewritten(graph, torch.ones((), dtype=working_precision(x), device=x.device))
     if isinstance(model, nn.Module):
         with _evaluation_mode(model), torch.no_grad():
             check_equal(model, graph, result, x)
