@@ -13,6 +13,10 @@ class ImageWarning(UserWarning):
     """An image that was read, and that is probably not what the user thinks; the command line prints it as one line."""
 
 
+class SlowWarning(UserWarning):
+    """How long something takes that takes long; the command line prints it as one line."""
+
+
 def one_line(error: object) -> str:
     """What an error of somebody else says, for the brackets of one's own sentence: one line, 300 letters at most."""
     return " ".join(str(error).split())[:300] or type(error).__name__

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from chinspect.errors import InputError
 
@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 
 def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a rate ``count / n`` (Wilson 1927): right also for rates of 0 and 1 in small samples."""
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = float(ndtri(0.5 + confidence / 2))
     rate = count / n
     shrinkage = z * z / n
     centre = (rate + shrinkage / 2) / (1 + shrinkage)
@@ -47,7 +47,7 @@ def paired_difference(before: ArrayLike, after: ArrayLike, confidence: float = 0
     lost = int((old & ~new).sum())
     won = int((new & ~old).sum())
     n = len(old) + 2
-    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
+    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
     centre = (won - lost) / n
     return (won - lost) / len(old), max(centre - half, -1.0), min(centre + half, 1.0)
 

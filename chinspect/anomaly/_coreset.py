@@ -36,14 +36,16 @@ def integer_grid(features: Tensor, generator: np.random.Generator) -> Tensor:
     dimension = features.shape[1]
     signs = torch.from_numpy(generator.integers(0, 2, (dimension, DIMENSIONS)) * 2 - 1).to(features)
     levels = (_EXACT - 1) // dimension
-    largest = features.abs().amax().clamp(min=torch.finfo(features.dtype).tiny)
-    blocks = features.split(_ROWS)
-    projected = torch.cat([(block / largest * levels).round() @ signs for block in blocks])
+    blocks = features.split(_ROWS)  # one after the other, as features may be larger than the memory
+    largest = torch.stack([block.abs().amax() for block in blocks]).amax().clamp(min=torch.finfo(features.dtype).tiny)
+    projected = features.new_empty(len(features), DIMENSIONS)
+    for part, block in zip(projected.split(_ROWS), blocks, strict=True):
+        torch.mm((block / largest * levels).round_(), signs, out=part)
     low = projected.amin(0)
     high = projected.amax(0)
     middle = torch.floor((low + high) / 2)
     half = (high - middle).amax().clamp(min=1)
-    return ((projected - middle) / half * LEVELS).round().clamp(-LEVELS, LEVELS).float()
+    return projected.sub_(middle).div_(half).mul_(LEVELS).round_().clamp_(-LEVELS, LEVELS).float()
 
 
 def greedy_coreset(points: Tensor, count: int, *, first: int) -> Tensor:

@@ -18,13 +18,15 @@ from chinspect.files import shown
 from chinspect.images import list_images
 
 Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
+_CHANNELS = (1, 3, 4)  # as pictures have them; an image of so few columns would be no image
 _TOLERANCE = 1e-4  # beyond [-1, 1]: what rounding adds to black and white
 
 
 def checked_batch(X: Any) -> Tensor:
     """``X`` as a float32 tensor (N, C, H, W).
 
-    Raises `InputError` for another shape, no image, integers, or values that are not finite or not in [-1, 1].
+    Raises `InputError` for another shape, channels that come last, no image, integers, or values that are not finite or
+    not in [-1, 1].
     """
     try:
         x = X.detach().cpu() if isinstance(X, Tensor) else torch.as_tensor(np.asarray(X))
@@ -32,6 +34,11 @@ def checked_batch(X: Any) -> Tensor:
         raise InputError(f"images are numbers (N, C, H, W) or paths, and {type(X).__name__} is neither.") from error
     if x.ndim != 4 or 0 in x.shape:
         raise InputError(f"images form a batch (N, C, H, W) of at least one, not one of shape {tuple(x.shape)}.")
+    if x.shape[3] in _CHANNELS and min(x.shape[1:3]) > max(_CHANNELS):
+        raise InputError(
+            f"images form a batch (N, C, H, W), and {tuple(x.shape)} has its channels last: permute its axes by "
+            "(0, 3, 1, 2), or give 8-bit pixels (N, H, W, 3) through to_input."
+        )
     if not x.is_floating_point():
         raise InputError(f"images are floating point in [-1, 1], not {x.dtype}: convert 8-bit pixels with to_input.")
     x = x.float()

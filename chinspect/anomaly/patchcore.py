@@ -12,6 +12,7 @@ times, in the protocol ``anomalib``, ``1 - softmax`` of the distances to the 9 b
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -26,7 +27,9 @@ from torch import Tensor, nn
 
 from chinspect.anomaly._aggregate import EMBEDDINGS, Aggregate
 from chinspect.anomaly._backbone import WIDE_RESNET, Backbone, open_backbone, read_anomalib
-from chinspect.anomaly._coreset import greedy_coreset, integer_grid
+from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
+from chinspect.anomaly._effort import FOLDS, bounded, tell
+from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
 from chinspect.anomaly._patch_relevance import patch_derivative
 from chinspect.anomaly.detector import Detector
@@ -35,9 +38,9 @@ from chinspect.anomaly.images import Images, check_training_folder
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 
-FOLDS = 5
-"""Of the cross-validation that the threshold comes from."""
-_BATCH = 16  # images at a time: bounds the memory of a backbone's features
+_BATCH = 16  # images of 224 pixels at a time: bounds the memory of a backbone's features
+_PIXELS = _BATCH * 224**2
+_GRID_BYTES = 12  # a number of the grid in float32, once for all patches, once for those of a fold, and on the way
 _SMOOTHING = 4.0  # pixels, in Roth et al. 2022 and since
 _USUAL = {"roth": (2, 0.1), "anomalib": (2, 0.1), "kauffmann2025": (1, 1.0)}  # number of layers, coreset
 
@@ -58,8 +61,9 @@ class PatchCore(Detector):
             ResNet ``layer2`` and ``layer3``), the first only in the protocol ``kauffmann2025``.
         embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
             ``kauffmann2025``, one layer and no coreset.
-        coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, in the protocol
-            ``kauffmann2025`` 1.
+        coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, or less where fitting
+            would take more than some ten minutes (beyond the categories of MVTec AD), in the protocol
+            ``kauffmann2025`` 1. Descriptors that do not fit into memory lie in a temporary file.
         layer: a shape-preserving module that filters images first, see `Detector`; to be explained it has to be linear.
         random_state: seeds the coreset and the folds.
         resizer, size: how images on disk are read, see `chinspect.images.RESIZERS`.
@@ -238,31 +242,45 @@ class PatchCore(Detector):
         return descriptors.flatten(2).mT.contiguous()
 
     def _all_flat(self, x: Tensor) -> Tensor:
-        """As `_flat`, batch by batch into one tensor, which may be most of the memory."""
-        rows, columns = self.map_shape_
-        patches = self._backbone.as_features(torch.empty(len(x), rows * columns, self._aggregate.channels))
-        for rows_of_batch, batch in zip(patches.split(_BATCH), x.split(_BATCH), strict=True):
-            rows_of_batch.copy_(self._flat(batch))
-        return patches
+        """As `_flat`, batch by batch into one table, which may be larger than the memory: (N * h * w, D)."""
+        per_image = self.map_shape_[0] * self.map_shape_[1]
+        count = len(x) * per_image
+        channels = self._aggregate.channels
+        check_memory(count * DIMENSIONS * _GRID_BYTES if self._fraction < 1 else 0)
+        flat = table(count, channels, self._backbone.as_features(torch.empty(0)))
+        start = time.perf_counter()
+        batches = _batches(x)
+        for i, (rows, batch) in enumerate(zip(flat.split(len(batches[0]) * per_image), batches, strict=True)):
+            rows.copy_(self._flat(batch).flatten(0, 1))
+            if i == 0:
+                seconds = (time.perf_counter() - start) * len(x) / len(batch)
+                tell(self._bounded(count), count, channels, seconds)
+        return flat
+
+    def _bounded(self, patches: int) -> float:
+        """The fraction that is asked for, or by default what the time allows of it."""
+        if self.coreset is not None or self._fraction == 1:
+            return self._fraction
+        return bounded(self._fraction, patches, self._aggregate.channels)
 
     def _fit(self, x: Tensor) -> NDArray[np.float64]:
         self._open(tuple(x.shape[1:]))
         generator = np.random.default_rng(self.random_state)
-        patches = self._all_flat(x)
-        flat = patches.flatten(0, 1)
+        flat = self._all_flat(x)
+        patches = flat.unflatten(0, (len(x), -1))
         per_image = patches.shape[1]
         # one grid for all folds: what a held-out image can lend to its bank is the grid's scale
         grid = integer_grid(flat, generator) if self._fraction < 1 else None
         scores = np.empty(len(x))
         for fold in np.array_split(generator.permutation(len(x)), min(FOLDS, len(x))):
             others = np.setdiff1d(np.arange(len(x)), fold)
-            bank = NearestNeighbours(flat[self._select(others, grid, per_image, generator)])
+            bank = NearestNeighbours(gathered(flat, self._select(others, grid, per_image, generator)))
             batches = torch.from_numpy(fold).split(_BATCH)
             matches = [match(patches[images], bank, weighted=self._weighted) for images in batches]
             scores[fold] = torch.cat([batch.score for batch in matches]).cpu().numpy()
         rows = self._select(np.arange(len(x)), grid, per_image, generator)
         origins = np.unravel_index(rows.cpu().numpy(), (len(x), *self.map_shape_))
-        self._remember(flat[rows], torch.from_numpy(np.stack(origins, 1)))
+        self._remember(gathered(flat, rows), torch.from_numpy(np.stack(origins, 1)))
         return scores
 
     def _select(
@@ -273,7 +291,7 @@ class PatchCore(Detector):
         if grid is None:
             return rows
         rows = rows.to(grid.device)
-        count = max(1, round(self._fraction * len(rows)))
+        count = max(1, round(self._bounded(len(grid)) * len(rows)))
         return rows[greedy_coreset(grid[rows], count, first=int(generator.integers(len(rows))))]
 
     @property
@@ -282,7 +300,7 @@ class PatchCore(Detector):
 
     def _matches(self, x: Tensor) -> Matches:
         """Where the images of ``x`` are nearest to the bank, on the CPU."""
-        batches = [match(self._flat(batch), self._neighbours, weighted=self._weighted) for batch in x.split(_BATCH)]
+        batches = [match(self._flat(batch), self._neighbours, weighted=self._weighted) for batch in _batches(x)]
         return Matches.concatenated(batches)
 
     def _score(self, x: Tensor) -> NDArray[np.float64]:
@@ -334,3 +352,8 @@ class PatchCore(Detector):
         if bytes(tensors["backbone"].tolist()).decode() != self._backbone.fingerprint:
             raise InputError(f"the weights of its backbone {self.backbone!r} have changed since: fit it again.")
         self._remember(tensors["bank"], tensors["places"])
+
+
+def _batches(x: Tensor) -> tuple[Tensor, ...]:
+    """Images (N, C, H, W), as many at a time as have the pixels of `_BATCH` usual ones, and at least one."""
+    return x.split(max(1, min(_BATCH, _PIXELS // (x.shape[2] * x.shape[3]))))

@@ -7,16 +7,18 @@ Verbs import what they need when they run, so that ``--help`` answers at once.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, evaluate, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
+from chinspect.cli import anomaly, choice, evaluate, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
 from chinspect.cli.frame import app
-from chinspect.errors import ImageWarning, InputError
+from chinspect.errors import ImageWarning, InputError, SlowWarning
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
     1
@@ -47,8 +49,8 @@ def _reason(error: Exception) -> str:
 
 
 def _show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-    """A warning about the user's images as one line, all others as Python shows them."""
-    if issubclass(category, ImageWarning):
+    """A warning about the user's images or time as one line, all others as Python shows them."""
+    if issubclass(category, ImageWarning | SlowWarning):
         typer.echo(f"chinspect: warning: {message}", err=True)
     else:
         _python_shows(message, category, *place, **options)
@@ -58,6 +60,9 @@ def main() -> None:
     """Entry point of the ``chinspect`` command."""
     debug = "--debug" in sys.argv
     warnings.showwarning = _show
+    # what a network computes is read once, and not in each command: see `chinspect.relevance._stored`
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    os.environ.setdefault("CHINSPECT_GRAPHS", str(cache / "chinspect" / "graphs"))
     try:
         status = app(standalone_mode=False)
     except (InputError, _UsageError) as error:

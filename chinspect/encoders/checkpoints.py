@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from chinspect.encoders.efficientnet import as_timm
+from chinspect.encoders.prefixes import prefix_hint, without_prefixes
 from chinspect.errors import InputError, one_line
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
@@ -23,32 +25,12 @@ SUFFIXES = (".safetensors", ".pt", ".pth", ".torch", ".bin")
 StateDict = dict[str, Tensor]
 
 
-# How projects name an image tower in their checkpoints: the prefix of its own names, and those of what is left out on
-# purpose, because the tower does not need it.
-_LAYOUTS: Mapping[str, tuple[str, ...]] = {
-    "_feature_blocks.": (),  # VISSL
-    "backbone.": ("projector.", "bn."),  # Barlow Twins, the full checkpoint
-    "visual.": (  # CLIP: OpenAI, open_clip, PubMedCLIP
-        "transformer.",
-        "token_embedding.",
-        "positional_embedding",
-        "ln_final.",
-        "text_projection",
-        "text.",
-        "text_decoder.",
-        "logit_scale",
-        "logit_bias",
-        "input_resolution",
-        "context_length",
-        "vocab_size",
-    ),
-}
-
 _NESTING = (
     ("classy_state_dict", "base_model", "model", "trunk"),  # VISSL; its heads are a second entry beside the trunk
     ("model_state_dict",),
     ("state_dict",),  # Lightning, PubMedCLIP (beside optimizer_state_dict, best_epoch, best_loss)
     ("model",),
+    ("teacher",),  # DINO and DINOv2, beside the student
 )
 # Training loops leave NumPy scalars (losses, learning rates) beside the tensors; they hold numbers, and run nothing.
 _SCALARS: list[Any] = [
@@ -83,6 +65,11 @@ def read_tensors(path: Path) -> Any:
 
     Raises `InputError` for a file that is damaged or holds anything else.
     """
+    if _is_script(path):
+        raise InputError(
+            f"The checkpoint {str(path)!r} is a TorchScript archive: it holds code, which is not loaded; save the "
+            "state_dict of its module as safetensors."
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -94,19 +81,31 @@ def read_tensors(path: Path) -> Any:
             "pickled objects, which are not loaded; save its state_dict as safetensors."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, AttributeError) as error:
-        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({one_line(error)}).") from error
+        # torch's advice to load whatever a file holds is not repeated
+        reason = "torch refuses it" if "weights_only" in str(error) else one_line(error)
+        raise InputError(f"The checkpoint {str(path)!r} cannot be read ({reason}).") from error
+
+
+def _is_script(path: Path) -> bool:
+    """Whether a file is an archive of TorchScript, which has an entry for its constants."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable[str], source: str) -> None:
     """Load all of `state` into all of `module`, in place.
 
-    Names are mapped by the layout whose prefix occurs. Left out are the layout's heads, and names that begin with one
-    of `heads`. Batch norm's counters of training steps may be missing: nothing reads them in evaluation.
+    Prefixes that training loops put before the names fall away, and what they keep beside the network; see
+    `chinspect.encoders.prefixes`. Left out are also names that begin with one of `heads`. Batch norm's counters of
+    training steps may be missing: nothing reads them in evaluation.
 
     Raises `InputError`, and loads nothing, if a name is missing or unexpected or a shape differs; it lists them.
     """
     expected = module.state_dict()
-    renamed = _rename(as_timm(state, expected), tuple(heads))
+    renamed = _rename(state, expected, tuple(heads))
     counters = {key for key in expected if key.endswith("num_batches_tracked")}
     problems = {
         "missing": [key for key in expected if key not in renamed and key not in counters],
@@ -119,7 +118,8 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor], heads: Iterable
     }
     if any(problems.values()):
         lists = "; ".join(f"{kind}: {_shorten(keys)}" for kind, keys in problems.items() if keys)
-        raise InputError(f"The weights {source!r} do not fit the architecture, nothing is loaded; {lists}.")
+        hint = prefix_hint(renamed, expected)
+        raise InputError(f"The weights {source!r} do not fit the architecture, nothing is loaded; {lists}{hint}.")
     module.load_state_dict(expected | renamed)
 
 
@@ -133,12 +133,9 @@ def _unwrap(content: Any) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _rename(state: Mapping[str, Tensor], heads: tuple[str, ...]) -> StateDict:
-    for prefix, others in _LAYOUTS.items():
-        if any(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items() if not key.startswith(others)}
-            break
-    renamed = {_LEGACY_DENSENET.sub(r"\1\2", key): value for key, value in state.items()}
+def _rename(state: Mapping[str, Tensor], expected: Collection[str], heads: tuple[str, ...]) -> StateDict:
+    named = as_timm(without_prefixes(state, expected), expected)
+    renamed = {_LEGACY_DENSENET.sub(r"\1\2", key): value for key, value in named.items()}
     return {key: value for key, value in renamed.items() if not key.startswith(heads)}
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 from chinspect.errors import InputError
@@ -72,7 +72,7 @@ class Deletion(Result):
         """Whether the map names components that the score depends on, at a level of .05; see the module."""
         orders = self.random.mean(0)
         count = len(orders)
-        quantile = float(student.ppf(1 - _LEVEL, count - 1))
+        quantile = float(stdtrit(count - 1, 1 - _LEVEL))
         return bool(self.most.mean() > orders.mean() + quantile * orders.std(ddof=1) * np.sqrt(1 + 1 / count))
 
     @property

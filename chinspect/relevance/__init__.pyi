@@ -3,6 +3,7 @@ from ._graph import Graph
 from ._handlers import HANDLERS, handles
 from ._operations import Push, Site
 from ._tracing import trace
+from .adaptive import AdaptivePush, adaptive_push
 from .bands import (
     PAPER_EDGES,
     BandEdges,
@@ -21,6 +22,7 @@ from .components import Components, Decomposition, Partition, channels, patches,
 from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .method import Contributions, Method, MethodName, contributions
+from .precision import Precision
 from .references import Reference, ReferenceName, check_reference, reference_images
 from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
 
@@ -30,6 +32,7 @@ __all__ = [
     "HANDLERS",
     "PAPER_EDGES",
     "RESCALE",
+    "AdaptivePush",
     "BandEdges",
     "Bands",
     "Components",
@@ -40,6 +43,7 @@ __all__ = [
     "Method",
     "MethodName",
     "Partition",
+    "Precision",
     "Push",
     "Reference",
     "ReferenceName",
@@ -49,6 +53,7 @@ __all__ = [
     "Row",
     "ShapleyMap",
     "Site",
+    "adaptive_push",
     "band_edges",
     "channels",
     "check_reference",

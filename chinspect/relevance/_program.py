@@ -28,8 +28,9 @@ from chinspect.relevance.components import Decomposition, Partition
 _BATCH = 8 << 20
 
 Values = dict[str, Tensor]
-Reader = Callable[[Spacing | None, Tensor], Tensor]
-"""A value on the maps of these numbers, laid out with this spacing, or with a map for each component (None)."""
+Reader = Callable[[Spacing | None, Tensor, slice], Tensor]
+"""A value on the maps of these numbers, which stand at these positions of all that are run; laid out with this spacing,
+or with a map for each component (None)."""
 State = dict[str, Reader]
 
 
@@ -90,6 +91,7 @@ class Plan:
         local: sections that run in this way, for all maps.
         rest: sections that run for one chunk of components after the other.
         chunk: number of components in a chunk.
+        members: numbers of the components that are pushed (P,).
         macs: multiply-accumulate operations in all.
     """
 
@@ -97,12 +99,18 @@ class Plan:
     local: tuple[Section, ...]
     rest: tuple[Section, ...]
     chunk: int
+    members: Tensor
     macs: int
 
 
-def plan(program: Program, decomposition: Decomposition, memory: int) -> Plan:
-    """Many patches on one map as long as that saves work and fits into ``memory`` (bytes), then chunks that fit."""
-    count = decomposition.count
+def plan(program: Program, decomposition: Decomposition, memory: int, members: Tensor | None = None) -> Plan:
+    """Many patches on one map as long as that saves work and fits into ``memory`` (bytes), then chunks that fit.
+
+    Args:
+        members: numbers of the components to push; by default all.
+    """
+    members = torch.arange(decomposition.count) if members is None else members
+    count = len(members)
     layout: dict[str, Tiling] = {}
     if isinstance(decomposition, Partition) and decomposition.grid is not None:
         layout = tilings(program.steps, program.source, decomposition, program.x.shape[2:])
@@ -128,7 +136,7 @@ def plan(program: Program, decomposition: Decomposition, memory: int) -> Plan:
     local = [spacings[step.name] for step in order[:cut]]
     sections = _sections(program, order, [*local, *[None] * (len(order) - cut)], chunk, limit // size)
     number = sum(section.spacing is not None for section in sections)
-    return Plan(layout, sections[:number], sections[number:], chunk, macs)
+    return Plan(layout, sections[:number], sections[number:], chunk, members, macs)
 
 
 def _live(program: Program, steps: Sequence[Step], maps: Mapping[str, int]) -> list[int]:
@@ -152,14 +160,12 @@ def _sections(
     Args:
         limit: numbers that the largest value of a batch may have.
     """
-    batches = []
-    smallest = chunk
-    for index in reversed(range(len(steps))):
-        maps = chunk if spacings[index] is None else math.prod(spacings[index])
-        here = max(1, min(maps, limit // max(1, steps[index].shape.numel())))
+    batches: list[int] = []
+    for step, spacing, following in zip(reversed(steps), reversed(spacings), [None, *reversed(spacings)], strict=False):
+        maps = chunk if spacing is None else math.prod(spacing)
+        here = max(1, min(maps, limit // max(1, step.shape.numel())))
         # the smallest batch from here to the end of what has this spacing
-        smallest = min(smallest, here) if spacings[index : index + 2] == [spacings[index]] * 2 else here
-        batches.append(smallest)
+        batches.append(min(batches[-1], here) if batches and following == spacing else here)
     batches.reverse()
     starts = [0]
     tuples = _unfinished(steps)
@@ -187,7 +193,7 @@ def _unfinished(steps: Sequence[Step]) -> set[int]:
 
 
 def push(program: Program, decomposition: Decomposition, how: Plan) -> Tensor:
-    """What each of the components contributes to each output: (P, N, D)."""
+    """What each of the plan's components contributes to each output: (P, N, D)."""
     state = _start(program, decomposition, how.layout)
     for section in how.local:
         assert section.spacing is not None
@@ -195,20 +201,20 @@ def push(program: Program, decomposition: Decomposition, how: Plan) -> Tensor:
         for name, value in _stream(section, state, maps).items():
             state[name] = _laid(value, how.layout[name])
     results = []
-    for members in torch.arange(decomposition.count).split(how.chunk):
+    for members in how.members.split(how.chunk):
         chunk = dict(state)
         for section in how.rest:
             for name, value in _stream(section, chunk, members).items():
-                chunk[name] = _owned(value, int(members[0]))
-        results.append(chunk[program.sink](None, members))
+                chunk[name] = _owned(value)
+        results.append(chunk[program.sink](None, members, slice(None)))
     return torch.cat(results)
 
 
 def _start(program: Program, decomposition: Decomposition, layout: Mapping[str, Tiling]) -> State:
     """What the steps read of the source."""
     readers: State = {
-        program.source: lambda _, members: decomposition.values(program.x, _groups(decomposition, members)),
-        indicator(program.source): lambda _, members: _indicators(program, decomposition, members),
+        program.source: lambda _, members, __: decomposition.values(program.x, _groups(decomposition, members)),
+        indicator(program.source): lambda _, members, __: _indicators(program, decomposition, members),
     }
     if layout:
         values = {program.source: program.x, indicator(program.source): torch.ones_like(program.x)}
@@ -231,32 +237,33 @@ def _groups(decomposition: Decomposition, members: Tensor) -> Tensor:
 def _laid(value: Tensor, tiling: Tiling) -> Reader:
     """A value that is there for all maps."""
 
-    def read(spacing: Spacing | None, maps: Tensor) -> Tensor:
+    def read(spacing: Spacing | None, maps: Tensor, positions: slice) -> Tensor:
         if spacing == tiling.spacing:
-            return value[int(maps[0]) : int(maps[-1]) + 1]
+            return value[positions]
         return lay_out(value, tiling, tiling.grid if spacing is None else spacing, maps)
 
     return read
 
 
-def _owned(value: Tensor, first: int) -> Reader:
-    """A value with a map for each component from number ``first`` on."""
-    return lambda _, members: value[int(members[0]) - first : int(members[-1]) + 1 - first]
+def _owned(value: Tensor) -> Reader:
+    """A value with a map for each component that is run."""
+    return lambda _, __, positions: value[positions]
 
 
 def _stream(section: Section, state: State, maps: Tensor) -> Values:
-    """The section's results for all ``maps``, which are numbers in a row."""
+    """The section's results for the ``maps`` of these numbers."""
     reads = {name for step in section.steps for name in step.reads if name in state}
     results: Values = {}
-    for batch in maps.split(section.batch):
-        values = {name: state[name](section.spacing, batch) for name in reads}
+    for start in range(0, len(maps), section.batch):
+        positions = slice(start, start + section.batch)
+        values = {name: state[name](section.spacing, maps[positions], positions) for name in reads}
         _run(section.steps, values, section.results)
         if section.batch >= len(maps):
             return values
-        for name in section.results:
+        for name, value in values.items():
             if name not in results:
-                results[name] = _empty(values[name], len(maps))
-            results[name][int(batch[0] - maps[0]) : int(batch[-1] - maps[0]) + 1] = values[name]
+                results[name] = _empty(value, len(maps))
+            results[name][positions] = value
     return results
 
 

@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
@@ -153,7 +154,8 @@ class _Sweep:
         """``scale * value + shift`` as an operation in the place of another, if that has the value's shape."""
         shape = self.shape(name)
         finite = bool(scale.isfinite().all()) and bool(shift.isfinite().all())  # a mask of attention is infinite
-        if not finite or torch.broadcast_shapes(scale.shape, shift.shape, shape or ()) != shape:
+        # numpy's, since torch's imports its compiler
+        if not finite or shape is None or np.broadcast_shapes(scale.shape, shift.shape, shape) != tuple(shape):
             return None
         tensors = {f"{operation.name}.scale": scale, f"{operation.name}.shift": shift}
         self.constants.update(tensors)

@@ -9,7 +9,7 @@ element-wise function by several operations becomes one: see `chinspect.relevanc
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,7 @@ from chinspect.errors import InputError
 from chinspect.relevance._graph import Graph, Operation, Ref, needed, working_precision
 from chinspect.relevance._handlers import HANDLERS
 from chinspect.relevance._rewriting import rewritten
+from chinspect.relevance._stored import graph_file, store_graph, stored_graph
 from chinspect.relevance._verification import check_deterministic, check_equal
 
 _RULED = {
@@ -44,26 +45,49 @@ def trace(model: nn.Module | ExportedProgram, x: Tensor) -> Graph:
     Raises:
         InputError: the model cannot be exported, answers the same images differently, or does not return one tensor.
     """
-    x = x if isinstance(model, ExportedProgram) else _as_parameters(model, x)
+    if isinstance(model, ExportedProgram):
+        return _rewritten(_read_graph(model, x)[0], x)
+    x = _as_parameters(model, x)
+    file = graph_file(model, x)
+    if file is not None:
+        stored = stored_graph(file, model, x)
+        if stored is not None:
+            with suppress(InputError):  # it is another model's after all: it is read below
+                return _compared(model, stored, x)
+    graph, owners = _read_graph(model, x)
+    result = _compared(model, graph, x)
+    if file is not None:
+        store_graph(file, graph, owners, model)
+    return result
+
+
+def _read_graph(model: nn.Module | ExportedProgram, x: Tensor) -> tuple[Graph, dict[str, str]]:
+    """The graph as torch reads it, and for each of its constants the name of the tensor in the model."""
     program = _exported(model, x)
     signature = program.graph_signature
-    owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    owned |= signature.inputs_to_lifted_tensor_constants
+    owners = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    owners |= signature.inputs_to_lifted_tensor_constants
     tensors = {**program.state_dict, **program.constants}
-    constants = {name: tensors[target].detach() for name, target in owned.items()}
-    source = signature.user_inputs[0]
+    constants = {name: tensors[target].detach() for name, target in owners.items()}
     if len(signature.user_outputs) != 1 or not isinstance(signature.user_outputs[0], str):
         count = len(signature.user_outputs)
         raise InputError(f"{type(model).__name__} returns {count} values, and an encoder returns one tensor (N, D).")
     sink = signature.user_outputs[0]
     operations = needed([_read(node) for node in program.graph.nodes if node.op == "call_function"], sink)
-    graph = Graph(operations, constants, source, sink, x.shape)
+    return Graph(operations, constants, signature.user_inputs[0], sink, x.shape), owners
+
+
+def _rewritten(graph: Graph, x: Tensor) -> Graph:
     with torch.no_grad():
         check_deterministic(graph, x)
-        result = rewritten(graph, torch.ones((), dtype=working_precision(x), device=x.device))
-    if isinstance(model, nn.Module):
-        with _evaluation_mode(model), torch.no_grad():
-            check_equal(model, graph, result, x)
+        return rewritten(graph, torch.ones((), dtype=working_precision(x), device=x.device))
+
+
+def _compared(model: nn.Module, graph: Graph, x: Tensor) -> Graph:
+    """The rewritten graph, if it computes what the model does; else `InputError`."""
+    result = _rewritten(graph, x)
+    with _evaluation_mode(model), torch.no_grad():
+        check_equal(model, graph, result, x)
     return result
 
 

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.fft import dct
 from torch import Tensor
 
 from chinspect.errors import InputError
@@ -139,7 +138,10 @@ def zigzag(height: int, width: int) -> Tensor:
 @lru_cache(maxsize=32)
 def dct_matrix(size: int) -> Tensor:
     """The orthonormal DCT-II (size, size) in float64: row ``u`` is the basis vector of ``u`` half periods."""
-    return torch.from_numpy(dct(np.eye(size), axis=0, norm="ortho"))
+    order = torch.arange(size, dtype=torch.float64)[:, None]
+    matrix = (torch.pi / size * order * (torch.arange(size) + 0.5)).cos() * (2 / size) ** 0.5
+    matrix[0] = size**-0.5  # the mean has no half period, and half the square of the others
+    return matrix
 
 
 def lower_bands(x: Tensor, edges: BandEdges) -> Tensor:

@@ -49,8 +49,8 @@ from chinspect.relevance.references import Reference, reference_images
 Respond = Callable[[Tensor], Tensor]
 """Any function from images (n, C, H, W) to outputs (n, D)."""
 _PER_COMPONENT = 8
-# Evaluations a component by default: at 49 patches of a photograph the map of a pair then correlates with the true one
-# at .7 to .8, and four times as many add .1.
+# Evaluations a component by default. Of 40 pairs of photographs with 49 patches the estimate then correlates with the
+# true values at .85 patch by patch, and at .77 over the cells of a pair map; with twice as many at .92 and .86.
 _POWERS = (1, 3, 5, 7)
 # Of 1 - 2 s / P. Fewer leave some of the size's effect in the residuals, one free value a size is no better.
 _Sets = NDArray[np.bool_]
@@ -105,7 +105,7 @@ def shapley_map(
     *,
     evaluations: int | None = None,
     random_state: int = 0,
-    batch: int = 32,
+    batch: int = 16,
 ) -> ShapleyMap:
     """Shapley values of the components of an image for every output of a function.
 

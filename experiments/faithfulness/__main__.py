@@ -118,7 +118,7 @@ class Study:
         return row | {"random": float(self.random_falls.mean()), "seconds": seconds}
 
     def _tables(self, method: str, cache: Path) -> tuple[Sides, float]:
-        tables, seconds = stored_tables(method, self.encoder, self.graph, self.images, cache)
+        tables, seconds = stored_tables(method, self.encoder, self.graph, self.respond, self.images, cache)
         explained = [self._explained(method, number) for number in range(len(tables))]
         said = Sides()
         for i, j in self.pairs:

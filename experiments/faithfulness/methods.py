@@ -22,6 +22,7 @@ from chinspect.relevance import (
     Graph,
     Partition,
     ReferenceName,
+    Respond,
     reference_images,
     relevance_map,
     shapley_map,
@@ -38,23 +39,24 @@ class Table:
     """A method whose maps of pairs are products of tables.
 
     Attributes:
-        table: from the graph, the network and an image to what each patch contributes to each output (P, D).
+        table: from the graph, the network as a black box, and an image to what each patch contributes to each output
+            (P, D).
         reference: to what it explains the difference; none for LRP, which explains the output itself.
     """
 
-    table: Callable[[Graph, nn.Module, Tensor], Tensor]
+    table: Callable[[Graph, Respond, Tensor], Tensor]
     reference: ReferenceName | None = None
 
 
 def lrp(composite: str) -> Table:
     """LRP by a composite."""
-    return Table(lambda graph, _module, x: relevance_map(graph, x, composite).push(PATCHES))
+    return Table(lambda graph, _respond, x: relevance_map(graph, x, composite).push(PATCHES))
 
 
 def rescale(reference: ReferenceName) -> Table:
     """Reference maps."""
 
-    def table(graph: Graph, _module: nn.Module, x: Tensor) -> Tensor:
+    def table(graph: Graph, _respond: Respond, x: Tensor) -> Tensor:
         return relevance_map(graph, x, "rescale", reference=reference).push(PATCHES)
 
     return Table(table, reference)
@@ -63,8 +65,8 @@ def rescale(reference: ReferenceName) -> Table:
 def shapley(per_patch: int) -> Table:
     """Shapley maps of so many evaluations a patch, from other sets than the yardstick's."""
 
-    def table(_graph: Graph, module: nn.Module, x: Tensor) -> Tensor:
-        return shapley_map(module, x, PATCHES, evaluations=49 * per_patch + 2, random_state=1_000_000).values
+    def table(_graph: Graph, respond: Respond, x: Tensor) -> Tensor:
+        return shapley_map(respond, x, PATCHES, evaluations=49 * per_patch + 2, random_state=1_000_000).values
 
     return Table(table, "blur")
 
@@ -79,7 +81,7 @@ TABLES: Mapping[str, Table] = {
 
 
 def stored_tables(
-    method: str, encoder: Encoder, graph: Graph, images: Sequence[Tensor], cache: Path
+    method: str, encoder: Encoder, graph: Graph, respond: Respond, images: Sequence[Tensor], cache: Path
 ) -> tuple[list[NDArray[np.float64]], float]:
     """The tables of all images by one of `TABLES`, and the seconds of one; those that the cache lacks are made."""
     description = {"model": encoder.fingerprint, "method": method, "images": [digest(tensor_bytes(x)) for x in images]}
@@ -88,7 +90,7 @@ def stored_tables(
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of relevance that is lost: the column of conservation says it
-            table = TABLES[method].table(graph, encoder.module, images[number])
+            table = TABLES[method].table(graph, respond, images[number])
         store.write(number, {"table": table.numpy(), "seconds": np.array([time.perf_counter() - start])})
     shards = [store.read(number) for number in range(len(images))]
     return [shard["table"].astype(float) for shard in shards], float(np.mean([shard["seconds"] for shard in shards]))

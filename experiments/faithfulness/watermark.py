@@ -37,9 +37,9 @@ from chinspect.artefacts import Artefact, imagenet_w
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.images import open_image
 from chinspect.intervals import mean_interval
-from chinspect.relevance import trace
+from chinspect.relevance import Respond, trace
 from experiments.faithfulness.methods import TABLES
-from experiments.faithfulness.photographs import draw_photographs
+from experiments.faithfulness.photographs import draw_photographs, onnx_session
 from experiments.study import Run, option, read_options
 
 BLOCK = 4
@@ -64,11 +64,12 @@ def main() -> None:
     options = read_options(__doc__, OPTIONS, out="results/watermark", smoke={"pairs": 2}, seed=0)
     with Run(options) as run:
         encoder = load_encoder(options.model)
+        respond = onnx_session(encoder)
         files = draw_photographs(options.photographs, options.drawn, options.seed).held_out[: options.pairs]
         pictures = [np.asarray(encoder.preprocessing.visible(open_image(file))) for file in files]
         rows: list[dict[str, object]] = []
         for method in options.methods:
-            rows += method_rows(method, encoder, pictures, [file.stem for file in files])
+            rows += method_rows(method, encoder, respond, pictures, [file.stem for file in files])
             run.write(pd.DataFrame(rows), "watermark", decimals=3, rows=0)
             run.write(rises(pd.DataFrame(rows)), "shares", decimals=3)
 
@@ -95,7 +96,9 @@ def shuffled(alpha: NDArray[np.floating]) -> NDArray[np.floating]:
     return result
 
 
-def method_rows(method: str, encoder: Encoder, pictures: list[Pixels], names: list[str]) -> list[dict[str, object]]:
+def method_rows(
+    method: str, encoder: Encoder, respond: Respond, pictures: list[Pixels], names: list[str]
+) -> list[dict[str, object]]:
     """A row a pair."""
     graph = trace(encoder.module, encoder.prepare(Image.fromarray(pictures[0])))
     tables: dict[str, list[Tensor]] = {}
@@ -103,7 +106,7 @@ def method_rows(method: str, encoder: Encoder, pictures: list[Pixels], names: li
         images = [encoder.prepare(Image.fromarray(change(picture))) for picture in pictures]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of relevance that is lost, which the shares do not depend on
-            tables[version] = [TABLES[method].table(graph, encoder.module, x) for x in images]
+            tables[version] = [TABLES[method].table(graph, respond, x) for x in images]
     rows = []
     for i, name in enumerate(names):
         j = (i + 1) % len(names)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
@@ -57,7 +58,7 @@ def yardsticks(files: Sequence[Path], model: str, evaluations: int, cache: Path)
     """Those of all photographs; what the cache does not hold is computed."""
     encoder = load_encoder(model)
     names = [file.name for file in files]
-    description = {"model": encoder.fingerprint, "components": PATCHES.name, "reference": "blur"}
+    description: dict[str, Any] = {"model": encoder.fingerprint, "components": PATCHES.name, "reference": "blur"}
     description |= {"evaluations": evaluations, "photographs": names}
     store = Store(cache / f"shapley-{len(files)}", description, len(files))
     missing = store.missing()

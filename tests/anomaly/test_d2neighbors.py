@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from chinspect.anomaly import Blur, D2Neighbors, _distances, d2neighbors
 from chinspect.anomaly._distances import Bank, powered_distances
 from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
+from chinspect.errors import InputError
 
 
 def images(count: int, seed: int = 0, *, eight_bit: bool = False, size: int = 16) -> torch.Tensor:
@@ -159,3 +160,11 @@ def test_the_soft_minimum_lies_between_minimum_and_mean(row: list[float], gamma:
     slack = 1e-9 * (1 + max(row))
     assert min(row) - slack <= score <= np.mean(row) + slack
     assert float(soft_minimum_weights(distances, gamma).sum()) == pytest.approx(1)
+
+
+def test_channels_that_come_last_are_refused():
+    pictures = torch.rand(5, 20, 24, 3)
+    with pytest.raises(InputError, match=r"\(5, 20, 24, 3\) has its channels last: permute its axes by \(0, 3, 1, 2\)"):
+        D2Neighbors().fit(pictures)
+    D2Neighbors().fit(pictures.permute(0, 3, 1, 2))
+    D2Neighbors().fit(torch.rand(5, 12, 20, 24))  # twelve channels are no rows

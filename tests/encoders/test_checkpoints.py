@@ -1,6 +1,7 @@
 """Foreign checkpoints: the names of each layout as its project writes them, and files that must not be trusted."""
 
 import re
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torchvision.models import DenseNet
+from torchvision.models import DenseNet, ResNet
+from torchvision.models.resnet import BasicBlock
 
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
 from chinspect.encoders.libraries import Architecture, build
@@ -69,7 +71,73 @@ def data_parallel(state: StateDict) -> dict[str, Any]:
     return {"epoch": 3, "state_dict": prefixed(state, "module."), "best_acc1": torch.tensor(0.7)}
 
 
+def lightning(state: StateDict) -> dict[str, Any]:
+    """A LightningModule that calls its network `model`, with the weights of its loss."""
+    return {"epoch": 3, "state_dict": prefixed(state, "model.") | {"criterion.weight": torch.rand(5)}}
+
+
+def compiled(state: StateDict) -> dict[str, Any]:
+    """torch.compile inside a LightningModule, and around a data-parallel network."""
+    return {"state_dict": prefixed(state, "module.model._orig_mod.")}
+
+
+def compiled_alone(state: StateDict) -> dict[str, Tensor]:
+    return prefixed(state, "_orig_mod.")
+
+
+def other(state: StateDict) -> StateDict:
+    """Another network of the same names, which must not be taken."""
+    return {key: torch.full_like(value, 7777) for key, value in state.items()}
+
+
+def moco_v2(state: StateDict) -> dict[str, Any]:
+    """facebookresearch/moco: the query encoder, with its two layers for fc, beside the key encoder and the queue."""
+    query = prefixed(state, "encoder_q.") | {f"encoder_q.fc.{i}.weight": torch.rand(2, 2) for i in (0, 2)}
+    beside = {"queue": torch.rand(128, 9), "queue_ptr": torch.zeros(1, dtype=torch.long)}
+    both = prefixed(query | prefixed(other(state), "encoder_k.") | beside, "module.")
+    return {"epoch": 200, "arch": "resnet50", "state_dict": both, "optimizer": {}}
+
+
+def moco_v3(state: StateDict) -> dict[str, Any]:
+    """facebookresearch/moco-v3: a base and a momentum encoder, with projectors for fc, and a predictor."""
+    base = prefixed(state, "base_encoder.") | {"base_encoder.fc.0.weight": torch.rand(2, 2)}
+    beside = prefixed(other(state), "momentum_encoder.") | {"predictor.0.weight": torch.rand(2, 2)}
+    return {"state_dict": prefixed(base | beside, "module."), "scaler": {}}
+
+
+def dino(state: StateDict) -> dict[str, Any]:
+    """facebookresearch/dino: the full checkpoint, whose teacher is evaluated."""
+    head = {"head.mlp.0.weight": torch.rand(2, 2)}
+    student = prefixed(prefixed(other(state), "backbone.") | head, "module.")
+    return {"student": student, "teacher": prefixed(state, "backbone.") | head, "epoch": 100, "dino_loss": {}}
+
+
+def dinov2(state: StateDict) -> dict[str, Any]:
+    """facebookresearch/dinov2, in training: both networks below one entry."""
+    both = prefixed(state, "teacher.backbone.") | prefixed(other(state), "student.backbone.")
+    return {"model": both | {"teacher.dino_head.last.weight": torch.rand(2), "dino_loss.center": torch.rand(2)}}
+
+
+def swav(state: StateDict) -> dict[str, Tensor]:
+    """facebookresearch/swav: names of the network's own, and two heads beside them."""
+    return prefixed(state | {"projection_head.0.weight": torch.rand(2), "prototypes.weight": torch.rand(2)}, "module.")
+
+
+def solo_learn(state: StateDict) -> dict[str, Any]:
+    """solo-learn with momentum: the network of the gradients is the one that is evaluated."""
+    heads = ("projector.0.weight", "predictor.0.weight", "classifier.weight", "queue", "momentum_projector.0.weight")
+    beside = {key: torch.rand(2) for key in (*heads, "momentum_classifier.weight")}
+    return {"state_dict": prefixed(state, "backbone.") | prefixed(other(state), "momentum_backbone.") | beside}
+
+
+def solo_learn_first(state: StateDict) -> dict[str, Any]:
+    """solo-learn's first versions, and SimSiam."""
+    beside = prefixed(other(state), "momentum_encoder.") | {"predictor.0.weight": torch.rand(2)}
+    return {"state_dict": prefixed(state, "encoder.") | beside}
+
+
 RESNET_LAYOUTS = [vissl, barlow_twins, barlow_twins_full, supervised, data_parallel]
+TRAINED = [lightning, compiled, compiled_alone, moco_v2, moco_v3, dino, dinov2, swav, solo_learn, solo_learn_first]
 
 
 @cache
@@ -111,6 +179,66 @@ def check_loads(architecture: Architecture, layout: Callable[[StateDict], dict[s
 def test_resnet_layouts_load(resnet50: Architecture, tmp_path: Path, layout: Any) -> None:
     assert not any(key.startswith("fc.") for key in resnet50.module.state_dict())
     check_loads(resnet50, layout, tmp_path / "checkpoint.torch")
+
+
+@pytest.fixture(scope="module")
+def resnet() -> Architecture:
+    """A small ResNet, in torchvision's names."""
+    network = ResNet(BasicBlock, [1, 1, 1, 1])
+    network.fc = nn.Identity()  # type: ignore[assignment]
+    return Architecture(network, heads=("fc.",))
+
+
+@pytest.mark.parametrize("layout", TRAINED)
+def test_what_training_puts_around_a_network_falls_away(resnet: Architecture, tmp_path: Path, layout: Any) -> None:
+    check_loads(resnet, layout, tmp_path / "checkpoint.ckpt")
+
+
+CHANGES: dict[str, tuple[Callable[[StateDict], Any], str]] = {
+    "missing": (lambda state: state.pop("layer3.0.conv2.weight"), r"missing: layer3\.0\.conv2\.weight"),
+    "unexpected": (lambda state: state.update({"layer5.weight": torch.zeros(1)}), r"unexpected: layer5\.weight"),
+    "shape": (lambda state: state.update({"layer3.0.conv2.weight": torch.zeros(2)}), "of another shape: layer3"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("layout", TRAINED)
+def test_nothing_is_loaded_in_part_from_training(
+    resnet: Architecture, tmp_path: Path, layout: Any, change: str
+) -> None:
+    state = noise(resnet.module)
+    CHANGES[change][0](state)
+    torch.save(layout(state), tmp_path / "x.pth")
+    with pytest.raises(InputError, match=CHANGES[change][1]):
+        load_weights(resnet.module, read_checkpoint(tmp_path / "x.pth"), resnet.heads, "x.pth")
+
+
+def test_a_prefix_that_is_not_known_is_shown(resnet: Architecture) -> None:
+    state = noise(resnet.module)
+    below = prefixed(state, "trunk.inner.") | {"trunk.loss.weight": torch.zeros(1), "step": torch.zeros(1)}
+    with pytest.raises(
+        InputError, match=rf"{len(state)} of its names fit below 'trunk\.inner\.': save that part alone"
+    ):
+        load_weights(resnet.module, below, resnet.heads, "x")
+    with pytest.raises(InputError, match=r"all its names begin with 'a\.b\.'"):
+        load_weights(resnet.module, {"a.b.c.weight": torch.zeros(1), "a.b.d.bias": torch.zeros(1)}, (), "x")
+
+
+def test_names_that_a_network_has_itself_are_no_prefixes() -> None:
+    """The names of torchvision's transformers begin with `encoder.`, as those of some training loops do."""
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 3), "model": nn.Linear(3, 4)})
+    state = noise(network)
+    load_weights(network, state, (), "x")
+    torch.testing.assert_close(dict(network.state_dict()), state)
+
+
+def test_torchscript_is_refused_without_advice_to_load_it(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "script.pt")
+    with pytest.raises(InputError, match=r"script\.pt' is a TorchScript archive: it holds code, which is not loaded"):
+        read_checkpoint(tmp_path / "script.pt")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("layout", CLIP_LAYOUTS)

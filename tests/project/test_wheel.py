@@ -15,6 +15,7 @@ def test_an_installed_wheel_does_the_main_job_away_from_the_checkout(tmp_path):
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert "chinspect/models/tiny-clip/weights.safetensors" in names
+    assert "chinspect/artefacts/pictures/imagenet-w.png" in names
     assert "chinspect/py.typed" in names
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); sys.argv[0] = 'chinspect'\n"

@@ -1,0 +1,28 @@
+"""``chinspect choose-method``: which method explains an encoder most faithfully?"""
+
+from __future__ import annotations
+
+import typer
+
+from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Device, Out, resolve_device, status, verb
+
+
+@verb("choose-method")
+def choose(
+    images: str = typer.Argument(metavar="IMAGES_DIR", help="Folder of images, or a list or table of paths."),
+    model: str = typer.Option("tiny-clip", help=ENCODER_HELP),
+    pairs: int = typer.Option(4, min=1, help="How many pairs of images the methods are tried on."),
+    out: Out = OUT,
+    device: Device = "auto",
+) -> Answer:
+    """Try all methods of explanation on a few pairs of images, and say which is most faithful."""
+    from chinspect.encoders import load_encoder
+    from chinspect.execute import load_samples
+    from chinspect.files import check_output_folder
+    from chinspect.similarity import choose_method
+
+    check_output_folder(out)
+    encoder = load_encoder(model, device=resolve_device(device))
+    with status("trying methods"):
+        choice = choose_method(encoder, load_samples(images), pairs=pairs)
+    return Answer.of(choice, choice.save(out))

@@ -1,0 +1,98 @@
+"""Whether explanations of similarities are faithful, and which method is most so."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from chinspect.errors import InputError
+from chinspect.execute import load_samples
+from chinspect.relevance import Composite, Method
+from chinspect.relevance.composites import Row
+from chinspect.relevance.rules import Epsilon, Flat
+from chinspect.similarity import SimilarityIndex, choose_method, explain_similarity
+from tests.similarity.conftest import picture
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    generator = np.random.default_rng(3)
+    path = tmp_path_factory.mktemp("photographs")
+    for number in range(6):
+        picture(generator, 64, 64).save(path / f"{number}.png")
+    (path / "a-broken.png").write_bytes(b"\x89PNG\r\n\x1a\n rest is missing")
+    return path
+
+
+def test_shapley_values_agree_with_themselves_and_noise_does_not(encoder, pictures):
+    exact = explain_similarity(encoder, *pictures, method="shapley", evaluations=2000, patch_size=16, check=False)
+    agreement = exact.faithfulness(1000)
+    assert agreement.reliability > 0.5
+    assert agreement.corrected == pytest.approx(1, abs=0.1)
+    noise = np.random.default_rng(0).normal(size=exact.a.contributions.shape)
+    scrambled = replace(exact, a=replace(exact.a, contributions=noise))
+    assert abs(scrambled.faithfulness(1000).corrected) < 0.5
+    with pytest.raises(InputError, match="choose at least 132"):
+        exact.faithfulness(100)
+
+
+def test_faithfulness_needs_the_encoder(encoder, folder, tmp_path):
+    index = SimilarityIndex.build(encoder, folder, tmp_path / "index", patch_size=32)
+    with pytest.raises(InputError, match="needs the encoder and its inputs"):
+        index.explain(0, 1).faithfulness(500)
+
+
+def test_an_index_by_each_method_stores_what_it_explains(encoder, folder, tmp_path):
+    for method in ("rescale", "shapley"):
+        index = SimilarityIndex.build(encoder, folder, tmp_path / method, method=method, patch_size=32)
+        pair = index.explain(0, 1)
+        direct = explain_similarity(encoder, pair.a.name, pair.b.name, method=method, patch_size=32)
+        assert index.method.name == method
+        np.testing.assert_allclose(pair.relevance, direct.relevance, atol=2e-3 * np.abs(direct.relevance).max())
+        assert pair.conservation == pytest.approx(1, abs=1e-2)
+        # the marginal is of the difference to the other image's reference, too
+        np.testing.assert_allclose(index.marginal(0, 1), pair.marginals()[0], atol=2e-2 * np.abs(pair.relevance).max())
+
+
+def test_images_of_the_data_set_are_references(encoder, folder, tmp_path):
+    index = SimilarityIndex.build(encoder, folder, tmp_path / "index", reference="dataset", patch_size=32)
+    assert index.method.label == "rescale, reference 6 images"
+    # the references are the data set itself: the mean difference to them is none
+    np.testing.assert_allclose(index.explained.mean(0), 0, atol=1e-3 * np.abs(index.embeddings).max())
+    with pytest.raises(InputError, match="reference"):
+        SimilarityIndex.build(encoder, folder, tmp_path / "index", reference="grey", patch_size=32)
+
+
+def test_the_most_faithful_method_is_chosen_and_the_table_says_why(encoder, folder):
+    """Even over the picture is no explanation: its advantage over random patches is none but by chance."""
+    even = Composite("even", (Row(Flat(), position="first"), Row(Epsilon())))
+    blind = Method("lrp", replace(even, rows=(Row(replace(Flat(), stabiliser=1e9), position="first"), Row(Epsilon()))))
+    choice = choose_method(
+        encoder, load_samples(folder), candidates=[blind, Method("shapley", evaluations=2000)], pairs=3
+    )
+    assert choice.method.name == "shapley"
+    assert list(choice.table.columns) == ["method", "advantage", "standard_error", "conservation", "seconds"]
+    assert choice.table.advantage.is_monotonic_decreasing
+    assert choice.table.conservation[0] == pytest.approx(1, abs=1e-3)
+    assert "most faithful of 2 methods on 3 pairs" in choice.sentence
+    assert choice.document()["choice"]["method"] == "shapley"
+
+
+def test_a_choice_needs_two_images(encoder, tmp_path):
+    picture(np.random.default_rng(0), 64, 64).save(tmp_path / "one.png")
+    with pytest.raises(InputError, match="of 1 only 1 can be read"):
+        choose_method(encoder, load_samples(tmp_path))
+
+
+def test_a_black_box_is_explained_by_shapley_values(pictures):
+    """Nothing that torch.export reads: the module asks numpy."""
+    from chinspect.encoders import Encoder
+
+    class Box(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.from_numpy(np.asarray(x.mean((2, 3)).tolist(), dtype=np.float32) ** 2)
+
+    box = Encoder.wrap(Box(), size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    why = explain_similarity(box, *pictures, method="shapley", patch_size=8, evaluations=200)
+    assert why.conservation == pytest.approx(1, abs=1e-4)
