@@ -103,6 +103,8 @@ class Weights:
 
     def then(self, second: Weights) -> Weights | None:
         """This layer and a pointwise one as one; None where that costs more than a few times of both."""
+        if self.dimensions != second.dimensions:
+            return None
         outputs = len(second.weight)
         matrix = second.weight.flatten(1)
         entries = outputs * self.weight[0].numel() * self.groups

@@ -27,22 +27,19 @@ from chinspect.relevance._branches import Entries, merged
 from chinspect.relevance._elementwise import fused
 from chinspect.relevance._graph import Graph, Operation, Ref, affine, needed
 from chinspect.relevance._layers import weights
+from chinspect.relevance._scales import BATCH_NORMS, scale_and_shift, signs
 
 aten = torch.ops.aten
 
-# batch norms in evaluation mode, and which of their arguments is epsilon
-_BATCH_NORMS = {aten._native_batch_norm_legit_no_training.default: 6, aten.batch_norm.default: 7}
 _IDENTITIES = ("clone", "contiguous", "alias", "detach", "dropout", "feature_dropout", "lift_fresh_copy", "identity")
 _LIKE = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
-_SUMS = {"add": (1, 1), "sub": (1, -1), "rsub": (-1, 1)}
-"""Signs of the two arguments; ``alpha`` multiplies the second of a sum or a difference, the first of ``rsub``."""
 
 
-def rewritten(graph: Graph, precision: torch.dtype) -> Graph:
-    """An equal graph that computes in one precision, in the form that this module's beginning describes."""
-    graph = _in_precision(graph, precision)
+def rewritten(graph: Graph, one: Tensor) -> Graph:
+    """An equal graph, in the precision and on the device of ``one``, in the form that this module describes."""
+    graph = _in_precision(graph, one.dtype)
     while True:  # each sweep leaves fewer operations, or fewer of other kinds than affine
-        sweep = _Sweep(graph, precision)
+        sweep = _Sweep(graph, one)
         for operation in graph.operations:
             sweep.add(operation)
         graph = sweep.graph()
@@ -78,19 +75,19 @@ class _Sweep:
         constants: values that depend on no image; some are no tensors but several.
         alias: names of values that are those of others.
         readers: how many operations read a value; never too few.
+        one: 1 as a tensor ().
         norms: names of batch norms, which are tuples in the graph that is read.
         changed: whether anything was.
     """
 
-    def __init__(self, graph: Graph, precision: torch.dtype) -> None:
+    def __init__(self, graph: Graph, one: Tensor) -> None:
         self.before = graph
         self.result: dict[str, Operation] = {}
         self.constants: dict[str, Any] = dict(graph.constants)
         self.alias: dict[str, str] = {}
         self.readers = Counter(name for operation in graph.operations for name in operation.reads)
         self.readers[graph.sink] += 1
-        device = next((t.device for t in graph.constants.values()), torch.device("cpu"))
-        self.one = torch.ones((), dtype=precision, device=device)
+        self.one = one
         self.norms: set[str] = set()
         self.changed = False
 
@@ -130,12 +127,12 @@ class _Sweep:
         """A tensor whose values depend only on the shape of what the operation reads."""
         name = operation.args[0].name
         before = self.result.get(name)
-        shape = self.before.input_shape if before is None else before.shape
+        shape = self.shape(name)
         assert shape is not None
-        dtype = (
-            self.one.dtype if before is None or before.dtype is None or before.dtype.is_floating_point else before.dtype
-        )
-        return operation.run({**self.constants, name: self.one.to(dtype).expand(shape)})
+        integral = before is not None and before.dtype is not None and not before.dtype.is_floating_point
+        like = self.one.to(before.dtype) if before is not None and integral else self.one
+        result: Tensor = operation.run({**self.constants, name: like.expand(shape)})
+        return result
 
     def _changes_nothing(self, operation: Operation) -> bool:
         if operation.kind in _IDENTITIES:
@@ -155,8 +152,7 @@ class _Sweep:
 
     def _scaled(self, operation: Operation, name: str, scale: Tensor, shift: Tensor) -> Operation | None:
         """``scale * value + shift`` as an operation in the place of another, if that has the value's shape."""
-        before = self.result.get(name)
-        shape = self.before.input_shape if before is None else before.shape
+        shape = self.shape(name)
         finite = bool(scale.isfinite().all()) and bool(shift.isfinite().all())  # a mask of attention is infinite
         # numpy's, since torch's imports its compiler
         if not finite or shape is None or np.broadcast_shapes(scale.shape, shift.shape, shape) != tuple(shape):
@@ -166,41 +162,14 @@ class _Sweep:
         return replace(operation, target=affine, args=(Ref(name), *map(Ref, tensors)), kwargs={}, shape=shape)
 
     def _affine(self, operation: Operation) -> Operation | None:
-        """A sum or product with a constant, or a batch norm, as an affine function of the other argument."""
-        if operation.target in _BATCH_NORMS:
-            return self._batch_norm(operation)
-        if operation.kind == "neg":
-            return self._scaled(operation, operation.args[0].name, -self.one, 0 * self.one)
-        if operation.kind not in (*_SUMS, "mul", "div") or len(operation.reads) == 0:
+        """What scales and shifts one value by constants."""
+        dimensions = len(self.shape(operation.reads[0]) or ())
+        result = scale_and_shift(operation, self.constants, self.one, dimensions)
+        if result is None:
             return None
-        values = [self._constant(argument) for argument in operation.args[:2]]
-        fixed = [value for value in values if value is not None]
-        if len(fixed) != 1 or operation.kwargs.keys() - {"alpha"}:
-            return None
-        first = values[0] is None
-        coefficients = self._coefficients(operation, fixed[0], first)
-        moving = operation.args[0 if first else 1].name
-        return None if coefficients is None else self._scaled(operation, moving, *coefficients)
-
-    def _coefficients(self, operation: Operation, constant: Tensor, first: bool) -> tuple[Tensor, Tensor] | None:
-        """Scale and shift of the argument that moves, the ``first`` or the second one."""
-        if operation.kind in _SUMS:
-            of_first, of_second = self._signs(operation)
-            return (of_first * self.one, of_second * constant) if first else (of_second * self.one, of_first * constant)
-        if operation.kind == "mul":
-            return constant, 0 * self.one
-        return (1 / constant, 0 * self.one) if first else None
-
-    def _signs(self, operation: Operation) -> tuple[float, float]:
-        first, second = _SUMS[operation.kind]
-        alpha = operation.kwargs.get("alpha", operation.args[2] if len(operation.args) > 2 else 1)
-        return (first * alpha, second) if operation.kind == "rsub" else (first, second * alpha)
-
-    def _constant(self, argument: Any) -> Tensor | None:
-        if isinstance(argument, Ref):
-            value = self.constants.get(argument.name)
-            return None if value is None else value.to(self.one.dtype)
-        return argument * self.one
+        if operation.target in BATCH_NORMS:
+            self.norms.add(operation.name)
+        return self._scaled(operation, *result)
 
     def _linear(self, operation: Operation) -> Operation | None:
         """A product with a constant matrix as a linear layer."""
@@ -216,29 +185,15 @@ class _Sweep:
         self.constants[weight] = value.mT.contiguous()
         return replace(operation, target=aten.linear.default, args=(moving, Ref(weight), *bias))
 
-    def _batch_norm(self, operation: Operation) -> Operation | None:
-        """By the stored statistics, the batch norm's epsilon included."""
-        args, _ = operation.arguments({**self.constants, operation.args[0].name: None})
-        _, weight, bias, mean, variance = args[:5]
-        if operation.kind == "batch_norm" and (args[5] or mean is None):
-            return None  # by the statistics of the batch
-        scale = (variance + args[_BATCH_NORMS[operation.target]]).rsqrt() * (1 if weight is None else weight)
-        shift = (0 if bias is None else bias) - mean * scale
-        before = self.result.get(operation.args[0].name)
-        shape = self.before.input_shape if before is None else before.shape
-        assert shape is not None
-        by_channel = (-1, *[1] * (len(shape) - 2))
-        self.norms.add(operation.name)
-        return self._scaled(operation, operation.args[0].name, scale.view(by_channel), shift.view(by_channel))
-
     def _sum(self, operation: Operation) -> Operation | None:
         """A sum of branches that are affine in the same value."""
-        if operation.kind not in ("add", "sub") or operation.args[0] == operation.args[1]:
+        moving = [name for name in operation.reads if name not in self.constants]
+        if operation.kind not in ("add", "sub") or len(moving) != 2:
             return None
         if any(self.shape(ref.name) != operation.shape for ref in operation.args[:2]):
             return None
         left, right = (ref.name for ref in operation.args[:2])
-        first, second = self._signs(operation)
+        first, second = signs(operation)
         branch = merged((left, first), (right, second), self._producer, self.constants, self.one)
         if branch is None:
             return None
@@ -263,11 +218,8 @@ class _Sweep:
         elif first is not None and first.kind == "affine" and first.args[0].name != self.before.source:
             _, scale, shift = first.args
             result = layer.before(self.constants[scale.name], self.constants[shift.name])
-            result = (
-                None
-                if result is None
-                else replace(result, operation=replace(operation, args=(first.args[0], *operation.args[1:])))
-            )
+            moved = replace(operation, args=(first.args[0], *operation.args[1:]))
+            result = None if result is None else replace(result, operation=moved)
         else:
             return None
         return None if result is None else result.operate(operation.name, operation.shape, self.constants)

@@ -80,7 +80,7 @@ def _read_graph(model: nn.Module | ExportedProgram, x: Tensor) -> tuple[Graph, d
 def _rewritten(graph: Graph, x: Tensor) -> Graph:
     with torch.no_grad():
         check_deterministic(graph, x)
-        return rewritten(graph, working_precision(x))
+        return rewritten(graph, torch.ones((), dtype=working_precision(x), device=x.device))
 
 
 def _compared(model: nn.Module, graph: Graph, x: Tensor) -> Graph:

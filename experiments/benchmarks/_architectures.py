@@ -48,7 +48,7 @@ _SMALL_VIT = {"img_size": 64, "embed_dim": 96, "depth": 3, "num_heads": 3}
 
 TIMM: dict[str, tuple[int, dict[str, Any]]] = {
     "aimv2_large_patch14_224": (56, {**_SMALL_VIT, "img_size": 56}),
-    "bat_resnext26ts": (128, {}),
+    "bat_resnext26ts": (256, {}),
     "beit_base_patch16_224": (64, _SMALL_VIT),
     "beitv2_base_patch16_224": (64, _SMALL_VIT),
     "botnet26t_256": (256, {}),

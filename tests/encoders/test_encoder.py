@@ -146,6 +146,28 @@ def test_wrapping_changes_nothing_of_the_module() -> None:
     torch.testing.assert_close(encoder.embed(pictures(1)), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_modules_of_lower_precision_are_embedded_and_explained(dtype: torch.dtype) -> None:
+    exact = Encoder.wrap(small().eval(), size=32, **GREY)
+    lower = Encoder.wrap(small().eval().to(dtype), size=32, **GREY)
+    expected = exact.embed(pictures(2))
+    assert lower.embed(pictures(2)).dtype == torch.float32
+    torch.testing.assert_close(lower.embed(pictures(2)), expected, rtol=0.05, atol=0.02)
+    explanation = explain_similarity(lower, *pictures(2), patch_size=8)
+    assert np.isfinite(explanation.relevance).all()
+
+
+def test_exported_modules_are_embedded_and_explained() -> None:
+    x = torch.zeros(2, 3, 32, 32)
+    batch = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(small().eval(), (x,), dynamic_shapes=batch).module()
+    encoder = Encoder.wrap(exported, size=32, **GREY)
+    expected = Encoder.wrap(small().eval(), size=32, **GREY)
+    torch.testing.assert_close(encoder.embed(pictures(2)), expected.embed(pictures(2)))
+    relevance = [explain_similarity(one, *pictures(2), patch_size=8).relevance for one in (encoder, expected)]
+    np.testing.assert_allclose(relevance[0], relevance[1], rtol=1e-4, atol=1e-6)
+
+
 def test_a_module_that_is_ready_is_not_copied() -> None:
     module = small().eval().requires_grad_(False)
     assert Encoder.wrap(module, size=32, **GREY).module is module

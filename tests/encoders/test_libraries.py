@@ -81,6 +81,12 @@ def test_timm_names_the_head_that_is_cut_off() -> None:
     assert not any(key.startswith("fc.") for key in architecture.module.state_dict())
 
 
+def test_convolutions_of_timm_are_built_for_any_size() -> None:
+    """They take images of any size, and no option for it."""
+    module = build("timm:resnet10t", 96).module.eval()
+    assert module(torch.zeros(1, 3, 96, 96)).shape == (1, 512)
+
+
 def test_vit_is_built_for_the_size_that_is_asked_for() -> None:
     module: Any = build("timm:vit_tiny_patch16_224", 96).module.eval()
     with torch.no_grad():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from _networks import image, torchvision_network
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import flex_attention
 
 from chinspect.errors import InputError
 from chinspect.relevance import (
@@ -61,6 +64,102 @@ def test_operation_without_rule_is_named_with_its_module_and_the_way_out() -> No
     assert "aten.cumsum.default" in str(error.value)
     assert "'body.1.0' (Cumulated)" in str(error.value)
     assert "chinspect.relevance.handles" in str(error.value)
+
+
+class Behind(nn.Module):
+    """A convolution, and a function behind it."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.last = Called(function)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.stem(x))
+
+
+class Called(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def refusal(model: nn.Module, composite: str = "epsilon_plus_flat") -> str:
+    with pytest.raises(InputError) as error:
+        relevance_map(model, image(1, 3, 8, 8), composite)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_all_operations_without_rule_are_listed_at_once() -> None:
+    message = refusal(Behind(lambda a: (a.cumsum(2).cumprod(3) + a.cumsum(1)).flatten(1)))
+    assert "aten.cumsum.default in module 'last' (Called)" in message
+    assert "aten.cumprod.default" in message
+    assert message.count("aten.cumsum") == 1
+    assert "method 'shapley'" in message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: F.dropout(a, 0.5).flatten(1),
+        lambda a: F.scaled_dot_product_attention(a, a, a, dropout_p=0.3).flatten(1),
+        lambda a: (a + torch.rand_like(a)).flatten(1),
+    ],
+    ids=["dropout", "attention", "noise"],
+)
+def test_random_numbers_in_evaluation_are_refused_by_the_module(function: Callable[[Tensor], Tensor]) -> None:
+    state = torch.get_rng_state()
+    message = refusal(Behind(function))
+    assert "'last' (Called) draws random numbers in evaluation" in message
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_random_numbers_from_elsewhere_are_refused() -> None:
+    generator = np.random.default_rng(0)
+    message = refusal(Behind(lambda a: (a * float(generator.uniform(0.5, 2))).flatten(1)))
+    assert "Behind answers the same image differently" in message
+
+
+def test_what_is_not_a_number_is_refused_by_the_module_where_it_begins() -> None:
+    model = Nested()
+    model.body = nn.Sequential(nn.ReLU(), nn.Sequential(nn.Conv2d(4, 4, 1), nn.Flatten()))
+    model.body[1][0].weight.data[0, 0] = float("nan")
+    message = refusal(model)
+    assert "not finite: NaN begins in module 'body.1.0' (Conv2d" in message
+
+
+def branch(a: Tensor) -> Tensor:
+    return torch.cond(a.sum() > 0, lambda t: t.relu(), lambda t: -t, (a,)).flatten(1)
+
+
+def flexible(a: Tensor) -> Tensor:
+    tokens = a.flatten(2).mT[:, None]
+    return flex_attention(tokens, tokens, tokens).flatten(1)
+
+
+def test_operations_that_hold_others_are_refused() -> None:
+    assert "module 'last' (Called) calls torch's cond" in refusal(Behind(branch))
+    assert "module 'last' (Called) calls torch's flex_attention" in refusal(Behind(flexible))
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, of what it would rather be used
+def test_torchscript_and_quantised_models_are_refused() -> None:
+    frozen = torch.jit.freeze(torch.jit.script(small().eval()))
+    assert "is TorchScript" in refusal(frozen)
+    quantised = torch.ao.quantization.quantize_dynamic(small().eval())
+    assert "module '4' (Linear) is quantised" in refusal(quantised)
+
+
+@pytest.mark.parametrize("head", [nn.Sigmoid(), nn.Softmax(1)], ids=lambda head: type(head).__name__)
+def test_a_head_that_stops_relevance_is_named(head: nn.Module) -> None:
+    message = refusal(nn.Sequential(small(), head))
+    assert f"stops it is {type(head).__name__.lower()} in module '1' ({type(head).__name__})" in message
 
 
 @pytest.mark.usefixtures("registry")
