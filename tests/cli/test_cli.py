@@ -72,7 +72,19 @@ def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
 
 def test_json_is_one_document_and_nothing_else(run, tmp_path):
     status, out, err = run(
-        "explain-similarity", *TRUCKS, "--json", "--composite", "epsilon_plus_flat", "--verify", "3", "--bands", "3", "--top", "7", "--out", "here"
+        "explain-similarity",
+        *TRUCKS,
+        "--json",
+        "--composite",
+        "epsilon_plus_flat",
+        "--verify",
+        "3",
+        "--bands",
+        "3",
+        "--top",
+        "7",
+        "--out",
+        "here",
     )
     assert (status, err) == (0, "")
     document = json.loads(out)
