@@ -14,7 +14,7 @@ from PIL import Image
 from chinspect.encoders import Encoder
 from chinspect.mitigate import Unlearning
 from chinspect.relevance import relevance_map, trace
-from chinspect.similarity.bilrp import resolve_composite
+from chinspect.encoders.methods import bounded
 
 
 def draw(classifier: Encoder, runs: Mapping[str, Unlearning], pictures: Sequence[Image.Image], target: int) -> Figure:
@@ -50,7 +50,7 @@ def relevance_of(network: Encoder, pictures: Sequence[Image.Image], target: int)
     """Relevance of pixels for one logit, (H, W) a picture, slightly smoothed."""
     inputs = [network.prepare(picture) for picture in pictures]
     graph = trace(network.module, inputs[0])
-    composite = resolve_composite("epsilon_plus_flat", network)
+    composite = bounded("epsilon_plus_flat", network)
     heatmaps = []
     for x in inputs:
         mapped = relevance_map(graph, x, composite)

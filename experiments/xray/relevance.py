@@ -22,7 +22,7 @@ from chinspect.datasets import GITHUB, XrayImages
 from chinspect.encoders import Encoder
 from chinspect.images import open_image
 from chinspect.relevance import relevance_map, trace
-from chinspect.similarity.bilrp import resolve_composite
+from chinspect.encoders.methods import bounded
 from experiments.xray.data import Embedded, patient_interval
 from experiments.xray.text import Mask
 
@@ -79,7 +79,7 @@ def _measured(encoder: Encoder, vectors: NDArray[Any], images: XrayImages, masks
     """One row an image whose text the encoder sees."""
     outputs = torch.from_numpy(vectors).to(encoder.device)
     graph = trace(encoder.module, encoder.prepare(images.paths[0]))
-    composite = resolve_composite(_COMPOSITE, encoder)
+    composite = bounded(_COMPOSITE, encoder)
     rows = []
     for i, (path, patient) in enumerate(zip(images.paths, images.patients, strict=True)):
         text = seen_mask(encoder, masks[path])

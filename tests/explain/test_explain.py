@@ -11,7 +11,7 @@ from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
 from chinspect.explain import area_sum, explain_images
-from chinspect.relevance import frequency_bands, relevance_map
+from chinspect.relevance import Method, frequency_bands, reference_images, relevance_map
 from chinspect.similarity import explain_similarity
 from chinspect.subjects import Classifier
 from tests.spray._planted import plant
@@ -36,11 +36,12 @@ def detector(folder):
     return D2Neighbors(size=64, resizer="pillow-bilinear").fit(sorted(folder.glob("???.png")))
 
 
+LRP = Method("lrp")
 NAMES = tuple(f"{i:03d}.png" for i in range(6))
 
 
 def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder):
-    found = explain_images(encoder, folder, k=2)
+    found = explain_images(encoder, folder, k=2, method=LRP)
     assert (found.names, found.unreadable) == (NAMES, ("002b.png",))
     assert found.description["preprocessing"] == asdict(encoder.preprocessing)
     embeddings = encoder.embed(list(found.paths)).numpy().astype(float)
@@ -48,7 +49,7 @@ def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder):
     cosine = unit @ unit.T
     nearest = np.argsort(-(cosine - 9 * np.eye(6))[0])[:2]
     slow = sum(
-        explain_similarity(encoder, found.paths[0], found.paths[j], patch_size=16, metric="cosine").marginals()[0]
+        explain_similarity(encoder, found.paths[0], found.paths[j], method="lrp", patch_size=16, metric="cosine").marginals()[0]
         for j in nearest
     )
     pooled = area_sum(found.maps, slow.shape)  # patches of 16 pixels
@@ -58,7 +59,7 @@ def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder):
 
 
 def test_output_is_lrp_of_the_squared_norm_or_of_one_output(folder, encoder):
-    whole = explain_images(encoder, folder, explain="output")
+    whole = explain_images(encoder, folder, explain="output", method=LRP)
     mapped = relevance_map(encoder.module, encoder.prepare(whole.paths[3]))
     pixels = mapped.pull(mapped.output**2).sum(1)[0].numpy()
     np.testing.assert_allclose(whole.maps[3], area_sum(pixels, 56), rtol=1e-4, atol=1e-5)
@@ -72,6 +73,25 @@ def test_output_is_lrp_of_the_squared_norm_or_of_one_output(folder, encoder):
     np.testing.assert_allclose(predicted.values, outputs.max(1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["rescale", "shapley"])
+def test_against_a_reference_maps_sum_to_what_lies_beyond_it(folder, encoder, name):
+    found = explain_images(encoder, folder, explain="output", method=Method(name))
+    inputs = torch.cat([encoder.prepare(path) for path in found.paths])
+    with torch.no_grad():
+        y, y0 = encoder.module(inputs), encoder.module(reference_images("blur", inputs)[0])
+    np.testing.assert_allclose(found.maps.sum((1, 2)), (y * (y - y0)).sum(1), rtol=1e-3)
+    assert found.description["relevance"]["method"] == name
+    if name == "rescale":  # the default
+        np.testing.assert_allclose(explain_images(encoder, folder, explain="output").maps, found.maps, rtol=1e-5)
+
+
+def test_detectors_and_grad_cam_have_a_method_of_their_own(folder, encoder, detector):
+    with pytest.raises(InputError, match="has a method of its own"):
+        explain_images(detector, folder, method=LRP)
+    with pytest.raises(InputError, match="choose rescale or lrp"):
+        explain_images(encoder, folder, explain="frequency", method=Method("shapley"))
+
+
 def test_anomaly_is_the_detectors_own_explanation(folder, detector):
     found = explain_images(detector, folder, explain="anomaly")
     expected = explain_anomaly(detector, [str(path) for path in found.paths], components="pixels")
@@ -81,7 +101,8 @@ def test_anomaly_is_the_detectors_own_explanation(folder, detector):
 
 
 def test_spectra_are_conserved(folder, encoder, detector):
-    similarity, score = (explain_images(model, folder, explain="frequency") for model in (encoder, detector))
+    similarity = explain_images(encoder, folder, explain="frequency", method=LRP)
+    score = explain_images(detector, folder, explain="frequency")
     for found in (similarity, score):
         assert found.maps.shape == (6, 1, 16)
     np.testing.assert_allclose(similarity.conservation, 1, atol=1e-3)
@@ -191,10 +212,12 @@ def test_an_explanation_is_linear_in_the_weights_and_one_pull_is_many_pushes(fol
     both = encoder.explain(seen, one + 2 * two, bands=8)
     apart = encoder.explain(seen, one, bands=8) + 2 * encoder.explain(seen, two, bands=8)
     np.testing.assert_allclose(both, apart, atol=1e-4 * np.abs(both).max())
-    mapped = relevance_map(encoder.module, encoder.inputs(seen[:1]), "epsilon_plus")
-    pushed = mapped.push(frequency_bands(8)).numpy() @ one[0]
-    np.testing.assert_allclose(encoder.explain(seen[:1], one[:1], bands=8)[0, 0], pushed, rtol=1e-3, atol=1e-4)
-    with pytest.raises(InputError, match=r"weights \(n, 256\), one for each output, not \(2, 255\)"):
+    for method, rules in ((LRP, "epsilon_plus"), (Method(), "rescale")):
+        mapped = relevance_map(encoder.module, encoder.inputs(seen[:1]), rules)
+        pushed = mapped.push(frequency_bands(8)).numpy() @ one[0]
+        spectrum = encoder.explain(seen[:1], one[:1], bands=8, method=method)[0, 0]
+        np.testing.assert_allclose(spectrum, pushed, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match=r"weights \(n, 256\), one for each output, not \(n, 255\)"):
         encoder.explain(seen, one[:, 1:])
 
 

@@ -89,7 +89,7 @@ def test_rule_equals_its_formula(layers: dict[str, Layer], layer: str, name: str
     y, relevance = mapped.output[0].numpy(), normal((1, len(dense.bias)), 1)
     np.testing.assert_allclose(y, dense.weight @ x.flatten().numpy() + dense.bias, rtol=1e-10, atol=1e-12)
     with torch.no_grad():
-        close(mapped._program.apply(*by_entry(x))[:, 0], expected * y)
+        close(mapped._programs[0].apply(*by_entry(x))[:, 0], expected * y)
     close(mapped.pull(relevance).flatten(), expected @ relevance[0].numpy())
 
 

@@ -12,6 +12,7 @@ from chinspect.errors import InputError
 from chinspect.images import resize, to_input
 from chinspect.proof import prove_candidates
 from chinspect.proof.candidates import _divided, _members_and_rest
+from chinspect.relevance import Method
 from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
 from chinspect.spray.figure import draw_sheet, draw_spectrum
 from chinspect.spray.maps import load_labels, load_maps
@@ -29,7 +30,7 @@ def encoder():
 def planted(tmp_path_factory, encoder):
     """Scenes with a logo in a fifth, explained by what makes each embedding long: the logo is."""
     folder = plant(tmp_path_factory.mktemp("run") / "images", COUNT, CARRIERS)
-    return analyse(encoder, folder, explain="output", n_surrogates=19)
+    return analyse(encoder, folder, explain="output", n_surrogates=19, method=Method("lrp"))
 
 
 @pytest.fixture(scope="module")
