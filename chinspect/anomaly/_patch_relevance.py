@@ -10,6 +10,13 @@ reference. All else goes to the features by the transposed aggregation, ``R_i = 
 the backbone as a relevance map has it. Its rules read the values of pixels, so that the derivative ``c`` of the score,
 times a frequency band of the image, is the relevance of that band at each pixel. Tracing the backbone takes longer than
 pulling through it, so its graph is kept for as long as it lives.
+
+**Against a reference.** In the direction ``u = w (e - m) / ||e - m||``, the one in which the patch is odd, the score is
+linear, ``s = <u, e - m>``, with w its weight. The same patch of a reference image, of descriptor e0, reaches
+``s0 = <u, e0 - m>`` in it, and a reference map takes ``s - s0 = <u, e - e0>`` to the pixels of the difference of both
+images, exactly. Features that the prototype has and the image lacks are carried as well: the reference has more.
+The distance of e0 itself would be no measure of what makes the image odd: references are odd in ways of their own, a
+blurred image of magnetic tiles twice as far from the prototype as a defect is, and all relevance would be negative.
 """
 
 from __future__ import annotations
@@ -20,9 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.anomaly._features import LayerFeatures
-from chinspect.relevance import Graph, relevance_map, trace
+from chinspect.errors import InputError
+from chinspect.relevance import Composite, Graph, relevance_map, trace
 
-COMPOSITE = "epsilon_plus"
 _Version = tuple[object, ...]
 _GRAPHS: WeakKeyDictionary[LayerFeatures, tuple[_Version, Graph]] = WeakKeyDictionary()
 
@@ -40,15 +47,22 @@ class FlatFeatures(nn.Module):
 
 
 def patch_derivative(
-    features: LayerFeatures, aggregate: nn.Module, z: Tensor, patch: Tensor, prototype: Tensor, score: Tensor
+    features: LayerFeatures,
+    aggregate: nn.Module,
+    z: Tensor,
+    patch: Tensor,
+    prototype: Tensor,
+    score: Tensor,
+    composite: str | Composite,
 ) -> tuple[Tensor, float]:
-    """What each pixel's value is multiplied by to be its relevance, (1, C, H, W), and the reference.
+    """LRP: what each pixel's value is multiplied by to be its relevance, (1, C, H, W), and the reference.
 
     Args:
         z: one normalised image (1, C, H, W).
         patch: the number of its oddest patch.
         prototype: (D,), what that is nearest to.
         score: of the image.
+        composite: rules that read the values of pixels; `InputError` for others, which frequency bands cannot share.
     """
     with torch.no_grad():
         maps = features(z)
@@ -63,8 +77,45 @@ def patch_derivative(
     seed[0, :, patch] = torch.where(absent, 0, carried / descriptor)
     (derivatives,) = transpose(seed.view_as(descriptors))
     relevance = [(feature * derivative).flatten(1) for feature, derivative in zip(maps, derivatives, strict=True)]
-    values, _ = relevance_map(feature_graph(features, z), z, COMPOSITE).multipliers(torch.cat(relevance, 1))
+    mapped = relevance_map(feature_graph(features, z), z, composite)
+    values, indicators = mapped.multipliers(torch.cat(relevance, 1))
+    if bool(indicators.any()):
+        raise InputError(
+            f"the first rule of {mapped.composite.name!r} gives relevance to pixels whatever their value, which cannot "
+            "be told by frequency: choose a composite such as epsilon_plus."
+        )
     return values, float(carried[absent].sum())
+
+
+def reference_derivative(
+    features: LayerFeatures,
+    aggregate: nn.Module,
+    z: Tensor,
+    z0: Tensor,
+    patch: Tensor,
+    prototype: Tensor,
+    score: Tensor,
+) -> tuple[Tensor, float]:
+    """What the difference of each pixel to ``z0`` is multiplied by to be its relevance, and ``s0``; see the module.
+
+    Args:
+        z, z0: one normalised image (1, C, H, W) and its reference.
+        patch, prototype, score: as in `patch_derivative`.
+    """
+    with torch.no_grad():
+        maps = features(z)
+        descriptor, origin = (aggregate(each).flatten(2)[0, :, patch] for each in (maps, features(z0)))
+    delta = descriptor - prototype
+    # of an image at distance 0 nothing is odd in any direction, instead of 0 / 0
+    direction = delta * (score / delta.square().sum().clamp(min=torch.finfo(delta.dtype).tiny))
+    descriptors, transpose = torch.func.vjp(aggregate, maps)
+    seed = torch.zeros_like(descriptors).flatten(2)
+    seed[0, :, patch] = direction
+    (derivatives,) = transpose(seed.view_as(descriptors))
+    derivative = torch.cat([each.flatten(1) for each in derivatives], 1)
+    mapped = relevance_map(feature_graph(features, z), z, "rescale", reference=z0)
+    values, _ = mapped.multipliers(mapped.explained * derivative)
+    return values, float(direction @ (origin - prototype))
 
 
 def feature_graph(features: LayerFeatures, z: Tensor) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ def draw(explanation: AnomalyExplanation) -> Figure:
         + ("DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"),
         fontsize=8.5,
     )
+    if explanation.faithfulness:
+        figure.supxlabel(fill(explanation.faithfulness, 22 * len(columns)), fontsize=8, parse_math=False)
     return figure
 
 
@@ -81,7 +84,7 @@ def _draw_spectrum(axes: Axes, explanation: AnomalyExplanation, i: int) -> None:
     names = list(explanation.band_names)
     values = list(explanation.bands[i])
     if explanation.reference[i]:
-        names.append("in no pixel")
+        names.append("in no pixel" if explanation.method is None else "reference")
         values.append(explanation.reference[i])
     fractions: NDArray[Any] = np.array(values) / (float(explanation.score[i]) or 1.0)
     axes.barh(range(len(names)), fractions, color=np.where(fractions > 0, "tab:red", "tab:blue"))
