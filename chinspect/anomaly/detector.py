@@ -173,6 +173,16 @@ class Detector(BaseEstimator, ABC):
         """
 
     @property
+    def usual_method(self) -> Method | None:
+        """How scores are explained where no method is asked for; None for what the detector knows of itself."""
+        return None
+
+    @property
+    def explained_by(self) -> dict[str, Any]:
+        """The usual method as JSON values."""
+        return {"method": "own"} if self.usual_method is None else self.usual_method.document
+
+    @property
     def normal_images(self) -> Tensor | None:
         """Some of the normal images (k, C, H, W) that the detector was fitted on; None where it keeps none."""
         return None
@@ -260,9 +270,9 @@ def explain_anomaly(
             begin at the positions ``(b / 20)^3.47 H W`` of the zigzag path; images have at least 55x55 pixels for them.
         components: ``neighbours`` alone, or beside it ``pixels``, ``bands``, or ``pixel_bands`` with its two marginals.
         method: ``lrp`` and ``rescale`` go through the network of a PatchCore; ``shapley`` masks patches of a seventh of
-            the image and asks any detector, for pixels without bands. ``auto`` is what the detector knows of itself
-            (D2Neighbors: exactly; PatchCore: ``lrp``; a function: its gradient), or the method that a composite or
-            evaluations belong to.
+            the image and asks any detector, for pixels without bands. ``auto`` is ``rescale`` of a PatchCore, of others
+            what they know of themselves (D2Neighbors: exactly; a function: its gradient); or the method that a
+            composite or evaluations belong to.
         composite: the rules of ``lrp``; ``epsilon_plus`` by default.
         reference: of ``rescale``, ``shapley`` and the check: ``normal`` (the most similar of the normal images that
             the detector keeps), ``blur``, ``mean``, ``grey``, or images. By default ``blur`` of ``rescale``, else

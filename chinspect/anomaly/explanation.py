@@ -202,9 +202,9 @@ class AnomalyExplanation(Result):
         if not made:
             return ""
         if len(self) == 1:
-            return made[0].told("this image", "its score beyond that of the reference")
+            return made[0].told("this image", "the anomaly score")
         whose = f"the first {len(made)} images" if len(made) < len(self) else f"these {len(made)} images"
-        return deletions_in_words(made, whose, "their scores beyond those of their references")
+        return deletions_in_words(made, whose, "what they score above their references")
 
     def document(self) -> dict[str, Any]:
         """The threshold, the bands, the table of `to_frame` by image, and which images the figure shows."""

@@ -17,6 +17,7 @@ _UNITS = {"order": "orders", "zigzag": "zigzag"}
 _BANDS = 6  # maps that fit on a page beside the rest
 _NEAREST = 2  # training images, likewise
 _QUANTILE = 0.999  # of the strongest map, where the colours of a row end: single pixels would hide the rest
+_CHARACTERS = 22  # of text above a column
 _OPACITY = 0.7  # exponent of the opacity of relevance: below 1, so that weak relevance is seen too
 
 
@@ -29,13 +30,13 @@ def draw(explanation: AnomalyExplanation) -> Figure:
     for i, row in enumerate(figure.subplots(rows, len(columns), squeeze=False)):
         for axes, (kind, k) in zip(row, columns, strict=True):
             _draw_cell(axes, explanation, i, kind, k)
-    figure.suptitle(
-        "Why are these images anomalous?  Red adds to the score, blue takes from it; bands are "
-        + ("DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"),
-        fontsize=8.5,
-    )
+    words = "Why are these images anomalous?  Red adds to the score, blue takes from it"
+    if explanation.edges.count > 1:
+        unit = "DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"
+        words = f"{words}; bands are {unit}"
+    figure.suptitle(fill(words, _CHARACTERS * len(columns)), fontsize=8.5)
     if explanation.faithfulness:
-        figure.supxlabel(fill(explanation.faithfulness, 22 * len(columns)), fontsize=8, parse_math=False)
+        figure.supxlabel(fill(explanation.faithfulness, _CHARACTERS * len(columns)), fontsize=8, parse_math=False)
     return figure
 
 

@@ -34,6 +34,10 @@ class Scoring(Protocol):
     """What methods ask of a detector."""
 
     @property
+    def usual_method(self) -> Method | None:
+        """What ``auto`` stands for; None for what it knows of itself."""
+
+    @property
     def normal_images(self) -> Tensor | None:
         """Some normal images (k, C, H, W); None where it keeps none."""
 
@@ -56,7 +60,7 @@ def method_for(
 
     Args:
         name: the family; ``auto`` is the one that a composite or a number of evaluations belongs to, else the
-            detector's own explanation.
+            detector's usual one.
         composite: the rules of ``lrp``; ``epsilon_plus`` by default.
         reference: ``normal``, ``blur``, ``mean`` or ``grey``, or images as detectors take them. By default ``blur`` of
             relevance maps, and else ``normal``.
@@ -64,16 +68,22 @@ def method_for(
 
     Raises `InputError` for what is not known, and what does not belong together.
     """
-    family = name
-    if name == "auto":
-        family = "lrp" if composite is not None else "auto" if evaluations is None else "shapley"
-    if family == "auto":
+    family = _family(detector, name, composite, evaluations)
+    if family is None:
         return None
     if composite is not None and family != "lrp":
         raise InputError(f"a composite belongs to the method lrp, not to {family}: leave out one of both.")
     usual = NORMAL if family == "shapley" and detector.normal_images is not None else "blur"
     images = usual if reference is None else checked_reference(detector, reference)
     return Method(family, composite or _COMPOSITE, images, evaluations)
+
+
+def _family(detector: Scoring, name: AnomalyMethod, composite: object, evaluations: object) -> MethodName | None:
+    if name != "auto":
+        return name
+    if composite is not None or evaluations is not None:
+        return "lrp" if composite is not None else "shapley"
+    return None if detector.usual_method is None else detector.usual_method.name
 
 
 def checked_reference(detector: Scoring, reference: Images) -> Tensor | str:

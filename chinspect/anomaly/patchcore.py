@@ -31,7 +31,7 @@ from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
 from chinspect.anomaly._effort import FOLDS, bounded, tell
 from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
-from chinspect.anomaly._patch_relevance import patch_derivative, reference_derivative
+from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
 from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images
@@ -316,7 +316,7 @@ class PatchCore(Detector):
         matches = self._matches(x)
         known: dict[str, ArrayLike] = {"score": matches.score.double(), **self._compared(matches)}
         if resolution is not None:
-            known |= self._relevance(x, matches, resolution, Method("lrp", "epsilon_plus"))
+            known |= self._relevance(x, matches, resolution, self.usual_method)
         return known
 
     def _explain_by(self, x: Tensor, resolution: Resolution, method: Method) -> dict[str, ArrayLike]:
@@ -327,19 +327,19 @@ class PatchCore(Detector):
     ) -> dict[str, NDArray[Any]]:
         """Relevance and reference of images by a relevance map."""
         prototypes = self._neighbours.bank[matches.prototype]
-        compared = list(zip(matches.patch, prototypes, matches.score, strict=True))
-        z = self._normalised(x)
+        compared = [Compared(*image) for image in zip(matches.patch, prototypes, matches.score, strict=True)]
+        z = self._normalised(x).split(1)
         network = (self._backbone.features, self._aggregate)
         if method.name == "lrp":
-            results = [patch_derivative(*network, *image, method.composite) for image in _rows(z.split(1), compared)]
+            results = [patch_derivative(*network, *image, method.composite) for image in zip(z, compared, strict=True)]
             # values count from the pixel that is normalised to zero, as the network reads them: so relevance is
             # conserved behind a layer that leaves that pixel as it is, as a blur does
             zero = 2 * torch.tensor(self._backbone.mean).view(3, 1, 1) - 1
             return self._resolved(x, x - zero, results, resolution)
         terms = []
         for x0 in references(self, method, x):
-            origins = self._normalised(x0).split(1)
-            results = [reference_derivative(*network, *image) for image in _rows(z.split(1), origins, compared)]
+            images = zip(z, self._normalised(x0).split(1), compared, strict=True)
+            results = [reference_derivative(*network, one, origin, how) for one, origin, how in images]
             terms.append(self._resolved(x, x - x0, results, resolution))
         return {name: np.mean([term[name] for term in terms], 0) for name in terms[0]}
 
@@ -360,6 +360,10 @@ class PatchCore(Detector):
         products = resolution.products(values.to(derivative), self._before_layer(x, derivative / scale))
         reference = np.array([reference for _, reference in results])
         return {"relevance": resolution.completed(products).numpy(), "reference": reference}
+
+    @property
+    def usual_method(self) -> Method:
+        return Method("rescale")
 
     @property
     def normal_images(self) -> Tensor | None:
@@ -390,9 +394,3 @@ class PatchCore(Detector):
 def _batches(x: Tensor) -> tuple[Tensor, ...]:
     """Images (N, C, H, W), as many at a time as have the pixels of `_BATCH` usual ones, and at least one."""
     return x.split(max(1, min(_BATCH, _PIXELS // (x.shape[2] * x.shape[3]))))
-
-
-def _rows(*columns: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Of each image one flat tuple, from columns whose last holds tuples."""
-    *first, last = columns
-    return [(*row, *rest) for *row, rest in zip(*first, last, strict=True)]

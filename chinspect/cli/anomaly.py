@@ -12,7 +12,7 @@ DetectorFile = Annotated[str, typer.Argument(metavar="DETECTOR", help="A file th
 ImagePaths = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files or folders.")]
 _METHOD_HELP = (
     "How relevance is found: shapley (masked images, any detector), lrp (rules) or rescale (against a reference) "
-    "through the network of a patchcore; auto is what the detector knows of itself."
+    "through the network of a patchcore; auto is rescale of a patchcore, else what the detector knows of itself."
 )
 _REFERENCE_HELP = (
     "What rescale, shapley and the check compare with: normal (an image that the detector was fitted on), blur, mean, "
