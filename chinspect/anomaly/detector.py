@@ -276,7 +276,9 @@ def explain_anomaly(
         composite: the rules of ``lrp``; ``epsilon_plus`` by default.
         reference: of ``rescale``, ``shapley`` and the check: ``normal`` (the most similar of the normal images that
             the detector keeps), ``blur``, ``mean``, ``grey``, or images. By default ``blur`` of ``rescale``, else
-            ``normal`` as far as the detector keeps some; see `chinspect.anomaly.methods`.
+            ``normal`` as far as the detector keeps some; see `chinspect.anomaly.methods`. Bands of ``rescale`` are
+            those of the difference to the reference: of a blurred image low ones hold next to nothing, and of ``mean``
+            nothing but the colour is left out.
         evaluations: masked images an image, of ``shapley``; by default 8 a patch.
         check: of the first 4 images delete the most relevant patches of a fourteenth of the image, and random ones, and
             say how their scores fall.

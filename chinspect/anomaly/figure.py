@@ -30,7 +30,8 @@ def draw(explanation: AnomalyExplanation) -> Figure:
     for i, row in enumerate(figure.subplots(rows, len(columns), squeeze=False)):
         for axes, (kind, k) in zip(row, columns, strict=True):
             _draw_cell(axes, explanation, i, kind, k)
-    words = "Why are these images anomalous?  Red adds to the score, blue takes from it"
+    how = "" if explanation.method is None else f" ({explanation.method.label})"
+    words = f"Why are these images anomalous{how}?  Red adds to the score, blue takes from it"
     if explanation.edges.count > 1:
         unit = "DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"
         words = f"{words}; bands are {unit}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import typer
 
@@ -26,7 +27,7 @@ def explain_pair(
     image_b: str = typer.Argument(metavar="IMG2", help="Another image file."),
     model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
-    patch_size: int = typer.Option(16, min=1, help="Side of a patch in pixels of the encoder's input."),
+    patch_size: str = typer.Option("16", help="Side of a patch in pixels of the encoder's input, or auto."),
     method: str = typer.Option("auto", help=METHOD_HELP),
     composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),
@@ -48,6 +49,7 @@ def explain_pair(
     from chinspect.similarity.verification import verify as verify_by_zennit
 
     check_output_folder(out)
+    side: Any = int(patch_size) if patch_size.isdecimal() else patch_size
     encoder = load_encoder(model, arch=arch, device=resolve_device(device))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RelevanceWarning)  # they stand in the explanation
@@ -59,7 +61,7 @@ def explain_pair(
             composite=composite,
             reference=reference,
             evaluations=evaluations,
-            patch_size=patch_size,
+            patch_size=side,
             metric=metric,  # type: ignore[arg-type]
             bands=bands,
             check=check,

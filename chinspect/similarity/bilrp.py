@@ -21,18 +21,23 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
+from chinspect.errors import InputError
 from chinspect.images import as_picture
-from chinspect.relevance import Composite, Graph, Method, contributions, patches
+from chinspect.relevance import Composite, Contributions, Graph, Method, adaptive_push, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
 
 Source = str | Path | Image.Image
+# of the adaptive grid in pixels: 7 x 7 patches at 224 pixels, and the detail of 28 x 28
+_COARSE = 32
+_FINE = 8
 
 
 def explain_similarity(
@@ -44,7 +49,7 @@ def explain_similarity(
     composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
-    patch_size: int = 16,
+    patch_size: int | Literal["auto"] = 16,
     metric: Metric = "dot",
     bands: int | Sequence[int] | None = None,
     check: bool = True,
@@ -60,7 +65,8 @@ def explain_similarity(
         composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.
-        patch_size: side of a patch in pixels of the encoder's input.
+        patch_size: side of a patch in pixels of the encoder's input; ``auto`` divides patches of 32 pixels down to 8
+            where most of the similarity lies, see `adaptive_push`. Not of ``shapley``.
         metric: ``dot`` explains ``<y_a, y_b>``, ``cosine`` divides it by both norms.
         bands: explain the dot product by this many frequency bands as well (see `frequency_bands`).
         check: delete the most relevant patches of a, and random ones, and say how the similarity falls.
@@ -69,6 +75,8 @@ def explain_similarity(
         InputError: an image cannot be read, a patch does not fit, the model, method or composite is unknown.
     """
     check_metric(metric)
+    if isinstance(patch_size, str) and patch_size != "auto":
+        raise InputError(f"a patch size is a number of pixels or auto, not {patch_size!r}.")
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
@@ -78,15 +86,20 @@ def explain_similarity(
         else method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
     )
     x = encoder.prepare(pictures[0])
-    patches(patch_size).on(x.shape)  # refuses what does not fit before the long work
+    side = _FINE if patch_size == "auto" else patch_size
+    patches(side).on(x.shape)  # refuses what does not fit before the long work
     model = options.reader(encoder.module, x)
+    names = [_name(image) for image in (a, b)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        first, second = (
-            explain_image(encoder, model, picture, options, patch_size, name=_name(image))
-            for image, picture in zip((a, b), pictures, strict=True)
-        )
-        explanation = SimilarityExplanation(first, second, metric, encoder, options, patch_size)
+        if patch_size == "auto":
+            first, second = _adaptively(encoder, model, pictures, options, names)
+        else:
+            first, second = (
+                explain_image(encoder, model, picture, options, side, name=name)
+                for name, picture in zip(names, pictures, strict=True)
+            )
+        explanation = SimilarityExplanation(first, second, metric, encoder, options, side)
         frequencies = None if bands is None else explanation.by_frequency(bands)
         deletion = explanation.deleted() if check else None
     for warning in caught:
@@ -112,6 +125,27 @@ def explain_image(
     """What each patch of one image contributes to its embedding; ``model`` is the encoder's (see `Method.reader`)."""
     x = encoder.prepare(picture)
     table = contributions(model, x, patches(patch_size), method)
+    return _explained_image(encoder, picture, x, table, patch_size, name)
+
+
+def _adaptively(
+    encoder: Encoder, model: nn.Module | Graph, pictures: Sequence[Image.Image], method: Method, names: Sequence[str]
+) -> tuple[ExplainedImage, ExplainedImage]:
+    """Both images on the finest grid, each divided where it is similar to the other; larger patches are even."""
+    maps = [method.map(model, encoder.prepare(picture)) for picture in pictures]
+    images = []
+    for mapped, other, picture, name in zip(maps, maps[::-1], pictures, names, strict=True):
+        pushed = adaptive_push(mapped, other.explained[0], coarse=_COARSE, fine=_FINE)
+        cells = pushed.labels[::_FINE, ::_FINE].reshape(-1)
+        values = (pushed.table / cells.bincount().to(pushed.table)[:, None])[cells]
+        table = Contributions(values, mapped.output[0], mapped.explained[0])
+        images.append(_explained_image(encoder, picture, mapped.x, table, _FINE, name))
+    return images[0], images[1]
+
+
+def _explained_image(
+    encoder: Encoder, picture: Image.Image, x: Tensor, table: Contributions, patch_size: int, name: str
+) -> ExplainedImage:
     check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
     check_finite(table.values[None], f"the relevance of {name}", encoder.module)
     boxes = patch_boxes(x.shape[-2:], patch_size)

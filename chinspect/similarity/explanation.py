@@ -331,8 +331,8 @@ class SimilarityExplanation(Result):
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """The strongest pairs, and the similarity by frequency bands where it was asked for."""
         headline = (
-            f"{self.model}  {self.metric} similarity {self.similarity:.4g}, of which {self.explained:.4g} is to be "
-            f"explained and {self.conservation:.1%} of that is ({self.method.label}, {self.seconds:.1f} s)"
+            f"{self.model}  {self.metric} similarity {self.similarity:.4g}, explained {self.explained:.4g}: "
+            f"{self.conservation:.1%} of it arrives at the patches ({self.method.label}, {self.seconds:.1f} s)"
         )
         rows = [
             {

@@ -266,4 +266,6 @@ def calibrate(model: nn.Module, shape: tuple[int, ...]) -> nn.Module:
         with torch.no_grad():
             for batch in range(2):
                 model(image((4, *shape[1:]), seed=1000 + batch))
-    return model.eval()
+    for module in model.modules():
+        module.training = False  # what eval does, which exported modules forbid
+    return model

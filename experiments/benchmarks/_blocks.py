@@ -238,7 +238,9 @@ WAYS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], torch.dtype]] = 
     "compiled": (lambda: torch.compile(plain()), (1, 3, 32, 32), torch.float32),
     "DataParallel": (lambda: nn.DataParallel(plain()), (1, 3, 32, 32), torch.float32),
     "exported": (
-        lambda: torch.export.export(plain(), (torch.zeros(1, 3, 32, 32),)).module(),
+        lambda: torch.export.export(
+            plain(), (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({0: torch.export.Dim("batch")},)
+        ).module(),
         (1, 3, 32, 32),
         torch.float32,
     ),

@@ -40,7 +40,7 @@ def test_the_main_job(run, tmp_path):
     status, out, err = run("explain-similarity", *TRUCKS)
     assert (status, err) == (0, "")
     assert "tiny-clip" in out
-    assert "of which 99.9% is explained" in out
+    assert "100.0% of it arrives at the patches" in out
     assert "truck-a.png" in out
     written = sorted(path.name for path in (tmp_path / "chinspect-out").iterdir())
     assert written == ["similarity.json", "similarity.npz", "similarity.png"]
@@ -72,7 +72,19 @@ def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
 
 def test_json_is_one_document_and_nothing_else(run, tmp_path):
     status, out, err = run(
-        "explain-similarity", *TRUCKS, "--json", "--verify", "3", "--bands", "3", "--top", "7", "--out", "here"
+        "explain-similarity",
+        *TRUCKS,
+        "--json",
+        "--composite",
+        "epsilon_plus_flat",
+        "--verify",
+        "3",
+        "--bands",
+        "3",
+        "--top",
+        "7",
+        "--out",
+        "here",
     )
     assert (status, err) == (0, "")
     document = json.loads(out)

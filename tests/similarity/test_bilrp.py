@@ -55,6 +55,17 @@ def test_shapley_values_need_the_module_alone_and_say_how_exact_they_are(encoder
     assert (certain[certain != 0] == sampled.relevance[certain != 0]).all()
 
 
+def test_an_adaptive_grid_sums_to_the_coarse_patches(encoder, pictures):
+    coarse = explain_similarity(encoder, *pictures, patch_size=32, check=False)
+    fine = explain_similarity(encoder, *pictures, patch_size="auto", check=False)
+    assert fine.relevance.shape == (8, 8, 8, 8)
+    assert fine.conservation == pytest.approx(1, abs=1e-4)
+    summed = fine.relevance.reshape(2, 4, 2, 4, 2, 4, 2, 4).sum((1, 3, 5, 7))
+    np.testing.assert_allclose(summed, coarse.relevance, atol=1e-4 * np.abs(coarse.relevance).max())
+    with pytest.raises(InputError, match="Shapley values follow no operations"):
+        explain_similarity(encoder, *pictures, patch_size="auto", method="shapley")
+
+
 def test_every_result_says_how_the_similarity_falls(against_blur, encoder, pictures):
     assert "most relevant patches" in against_blur.sentence
     falls = against_blur.document()["faithfulness"]["falls"]
@@ -241,6 +252,7 @@ def test_an_explosion_is_said(encoder, pictures):
     [
         ({"patch_size": 0}, "at least 1"),
         ({"patch_size": 65}, "at most 64"),
+        ({"patch_size": "small"}, "pixels or auto, not 'small'"),
         ({"metric": "euclid"}, "dot or cosine"),
         ({"composite": "nonsense"}, "epsilon_plus_flat"),
         ({"method": "gradient"}, "auto, lrp, rescale, shapley"),
