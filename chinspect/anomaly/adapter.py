@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
+from chinspect.anomaly.images import few_images, from_few_images
 from chinspect.errors import InputError
 
 _BATCH = 32  # images that a function is asked about at once, as its documentation promises
@@ -21,7 +22,7 @@ class CallableDetector(Detector):
     """A detector that asks a function for its scores.
 
     `fit` only sets the threshold, from the scores of images that have to be normal and unseen by whatever is behind the
-    function. It cannot be saved, and is explained only with a gradient.
+    function. It cannot be saved. Without a gradient it is explained by Shapley values, the method ``shapley``.
 
     Args:
         function: from a batch (n, C, H, W) in [-1, 1], float32, at most 32 images, to scores (n,), a tensor or an
@@ -63,7 +64,12 @@ class CallableDetector(Detector):
         """A function has none: `InputError`."""
         raise InputError("a detector that calls a function has no fingerprint: give no folder to resume from.")
 
+    @property
+    def normal_images(self) -> Tensor | None:
+        return from_few_images(self._normal)
+
     def _fit(self, x: Tensor) -> NDArray[np.float64]:
+        self._normal = few_images(x)
         return self._score(x)
 
     def _score(self, x: Tensor) -> NDArray[np.float64]:
@@ -71,12 +77,12 @@ class CallableDetector(Detector):
             return self._ask(self.function, x, 1, "one finite score each")
 
     def _explain(self, x: Tensor, resolution: Resolution | None) -> dict[str, ArrayLike]:
-        if self.gradient is None:
-            raise InputError(
-                "a function without a gradient cannot be explained: give one, or use a D2Neighbors or a PatchCore."
-            )
         known: dict[str, ArrayLike] = {"score": self._score(x)}
         if resolution is not None:
+            if self.gradient is None:
+                raise InputError(
+                    "a function without a gradient cannot be explained by it: give one, or choose the method shapley."
+                )
             gradient = torch.from_numpy(self._ask(self.gradient, x, 4, "a finite gradient like the images"))
             products = resolution.products(x, self._before_layer(x, gradient.float()))
             known["relevance"] = resolution.completed(products)

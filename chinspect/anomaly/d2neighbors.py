@@ -21,7 +21,7 @@ from chinspect.anomaly._distances import Bank, as_levels, from_levels, powered_d
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
 from chinspect.anomaly.filters import Layer
-from chinspect.anomaly.images import pictures
+from chinspect.anomaly.images import NORMAL_IMAGES, pictures
 from chinspect.anomaly.softmin import fit_gamma, soft_minimum, soft_minimum_weights
 from chinspect.errors import InputError
 
@@ -119,6 +119,12 @@ class D2Neighbors(Detector):
             return torch.arange(count)
         drawn = check_random_state(self.random_state).choice(count, ANCHORS, replace=False)
         return torch.from_numpy(np.sort(drawn))
+
+    @property
+    def normal_images(self) -> Tensor:
+        count = len(self.bank_)
+        rows = torch.arange(0, count, -(-count // NORMAL_IMAGES))
+        return self.bank_.take(rows).view(-1, *self.image_shape_)
 
     def _score(self, x: Tensor) -> Tensor:
         return soft_minimum(self._distances(x), self.gamma_)

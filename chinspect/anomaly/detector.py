@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
@@ -25,14 +26,21 @@ from chinspect.anomaly.images import (
     pictures,
     warn_of_copies,
 )
+from chinspect.anomaly.methods import (
+    AnomalyMethod,
+    deletions,
+    method_for,
+    shapley_relevance,
+)
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import check_finite
 from chinspect.errors import InputError
 from chinspect.images import check_resizer, load_inputs, resize, to_input
-from chinspect.relevance import BandEdges, named_bands
+from chinspect.relevance import BandEdges, Composite, Method, named_bands
 from chinspect.subjects import Kind, Pixels
 
 _BATCH = 64  # files at a time: a folder of any length fits into memory
+_BANDS = 3  # those of Kauffmann et al. 2025
 
 
 class Detector(BaseEstimator, ABC):
@@ -122,7 +130,7 @@ class Detector(BaseEstimator, ABC):
         Maps (n, H, W) of the pixels, or with ``bands`` spectra (n, 1, bands), the lowest frequencies first.
         """
         explanation = explain_anomaly(
-            self, to_input(np.stack(images)), bands=bands or 1, components="bands" if bands else "pixels"
+            self, to_input(np.stack(images)), bands=bands or 1, components="bands" if bands else "pixels", check=False
         )
         relevance = explanation.bands[:, None] if bands else explanation.pixels
         return (relevance * np.asarray(weights)[:, :, None]).astype(np.float32)
@@ -163,6 +171,28 @@ class Detector(BaseEstimator, ABC):
         ``score`` at least. With a resolution also ``relevance`` and, unless it is zero, ``reference``; where they are
         known ``neighbours``, ``nearest`` and ``nearest_images``.
         """
+
+    @property
+    def usual_method(self) -> Method | None:
+        """How scores are explained where no method is asked for; None for what the detector knows of itself."""
+        return None
+
+    @property
+    def explained_by(self) -> dict[str, Any]:
+        """The usual method as JSON values."""
+        return {"method": "own"} if self.usual_method is None else self.usual_method.document
+
+    @property
+    def normal_images(self) -> Tensor | None:
+        """Some of the normal images (k, C, H, W) that the detector was fitted on; None where it keeps none."""
+        return None
+
+    def _explain_by(self, x: Tensor, resolution: Resolution, method: Method) -> dict[str, ArrayLike]:  # noqa: ARG002
+        """``relevance`` and ``reference`` by a relevance map, of detectors with a network; `InputError` of others."""
+        raise InputError(
+            f"a {type(self).__name__} has no network that relevance goes through: choose the method auto or shapley, "
+            f"not {method.name}."
+        )
 
     @abstractmethod
     def _state(self) -> dict[str, Tensor]:
@@ -221,21 +251,39 @@ def explain_anomaly(
     detector: Detector,
     x: Images,
     *,
-    bands: int | Sequence[int] | Literal["kauffmann2025"] = 3,
+    bands: int | Sequence[int] | Literal["kauffmann2025"] | None = None,
     components: AnomalyComponents = "pixel_bands",
+    method: AnomalyMethod = "auto",
+    composite: str | Composite | None = None,
+    reference: Images | None = None,
+    evaluations: int | None = None,
+    check: bool = True,
 ) -> AnomalyExplanation:
     """Explains the anomaly score of each image by its pixels, its frequencies and the training images.
 
     Args:
         detector: a fitted detector.
         x: a batch (n, C, H, W) in [-1, 1], or images on disk as the detector reads them; all are read at once.
-        bands: number of frequency bands (3 are those of the paper, orders 0-1, 2-18, 19+; others are spaced
-            geometrically), or the DCT orders ``u + v`` at which a new one begins; see
+        bands: number of frequency bands (3, the default, are those of the paper, orders 0-1, 2-18, 19+; others are
+            spaced geometrically), or the DCT orders ``u + v`` at which a new one begins; see
             `chinspect.relevance.frequency_bands`. ``kauffmann2025`` are the 20 bins of the paper's spectra, which
             begin at the positions ``(b / 20)^3.47 H W`` of the zigzag path; images have at least 55x55 pixels for them.
         components: ``neighbours`` alone, or beside it ``pixels``, ``bands``, or ``pixel_bands`` with its two marginals.
+        method: ``lrp`` and ``rescale`` go through the network of a PatchCore; ``shapley`` masks patches of a seventh of
+            the image and asks any detector, for pixels without bands. ``auto`` is ``rescale`` of a PatchCore, of others
+            what they know of themselves (D2Neighbors: exactly; a function: its gradient); or the method that a
+            composite or evaluations belong to.
+        composite: the rules of ``lrp``; ``epsilon_plus`` by default.
+        reference: of ``rescale``, ``shapley`` and the check: ``normal`` (the most similar of the normal images that
+            the detector keeps), ``blur``, ``mean``, ``grey``, or images. By default ``blur`` of ``rescale``, else
+            ``normal`` as far as the detector keeps some; see `chinspect.anomaly.methods`. Bands of ``rescale`` are
+            those of the difference to the reference: of a blurred image low ones hold next to nothing, and of ``mean``
+            nothing but the colour is left out.
+        evaluations: masked images an image, of ``shapley``; by default 8 a patch.
+        check: of the first 4 images delete the most relevant patches of a fourteenth of the image, and random ones, and
+            say how their scores fall.
 
-    Raises `InputError` for components or bands that do not exist, a detector that cannot explain itself, and
+    Raises `InputError` for components or bands that do not exist, a detector that cannot be explained so, and
     scikit-learn's `NotFittedError`.
 
     Source: Kauffmann et al. 2025 (D2Neighbors, virtual DCT layer); Kauffmann et al. 2020 (soft minima).
@@ -244,11 +292,15 @@ def explain_anomaly(
         raise InputError(f"{components!r} are no components: use one of {', '.join(get_args(AnomalyComponents))}.")
     check_is_fitted(detector, "threshold_")
     batch = detector.read(x)
-    edges = named_bands(batch.shape, bands)
-    if components not in ("bands", "pixel_bands"):
-        edges = BandEdges(())
+    options = method_for(detector, method, composite=composite, reference=reference, evaluations=evaluations)
+    if options is not None and options.name == "shapley":
+        components = _without_bands(components, bands)
+        bands = 1
+    edges = BandEdges(())
+    if components in ("bands", "pixel_bands"):
+        edges = named_bands(batch.shape, _BANDS if bands is None else bands)
     resolution = Resolution(edges, components != "bands") if components != "neighbours" else None
-    known = {name: np.asarray(value) for name, value in detector._explain(batch, resolution).items()}
+    known = {name: np.asarray(value) for name, value in _known(detector, batch, resolution, options).items()}
     for name in {"score", "relevance"}.intersection(known):
         check_finite(known[name], f"the {name} of {type(detector).__name__}")
     shown = pictures(batch)
@@ -259,11 +311,34 @@ def explain_anomaly(
         "nearest": np.empty((len(batch), 0), dtype=np.int64),
         "nearest_images": np.empty((len(batch), 0, *shown.shape[1:]), dtype=np.uint8),
     }
-    return AnomalyExplanation(
+    explanation = AnomalyExplanation(
         names=np.array(image_names(x, len(batch))),
         images=shown,
         threshold=detector.threshold_,
         components=components,
         edges=edges,
+        method=options,
         **(blank | known),
     )
+    if not check or components not in ("pixels", "pixel_bands"):
+        return explanation
+    return replace(explanation, deletions=deletions(detector, batch, explanation.pixels, reference))
+
+
+def _without_bands(components: AnomalyComponents, bands: object) -> AnomalyComponents:
+    """What Shapley values are of; `InputError` for frequency bands."""
+    if components == "bands" or bands not in (None, 1):
+        raise InputError(
+            "Shapley values show a patch or hide it, with all its frequencies: choose bands=1 (--bands 1) or another "
+            "method."
+        )
+    return "pixels" if components == "pixel_bands" else components
+
+
+def _known(detector: Detector, x: Tensor, resolution: Resolution | None, method: Method | None) -> dict[str, ArrayLike]:
+    """The fields of `AnomalyExplanation` that are known of a batch."""
+    if method is None or resolution is None:
+        return detector._explain(x, resolution)
+    if method.name == "shapley":
+        return detector._explain(x, None) | shapley_relevance(detector, x, method)
+    return detector._explain(x, None) | detector._explain_by(x, resolution, method)

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chinspect.relevance import BandEdges, inner_by_band, lower_bands
+from chinspect.faithfulness import Deletion, deletions_in_words
+from chinspect.relevance import BandEdges, Method, inner_by_band, lower_bands
 from chinspect.report import Result, records
 
 Array = NDArray[np.floating[Any]]
@@ -92,7 +93,10 @@ class AnomalyExplanation(Result):
         images: (n, H, W, 3), 8-bit pictures of the detector's inputs.
         threshold: the score above which an image is called anomalous.
         score: (n,), as the detector gives it.
-        reference: (n,), what nothing in the image can carry of the score.
+        reference: (n,), what of the score the relevance is not of. Of ``shapley`` the score of the reference image; of
+            ``rescale`` what the reference scores in the direction in which the oddest patch is odd; of ``lrp`` and of
+            a detector's own explanation what nothing in the image can carry, as features that a prototype has and the
+            image lacks.
         relevance: (n, B, H, W), of frequency bands (lowest first) and pixels, summed over channels; single values may
             be negative. B is 1 where no bands were asked for, H and W are 1 where no pixels were.
         components: what was asked for.
@@ -101,6 +105,9 @@ class AnomalyExplanation(Result):
             that is not known.
         nearest: (n, k), the training images that carry most, the first one most of all.
         nearest_images: (n, k, H, W, 3), 8-bit pictures of them; k is 0 where the detector does not hold them.
+        method: how relevance was found; None where it is what the detector knows of itself.
+        deletions: of each image how its score falls without its most relevant patches; None of those that were not
+            checked, empty where none was.
     """
 
     stem: ClassVar[str] = "anomaly"
@@ -117,6 +124,8 @@ class AnomalyExplanation(Result):
     neighbours: Array
     nearest: NDArray[np.integer[Any]]
     nearest_images: NDArray[np.uint8]
+    method: Method | None = None
+    deletions: tuple[Deletion | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.score)
@@ -160,7 +169,8 @@ class AnomalyExplanation(Result):
     def take(self, index: NDArray[np.integer[Any]]) -> AnomalyExplanation:
         """The explanation of some of the images, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value[index] for name, value in values.items() if isinstance(value, np.ndarray)})
+        taken = {name: value[index] for name, value in values.items() if isinstance(value, np.ndarray)}
+        return replace(self, deletions=tuple(self.deletions[i] for i in index) if self.deletions else (), **taken)
 
     def highest(self) -> NDArray[np.int64]:
         """Indices of the images of the highest scores, as many as a figure shows, in the order of the images."""
@@ -177,12 +187,24 @@ class AnomalyExplanation(Result):
 
     @property
     def sentence(self) -> str:
-        """How many images are anomalous, and what may come of their scores."""
-        return (
+        """How many images are anomalous, what may come of their scores, and whether the relevance is faithful."""
+        anomalous = (
             f"{int((self.score > self.threshold).sum())} of {len(self)} images exceed the threshold "
             f"{self.threshold:.4g}. A score that rests on the highest frequencies will change with the way images are "
             "resized: see 'chinspect stress'."
         )
+        return f"{anomalous} {self.faithfulness}".strip()
+
+    @property
+    def faithfulness(self) -> str:
+        """What the scores of the checked images lose without their most relevant patches, in words; or empty."""
+        made = [deletion for deletion in self.deletions if deletion is not None]
+        if not made:
+            return ""
+        if len(self) == 1:
+            return made[0].told("this image", "the anomaly score")
+        whose = f"the first {len(made)} images" if len(made) < len(self) else f"these {len(made)} images"
+        return deletions_in_words(made, whose, "what they score above their references")
 
     def document(self) -> dict[str, Any]:
         """The threshold, the bands, the table of `to_frame` by image, and which images the figure shows."""
@@ -196,6 +218,13 @@ class AnomalyExplanation(Result):
                 for name, verdict, row in zip(self.names.tolist(), anomalous, records(self.to_frame()), strict=True)
             ],
             "drawn": self.names[self.highest()].tolist(),
+            "explained_by": {"method": "own"} if self.method is None else self.method.document,
+            "faithfulness": self.faithfulness,
+            "deletions": [
+                {"image": name} | deletion.document()
+                for name, deletion in zip(self.names.tolist(), self.deletions, strict=False)
+                if deletion is not None
+            ],
         }
 
     def arrays(self) -> Mapping[str, NDArray[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ _UNITS = {"order": "orders", "zigzag": "zigzag"}
 _BANDS = 6  # maps that fit on a page beside the rest
 _NEAREST = 2  # training images, likewise
 _QUANTILE = 0.999  # of the strongest map, where the colours of a row end: single pixels would hide the rest
+_CHARACTERS = 22  # of text above a column
 _OPACITY = 0.7  # exponent of the opacity of relevance: below 1, so that weak relevance is seen too
 
 
@@ -28,11 +30,14 @@ def draw(explanation: AnomalyExplanation) -> Figure:
     for i, row in enumerate(figure.subplots(rows, len(columns), squeeze=False)):
         for axes, (kind, k) in zip(row, columns, strict=True):
             _draw_cell(axes, explanation, i, kind, k)
-    figure.suptitle(
-        "Why are these images anomalous?  Red adds to the score, blue takes from it; bands are "
-        + ("DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"),
-        fontsize=8.5,
-    )
+    how = "" if explanation.method is None else f" ({explanation.method.label})"
+    words = f"Why are these images anomalous{how}?  Red adds to the score, blue takes from it"
+    if explanation.edges.count > 1:
+        unit = "DCT orders (half periods down + across)" if explanation.band_index == "order" else "zigzag positions"
+        words = f"{words}; bands are {unit}"
+    figure.suptitle(fill(words, _CHARACTERS * len(columns)), fontsize=8.5)
+    if explanation.faithfulness:
+        figure.supxlabel(fill(explanation.faithfulness, _CHARACTERS * len(columns)), fontsize=8, parse_math=False)
     return figure
 
 
@@ -81,7 +86,7 @@ def _draw_spectrum(axes: Axes, explanation: AnomalyExplanation, i: int) -> None:
     names = list(explanation.band_names)
     values = list(explanation.bands[i])
     if explanation.reference[i]:
-        names.append("in no pixel")
+        names.append("in no pixel" if explanation.method is None else "reference")
         values.append(explanation.reference[i])
     fractions: NDArray[Any] = np.array(values) / (float(explanation.score[i]) or 1.0)
     axes.barh(range(len(names)), fractions, color=np.where(fractions > 0, "tab:red", "tab:blue"))

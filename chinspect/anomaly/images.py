@@ -19,6 +19,8 @@ from chinspect.images import list_images
 
 Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
 _CHANNELS = (1, 3, 4)  # as pictures have them; an image of so few columns would be no image
+NORMAL_IMAGES = 16
+"""Normal images that a detector keeps to compare with, at most."""
 _TOLERANCE = 1e-4  # beyond [-1, 1]: what rounding adds to black and white
 
 
@@ -105,3 +107,14 @@ def pictures(x: Tensor) -> NDArray[np.uint8]:
         x = x.mean(-3, keepdim=True)
     levels = ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8).movedim(-3, -1)
     return levels.expand(*levels.shape[:-1], 3).numpy()
+
+
+def few_images(x: Tensor) -> Tensor:
+    """At most 16 of normal images (N, C, H, W), evenly spaced, as 8-bit levels (k, C, H, W)."""
+    rows = np.linspace(0, len(x) - 1, min(len(x), NORMAL_IMAGES)).round().astype(int)
+    return ((x[torch.from_numpy(rows)] + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def from_few_images(levels: Tensor) -> Tensor | None:
+    """What `few_images` keeps, in [-1, 1]; None where it is nothing."""
+    return levels.float() / 127.5 - 1 if len(levels) else None

@@ -31,12 +31,14 @@ from chinspect.anomaly._coreset import DIMENSIONS, greedy_coreset, integer_grid
 from chinspect.anomaly._effort import FOLDS, bounded, tell
 from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
-from chinspect.anomaly._patch_relevance import patch_derivative
+from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
-from chinspect.anomaly.images import Images, check_training_folder
+from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images
+from chinspect.anomaly.methods import references
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
+from chinspect.relevance import Method
 
 _BATCH = 16  # images of 224 pixels at a time: bounds the memory of a backbone's features
 _PIXELS = _BATCH * 224**2
@@ -74,6 +76,7 @@ class PatchCore(Detector):
         origins_: (m, 3), where each entry of the bank comes from: training image, row and column of the patch; -1 where
             it is not known.
         map_shape_: rows and columns of patches.
+        normal_: (k, C, H, W), some of the normal images as 8-bit levels, which others are compared with.
 
     The held-out scores are those of cross-validation: the images are split at random into 5 folds, and each fold is
     scored by a bank made of the other folds.
@@ -89,6 +92,7 @@ class PatchCore(Detector):
     bank_: Tensor
     origins_: Tensor
     map_shape_: tuple[int, int]
+    normal_: Tensor
     _backbone: Backbone
     _aggregate: Aggregate
     _neighbours: NearestNeighbours
@@ -157,6 +161,7 @@ class PatchCore(Detector):
         detector._remember(bank, torch.full((len(bank), 3), -1))
         detector.image_shape_ = tuple(x.shape[1:])
         detector.n_images_ = 0
+        detector.normal_ = few_images(x)
         return detector.set_threshold(detector._score(x), "scores of {} normal images that the bank was not made of")
 
     @property
@@ -281,6 +286,7 @@ class PatchCore(Detector):
         rows = self._select(np.arange(len(x)), grid, per_image, generator)
         origins = np.unravel_index(rows.cpu().numpy(), (len(x), *self.map_shape_))
         self._remember(gathered(flat, rows), torch.from_numpy(np.stack(origins, 1)))
+        self.normal_ = few_images(x)
         return scores
 
     def _select(
@@ -308,31 +314,60 @@ class PatchCore(Detector):
 
     def _explain(self, x: Tensor, resolution: Resolution | None) -> dict[str, ArrayLike]:
         matches = self._matches(x)
-        known: dict[str, Any] = {"score": matches.score.double(), **self._compared(matches)}
+        known: dict[str, ArrayLike] = {"score": matches.score.double(), **self._compared(matches)}
         if resolution is not None:
-            prototypes = self._neighbours.bank[matches.prototype]
-            z = self._backbone.normalise(self._filtered(x))
-            results = [
-                patch_derivative(self._backbone.features, self._aggregate, *image)
-                for image in zip(z.split(1), matches.patch, prototypes, matches.score, strict=True)
-            ]
-            values, derivative = self._in_pixels(x, torch.cat([derivative for derivative, _ in results]))
-            known["relevance"] = resolution.completed(resolution.products(values, derivative))
-            known["reference"] = [reference for _, reference in results]
+            known |= self._relevance(x, matches, resolution, self.usual_method)
         return known
 
-    def _in_pixels(self, x: Tensor, derivative: Tensor) -> tuple[Tensor, Tensor]:
-        """Values and derivatives (n, C, H, W) in the units of ``x``, from derivatives by normalised, filtered images.
+    def _explain_by(self, x: Tensor, resolution: Resolution, method: Method) -> dict[str, ArrayLike]:
+        return dict(self._relevance(x, self._matches(x), resolution, method))
 
-        Values count from the pixel that is normalised to zero, as the network reads them. So relevance is conserved
-        behind a layer that leaves that pixel as it is, as a blur does.
+    def _relevance(
+        self, x: Tensor, matches: Matches, resolution: Resolution, method: Method
+    ) -> dict[str, NDArray[Any]]:
+        """Relevance and reference of images by a relevance map."""
+        prototypes = self._neighbours.bank[matches.prototype]
+        compared = [Compared(*image) for image in zip(matches.patch, prototypes, matches.score, strict=True)]
+        z = self._normalised(x).split(1)
+        network = (self._backbone.features, self._aggregate)
+        if method.name == "lrp":
+            results = [patch_derivative(*network, *image, method.composite) for image in zip(z, compared, strict=True)]
+            # values count from the pixel that is normalised to zero, as the network reads them: so relevance is
+            # conserved behind a layer that leaves that pixel as it is, as a blur does
+            zero = 2 * torch.tensor(self._backbone.mean).view(3, 1, 1) - 1
+            return self._resolved(x, x - zero, results, resolution)
+        terms = []
+        for x0 in references(self, method, x):
+            images = zip(z, self._normalised(x0).split(1), compared, strict=True)
+            results = [reference_derivative(*network, one, origin, how) for one, origin, how in images]
+            terms.append(self._resolved(x, x - x0, results, resolution))
+        return {name: np.mean([term[name] for term in terms], 0) for name in terms[0]}
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """Images behind the layer, as the backbone reads them."""
+        return self._backbone.normalise(self._filtered(x))
+
+    def _resolved(
+        self, x: Tensor, values: Tensor, results: Sequence[tuple[Tensor, float]], resolution: Resolution
+    ) -> dict[str, NDArray[Any]]:
+        """Relevance and reference of images from ``values`` like them and, of each image, derivative and reference.
+
+        Derivatives are by normalised, filtered images.
         """
-        derivative = derivative.cpu().to(torch.promote_types(derivative.dtype, torch.float32))
-        mean, std = (
-            derivative.new_tensor(values).view(3, 1, 1) for values in (self._backbone.mean, self._backbone.std)
-        )
-        values = x.to(derivative) - (2 * mean - 1)
-        return values, self._before_layer(x, (derivative / (2 * std)).to(derivative))
+        derivative = torch.cat([derivative for derivative, _ in results]).cpu()
+        derivative = derivative.to(torch.promote_types(derivative.dtype, torch.float32))
+        scale = 2 * derivative.new_tensor(self._backbone.std).view(3, 1, 1)
+        products = resolution.products(values.to(derivative), self._before_layer(x, derivative / scale))
+        reference = np.array([reference for _, reference in results])
+        return {"relevance": resolution.completed(products).numpy(), "reference": reference}
+
+    @property
+    def usual_method(self) -> Method:
+        return Method("rescale")
+
+    @property
+    def normal_images(self) -> Tensor | None:
+        return from_few_images(self.normal_)
 
     def _compared(self, matches: Matches) -> dict[str, NDArray[Any]]:
         """All of a score goes to the training image of its prototype: nothing where that is not known."""
@@ -345,13 +380,15 @@ class PatchCore(Detector):
 
     def _state(self) -> dict[str, Tensor]:
         fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)
-        return {"bank": self.bank_, "places": self.origins_, "backbone": fingerprint}
+        state = {"bank": self.bank_, "places": self.origins_, "backbone": fingerprint}
+        return state | {"normal": self.normal_} if len(self.normal_) else state
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self._open(self.image_shape_)
         if bytes(tensors["backbone"].tolist()).decode() != self._backbone.fingerprint:
             raise InputError(f"the weights of its backbone {self.backbone!r} have changed since: fit it again.")
         self._remember(tensors["bank"], tensors["places"])
+        self.normal_ = tensors.get("normal", torch.empty(0, *self.image_shape_))  # earlier versions kept none
 
 
 def _batches(x: Tensor) -> tuple[Tensor, ...]:

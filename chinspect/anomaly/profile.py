@@ -176,7 +176,9 @@ def _batches(
 def _fractions(detector: Detector, x: Tensor, covers: list[Values | None], cutoff: int) -> Values:
     """High-frequency fraction, fraction outside and area outside of each image of a batch: (3, n)."""
     marked = any(cover is not None for cover in covers)
-    explanation = explain_anomaly(detector, x, bands=(cutoff,), components="pixel_bands" if marked else "bands")
+    explanation = explain_anomaly(
+        detector, x, bands=(cutoff,), components="pixel_bands" if marked else "bands", check=False
+    )
     fractions = np.full((3, len(x)), np.nan)
     total = explanation.bands.sum(1)
     for i in np.flatnonzero(total > _CARRIED * explanation.score):

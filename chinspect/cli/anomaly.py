@@ -10,6 +10,14 @@ from chinspect.cli.frame import OUT, Answer, Out, image_paths, progress, status,
 
 DetectorFile = Annotated[str, typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote.")]
 ImagePaths = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files or folders.")]
+_METHOD_HELP = (
+    "How relevance is found: shapley (masked images, any detector), lrp (rules) or rescale (against a reference) "
+    "through the network of a patchcore; auto is rescale of a patchcore, else what the detector knows of itself."
+)
+_REFERENCE_HELP = (
+    "What rescale, shapley and the check compare with: normal (an image that the detector was fitted on), blur, mean, "
+    "grey, or an image file."
+)
 
 
 @verb("fit")
@@ -84,7 +92,14 @@ def score_images(
 def explain_scores(
     detector: DetectorFile,
     images: ImagePaths,
-    bands: str = typer.Option("3", help="Number of frequency bands, or kauffmann2025 for the paper's 20 bins."),
+    bands: str = typer.Option(
+        None, help="Number of frequency bands, 3 by default, or kauffmann2025 for the paper's 20 bins."
+    ),
+    method: str = typer.Option("auto", help=_METHOD_HELP),
+    composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus by default."),
+    reference: str = typer.Option(None, help=_REFERENCE_HELP),
+    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
+    check: bool = typer.Option(True, help="Delete the most relevant patches of 4 images and say how scores fall."),
     out: Out = OUT,
 ) -> Answer:
     """Explain anomaly scores: which pixels, which frequencies, which training images."""
@@ -92,9 +107,18 @@ def explain_scores(
     from chinspect.files import check_output_folder
 
     check_output_folder(out)
-    asked: Any = int(bands) if bands.isdecimal() else bands
+    asked: Any = int(bands) if bands is not None and bands.isdecimal() else bands
     with status("explaining"):
-        explanation = explain_anomaly(load_detector(detector), image_paths(images), bands=asked)
+        explanation = explain_anomaly(
+            load_detector(detector),
+            image_paths(images),
+            bands=asked,
+            method=method,  # type: ignore[arg-type]
+            composite=composite,
+            reference=reference,
+            evaluations=evaluations,
+            check=check,
+        )
         files = explanation.save(out)
     drawn = len(explanation.highest())
     note = f"anomaly.png shows the {drawn} images of the highest scores; the other files hold all"

@@ -258,7 +258,9 @@ def _description(
         made["preprocessing"] = asdict(preprocessing)
     if explain == "gradcam":
         made["layer"] = layer
-    elif subject.kind != "detector":
+    elif subject.kind == "detector":
+        made["relevance"] = getattr(subject, "explained_by", None)
+    else:
         made["relevance"] = banded(method or Method(), question.bands).document
     if subject.kind != "detector":
         made |= {"neighbours": k} if question.of_neighbours else {"targets": targets}

@@ -35,7 +35,7 @@ from chinspect.report.tables import records
 
 Score = Callable[[Tensor], Tensor]
 """Any function from images (n, C, H, W) to scores (n,)."""
-_TOLD = 0.1  # the fraction of components that the sentence is about, or the nearest
+TOLD = 0.1  # the fraction of components that the sentence is about, or the nearest
 _LEVEL = 0.05  # of a random order that is said to do better than random ones
 
 
@@ -111,7 +111,7 @@ class Deletion(Result):
 
     def told(self, image: str, score: str) -> str:
         """The result in words, with a name for the image and for the score."""
-        row = int(np.abs(self.fractions - _TOLD).argmin())
+        row = int(np.abs(self.fractions - TOLD).argmin())
         if not self.explained > 0:
             return (
                 f"{score.capitalize()} of {image} ({self.score:.3g}) is not above that of its reference "
@@ -120,8 +120,8 @@ class Deletion(Result):
         fraction = f"{self.fractions[row]:.0%}"
         most, random = (self.table[column][row] for column in ("most_relevant", "random"))
         text = (
-            f"Without its {fraction} most relevant {self.components} {image} {_change(most)} of {score}; "
-            f"without random {fraction} {f'{abs(random):.0%}' if random * most > 0 else f'it {_change(random)}'}."
+            f"Without its {fraction} most relevant {self.components} {image} {change(most)} of {score}; "
+            f"without random {fraction} {f'{abs(random):.0%}' if random * most > 0 else f'it {change(random)}'}."
         )
         if self.better_than_random:
             return text
@@ -199,5 +199,6 @@ def _scores(score: Score, images: Tensor) -> NDArray[np.float64]:
     return values
 
 
-def _change(fall: float) -> str:
-    return f"loses {fall:.0%}" if fall >= 0 else f"gains {-fall:.0%}"
+def change(fall: float, down: str = "loses", up: str = "gains") -> str:
+    """A fall in words: ``loses 31%``."""
+    return f"{down} {fall:.0%}" if fall >= 0 else f"{up} {-fall:.0%}"

@@ -98,6 +98,22 @@ def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
     assert "conserved" in run("explain-anomaly", detector, *images)[1]
 
 
+def test_any_detector_by_shapley_values(run, detector, dataset):  # noqa: F811
+    image = str(dataset / "test" / "spot" / "00.png")
+    options = ("--method", "shapley", "--evaluations", "250", "--reference", str(dataset / "train" / "good" / "00.png"))
+    status, out, err = run("explain-anomaly", detector, image, *options, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert document["images"][0]["conservation"] == pytest.approx(1, abs=1e-4)
+    assert document["explained_by"]["method"] == "shapley"
+    assert "Without its 10% most relevant patches this image loses" in document["faithfulness"]
+    said = run("explain-anomaly", detector, image, "--no-check")[1]
+    assert "most relevant" not in said
+    status, _, err = run("explain-anomaly", detector, image, "--method", "rescale")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "choose the method auto or shapley" in err
+
+
 def test_of_many_images_all_are_saved_and_the_highest_scores_drawn(run, detector, dataset, tmp_path):  # noqa: F811
     given = (str(dataset / "train"), str(dataset / "test"))
     status, out, err = run("explain-anomaly", detector, *given, "--json", "--out", "why")
