@@ -49,7 +49,9 @@ def test_neighbours_are_the_mean_of_pairwise_similarities(folder, encoder):
     cosine = unit @ unit.T
     nearest = np.argsort(-(cosine - 9 * np.eye(6))[0])[:2]
     slow = sum(
-        explain_similarity(encoder, found.paths[0], found.paths[j], method="lrp", patch_size=16, metric="cosine").marginals()[0]
+        explain_similarity(
+            encoder, found.paths[0], found.paths[j], method="lrp", patch_size=16, metric="cosine"
+        ).marginals()[0]
         for j in nearest
     )
     pooled = area_sum(found.maps, slow.shape)  # patches of 16 pixels

@@ -145,7 +145,7 @@ def test_stabiliser_is_added_with_the_denominators_sign(layers: dict[str, Layer]
 
 
 class Between(nn.Module):
-    """A layer that keeps the shape, beside and before others: ``flatten(a + layer(a))``, ``a = first(x)``."""
+    """A layer that keeps the shape, beside and before others: ``last(a + tanh(inner(a)))``, ``a = tanh(first(x))``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,8 +153,8 @@ class Between(nn.Module):
         self.first, self.inner, self.last = nn.Linear(6, 5), nn.Linear(5, 5), nn.Linear(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        a = self.first(x.flatten(1))
-        return self.last(a + self.inner(a))
+        a = self.first(x.flatten(1)).tanh()
+        return self.last(a + self.inner(a).tanh())
 
 
 @pytest.mark.parametrize("rule", ["pass", "zero"])
@@ -164,12 +164,13 @@ def test_pass_and_zero_in_the_middle_of_a_network(rule: str) -> None:
     table = Composite("between", (Row(inner, path="inner"), Row(Epsilon(stabiliser=0.0))))
     with torch.no_grad():
         a0 = x.flatten()
-        a1 = model.first(a0)
-        total = a1 + model.inner(a1)
+        a1 = model.first(a0).tanh()  # through which relevance passes as it is; linear layers alone would be one
+        added = model.inner(a1).tanh()
+        total = a1 + added
     r = fractions("epsilon", dense_linear(model.last), total.numpy(), bias=True, epsilon=0) @ relevance[0].numpy()
     r_sum = r / total.numpy()
     r = a1.numpy() * r_sum + fractions(rule, dense_linear(model.inner), a1.numpy(), bias=True, epsilon=0) @ (
-        model.inner(a1).detach().numpy() * r_sum
+        added.numpy() * r_sum
     )
     r = fractions("epsilon", dense_linear(model.first), a0.numpy(), bias=True, epsilon=0) @ r
     close(relevance_map(model, x, table).pull(relevance).flatten(), r)
