@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from chinspect.encoders import Encoder
+from chinspect.encoders.methods import bounded
 from chinspect.mitigate import Unlearning
 from chinspect.relevance import relevance_map, trace
-from chinspect.encoders.methods import bounded
 
 
 def draw(classifier: Encoder, runs: Mapping[str, Unlearning], pictures: Sequence[Image.Image], target: int) -> Figure:

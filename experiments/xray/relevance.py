@@ -20,9 +20,9 @@ from PIL import Image
 
 from chinspect.datasets import GITHUB, XrayImages
 from chinspect.encoders import Encoder
+from chinspect.encoders.methods import bounded
 from chinspect.images import open_image
 from chinspect.relevance import relevance_map, trace
-from chinspect.encoders.methods import bounded
 from experiments.xray.data import Embedded, patient_interval
 from experiments.xray.text import Mask
 
