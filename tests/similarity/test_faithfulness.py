@@ -69,7 +69,7 @@ def test_the_most_faithful_method_is_chosen_and_the_table_says_why(encoder, fold
     even = Composite("even", (Row(Flat(), position="first"), Row(Epsilon())))
     blind = Method("lrp", replace(even, rows=(Row(replace(Flat(), stabiliser=1e9), position="first"), Row(Epsilon()))))
     choice = choose_method(
-        encoder, load_samples(folder), candidates=[blind, Method("shapley", evaluations=2000)], pairs=3
+        encoder, load_samples(folder), candidates=[blind, Method("shapley", evaluations=300)], pairs=3
     )
     assert choice.method.name == "shapley"
     assert list(choice.table.columns) == ["method", "advantage", "standard_error", "conservation", "seconds"]
