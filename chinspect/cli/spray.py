@@ -35,7 +35,7 @@ def analyse_images(
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
     method: str = typer.Option("auto", help=METHOD_HELP),
     composite: str = typer.Option(None, help="The rules of the method lrp, by name."),
-    reference: str = typer.Option("blur", help=REFERENCE_HELP),
+    reference: str = typer.Option("blur", help=f"{REFERENCE_HELP} Or dataset: the mean over some of the images."),
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
     labels: str = typer.Option(None, metavar="folder|FILE", help="Classes: folder, a table path,label, or an .npy."),

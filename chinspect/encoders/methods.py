@@ -25,7 +25,7 @@ References = Reference | AnyImage | Sequence[AnyImage]
 
 def method_for(
     encoder: Encoder,
-    name: MethodChoice,
+    name: MethodChoice | Method,
     *,
     composite: str | Composite | None = None,
     reference: References = "blur",
@@ -35,7 +35,8 @@ def method_for(
     """A method with what depends on the encoder filled in.
 
     Args:
-        name: the family; ``auto`` is `AUTO`, or the one that a composite or a number of evaluations belongs to.
+        name: the family; ``auto`` is `AUTO`, or the one that a composite or a number of evaluations belongs to. A
+            `Method` is taken as it is, and leaves no other options.
         composite: the rules of ``lrp``, by default ``epsilon_plus_flat``; the bounds of z-box rules are black and white
             as the encoder reads them.
         reference: ``blur``, ``mean`` or ``grey``; or images (paths, pictures or pixels), prepared as all others; or
@@ -44,6 +45,10 @@ def method_for(
 
     Raises `InputError` for what is not known, and for images that cannot be read.
     """
+    if isinstance(name, Method):
+        if composite is not None or evaluations is not None or not _is_default(reference):
+            raise InputError(f"the method {name.label!r} holds all options: leave out the others.")
+        return name
     family = _family(name, composite, evaluations)
     if composite is not None and family != "lrp":
         raise InputError(f"a composite belongs to the method lrp, not to {family}: leave out one of both.")
@@ -52,6 +57,10 @@ def method_for(
     if isinstance(reference, str) and reference == "dataset" and samples is not None:
         return Method(family, table, dataset_references(encoder, samples), evaluations)
     return Method(family, table, prepared_reference(encoder, reference), evaluations)
+
+
+def _is_default(reference: References) -> bool:
+    return isinstance(reference, str) and reference == "blur"
 
 
 def _family(name: MethodChoice, composite: object, evaluations: int | None) -> MethodName:

@@ -10,11 +10,10 @@ All give contributions (P, D) of components to outputs, and what uses them need 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import torch
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
@@ -119,7 +118,7 @@ class Contributions:
 
 
 def contributions(
-    model: nn.Module | Graph | Callable[[Tensor], Tensor], x: Tensor, components: Components, method: Method
+    model: nn.Module | Graph | Respond, x: Tensor, components: Components, method: Method
 ) -> Contributions:
     """The contributions of the components of one image ``x`` (1, C, H, W) by a method.
 
@@ -129,18 +128,9 @@ def contributions(
     Raises `InputError` as `relevance_map` and `shapley_map` do.
     """
     if method.name == "shapley":
-        estimate = shapley_map(_respond(model), x, components, method.reference, evaluations=method.evaluations)
+        if isinstance(model, Graph):
+            raise InputError("a Shapley map asks the model itself, not its graph.")
+        estimate = shapley_map(model, x, components, method.reference, evaluations=method.evaluations)
         return Contributions(estimate.values, estimate.output, estimate.output - estimate.baseline, estimate)
     mapped = method.map(model, x)  # type: ignore[arg-type]
     return Contributions(mapped.push(components), mapped.output[0], mapped.explained[0])
-
-
-def _respond(model: nn.Module | Graph | Respond) -> Respond:
-    if isinstance(model, Graph):
-        raise InputError("a Shapley map asks the model itself, not its graph.")
-
-    def respond(images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return model(images)  # type: ignore[no-any-return]
-
-    return respond

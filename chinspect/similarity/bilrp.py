@@ -80,11 +80,7 @@ def explain_similarity(
     encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
-    options = (
-        method
-        if isinstance(method, Method)
-        else method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
-    )
+    options = method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
     x = encoder.prepare(pictures[0])
     side = _FINE if patch_size == "auto" else patch_size
     patches(side).on(x.shape)  # refuses what does not fit before the long work

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from matplotlib.ticker import PercentFormatter
 
 from chinspect.similarity.explanation import Array, ExplainedImage, SimilarityExplanation
 
+_CAPTION = 110  # characters of the caption that fit into a line
 _CURVES = 400  # more cannot be told apart
 _GAP = 0.35  # between the images, in their width
 _RED = np.array([0.80, 0.07, 0.10])
@@ -25,15 +27,19 @@ def draw(explanation: SimilarityExplanation) -> Figure:
     axes = figure.subplot_mosaic([["pairs", "."], ["marginals", "scale"]], width_ratios=[1, 0.025])
     _draw_pairs(axes["pairs"], explanation)
     _draw_marginals(figure, axes["marginals"], axes["scale"], explanation)
+    method = explanation.method
+    beyond = (
+        "" if method.name == "lrp" else f"; beyond the references ({method.reference_name}) {explanation.explained:.4g}"
+    )
     figure.suptitle(
         f"Why does {explanation.model} call these images similar?\n"
-        f"{explanation.metric} {explanation.similarity:.4g}, explained {explanation.explained:.4g} "
-        f"({explanation.method.label}), of which {explanation.conservation:.1%} arrives at the patches",
+        f"{explanation.metric} {explanation.similarity:.4g}{beyond}, of which {explanation.conservation:.1%} arrives at "
+        f"the patches by {method.label if method.name == 'lrp' else method.name}",
         fontsize=11,
     )
     if explanation.deletion is not None:
         told = explanation.deletion.told(Path(explanation.a.name).name, "this similarity")
-        figure.supxlabel(told, fontsize=9, parse_math=False)
+        figure.supxlabel(fill(told, _CAPTION), fontsize=9, parse_math=False)
     return figure
 
 

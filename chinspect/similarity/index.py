@@ -87,7 +87,7 @@ class SimilarityIndex:
         images: str | Path,
         path: str | Path,
         *,
-        method: MethodChoice = "auto",
+        method: MethodChoice | Method = "auto",
         composite: str | None = None,
         reference: References = "blur",
         evaluations: int | None = None,

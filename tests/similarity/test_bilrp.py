@@ -7,7 +7,7 @@ import torch
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.relevance import RelevanceWarning, patches, reference_images, relevance_map
+from chinspect.relevance import Method, RelevanceWarning, patches, reference_images, relevance_map
 from chinspect.similarity import explain_similarity
 from chinspect.similarity.verification import verify
 
@@ -258,6 +258,7 @@ def test_an_explosion_is_said(encoder, pictures):
         ({"method": "gradient"}, "auto, lrp, rescale, shapley"),
         ({"method": "rescale", "composite": "epsilon"}, "belongs to the method lrp"),
         ({"method": "rescale", "evaluations": 100}, "belong to the method shapley"),
+        ({"method": Method("lrp"), "reference": "grey"}, "holds all options"),
         ({"method": "shapley", "evaluations": 3}, "too few"),
         ({"reference": "blurr"}, "unknown reference 'blurr'"),
     ],
