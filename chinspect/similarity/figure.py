@@ -28,13 +28,12 @@ def draw(explanation: SimilarityExplanation) -> Figure:
     _draw_pairs(axes["pairs"], explanation)
     _draw_marginals(figure, axes["marginals"], axes["scale"], explanation)
     method = explanation.method
-    beyond = (
-        "" if method.name == "lrp" else f"; beyond the references ({method.reference_name}) {explanation.explained:.4g}"
-    )
+    title = f"{explanation.metric} {explanation.similarity:.4g}"
+    if method.name != "lrp":
+        title += f"; beyond the references ({method.reference_name}) {explanation.explained:.4g}"
     figure.suptitle(
-        f"Why does {explanation.model} call these images similar?\n"
-        f"{explanation.metric} {explanation.similarity:.4g}{beyond}, of which {explanation.conservation:.1%} arrives at "
-        f"the patches by {method.label if method.name == 'lrp' else method.name}",
+        f"Why does {explanation.model} call these images similar?\n{title}, of which {explanation.conservation:.1%} "
+        f"arrives at the patches by {method.label if method.name == 'lrp' else method.name}",
         fontsize=11,
     )
     if explanation.deletion is not None:

@@ -70,6 +70,9 @@ def test_every_result_says_how_the_similarity_falls(against_blur, encoder, pictu
     assert "most relevant patches" in against_blur.sentence
     falls = against_blur.document()["faithfulness"]["falls"]
     assert [row["fraction"] for row in falls] == [0.05, 0.1, 0.2, 0.4]
+    caption = against_blur.figure().get_supxlabel()
+    assert " ".join(caption.split()) in against_blur.sentence
+    assert max(map(len, caption.splitlines())) <= 110  # wider lines are cut off at both sides
     unchecked = explain_similarity(encoder, *pictures, check=False)
     assert unchecked.deletion is None
     assert "faithfulness" not in unchecked.document()
