@@ -1,6 +1,6 @@
 from .controls import shuffled_strokes, watermark_controls
 from .effect import Effect, Published
-from .imagenet_w import watermark_rows
+from .imagenet_w import response_rows, watermark_responses
 from .measurement import Measurement
 from .measuring import EffectList, list_effects, measure
 from .models import Models, load_models
@@ -19,7 +19,8 @@ __all__ = [
     "load_models",
     "load_photographs",
     "measure",
+    "response_rows",
     "shuffled_strokes",
     "watermark_controls",
-    "watermark_rows",
+    "watermark_responses",
 ]

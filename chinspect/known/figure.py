@@ -60,9 +60,9 @@ def _panel(axes: Axes, measurement: Measurement, measure: str) -> None:
         axes.plot([row["low"], row["high"]], [len(labels)] * 2, color=colour, linewidth=1.8)
         axes.plot([row["estimate"]], [len(labels)], "o", color=colour, markersize=5)
         labels.append(condition)
-    for entry in published.itertuples():
-        axes.plot([entry.value], [len(labels)], "D", color=_GREY, markersize=5)
-        labels.append(fill(str(entry.model), 24))
+    for entry in records(published):
+        axes.plot([entry["value"]], [len(labels)], "D", color=_GREY, markersize=5)
+        labels.append(fill(entry["model"], 24))
     axes.axvline(0, color="0.25", linewidth=0.8)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_yticks(range(len(labels)), labels, fontsize=7.5)

@@ -10,7 +10,7 @@ points; the change of the probability says more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from chinspect.known.rows import Row, change_row, mean_row, rate_row
 from chinspect.known.together import together_rows
 
 Array = NDArray[Any]
+Responses = Mapping[str, Mapping[str, Array]]
 PLAIN = "plain"
 CARTON = 478
 ACCURACY = "accuracy"
@@ -61,27 +62,48 @@ def watermark_rows(models: Models, photographs: Photographs, options: Options) -
     used = photographs.subset(np.concatenate([drawn, extra]))
     pictures = models.encoder.see([open_image(path) for path in used.samples.paths[:_NORMED]])
     edits = watermark_controls(imagenet_w(), pictures, options.seed)
-    function = _Responses(models, edits)
-    results = map_images(function, used.samples, None, shard_size=_SHARD, strict=True, progress=options.progress)
-    responses = {
-        condition: {name: results.arrays(f"{name} {condition}") for name in function.names}
-        for condition in (PLAIN, *edits)
-    }
-    rows: list[Row] = []
+    responses = watermark_responses(models, used, edits, options.progress)
+    rows = response_rows(responses, used.classes, len(drawn), options.seed)
+    rows += _relevance(models, edits, pictures[:_EXPLAINED], options.seed)
     notes = []
     if models.classifier is None:
         notes.append(f"No accuracies: {models.name} has no classifier ({models.reason.rstrip('.')}).")
-    else:
-        rows += _classifier_rows(responses, used.classes, len(drawn), options.seed)
-        notes += _carton_notes(len(cartons))
-    for condition in edits:
-        before, after = (responses[key]["embedding"][: len(drawn)].astype(float) for key in (PLAIN, condition))
-        rows += together_rows(condition, before, after, options.seed)
-    rows += _relevance(models, edits, pictures[:_EXPLAINED], options.seed)
+    elif len(cartons) < _FEWEST_CARTONS:
+        notes.append(
+            f"No carton gap: it takes {_FEWEST_CARTONS} cartons (class {CARTON}, n02971356) or more, and the folder "
+            f"has {len(cartons)}; the change of P(carton) on all other images stands for it."
+        )
     area = float(patches_under(edits[WATERMARK], models.encoder.preprocessing.size).mean()) ** 2
     notes.append(f"Spread evenly, {area:.2f} of the relevance of a pair would lie under the mark.")
     shown = {PLAIN: pictures[0]} | {name: edit.add(pictures[0]) for name, edit in edits.items()}
     return Findings(pd.DataFrame(rows), len(drawn), tuple(notes), shown)
+
+
+def watermark_responses(
+    models: Models,
+    photographs: Photographs,
+    edits: Mapping[str, Artefact],
+    progress: Callable[[int, int], None] | None = None,
+) -> Responses:
+    """By condition, plain and each edit: embedding (n, D); with a classifier predicted, logit and probability (n,).
+
+    The latter two are those of the carton.
+    """
+    function = _Responses(models, edits)
+    results = map_images(function, photographs.samples, None, shard_size=_SHARD, strict=True, progress=progress)
+    return {
+        condition: {name: results.arrays(f"{name} {condition}") for name in function.names}
+        for condition in (PLAIN, *edits)
+    }
+
+
+def response_rows(responses: Responses, classes: Array, drawn: int, seed: int = 0) -> list[Row]:
+    """Rows of responses to images of some classes (n,), of which the first ``drawn`` stand for all classes."""
+    rows = _classifier_rows(responses, classes, drawn, seed) if "predicted" in responses[PLAIN] else []
+    before = responses[PLAIN]["embedding"][:drawn].astype(float)
+    for condition in [name for name in responses if name != PLAIN]:
+        rows += together_rows(condition, before, responses[condition]["embedding"][:drawn].astype(float), seed)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -118,7 +140,7 @@ class _Responses:
         return {f"{name} {condition}": value for name, value in values.items()}
 
 
-def _classifier_rows(responses: Mapping[str, Mapping[str, Array]], classes: Array, drawn: int, seed: int) -> list[Row]:
+def _classifier_rows(responses: Responses, classes: Array, drawn: int, seed: int) -> list[Row]:
     """Accuracies on the images that were drawn, what happens to cartons, and to all others."""
     right = {condition: values["predicted"] == classes for condition, values in responses.items()}
     carton = {condition: values["predicted"] == CARTON for condition, values in responses.items()}
@@ -135,15 +157,6 @@ def _classifier_rows(responses: Mapping[str, Mapping[str, Array]], classes: Arra
             change = responses[condition][name][others] - responses[PLAIN][name][others]
             rows.append(mean_row(measure, condition, change, seed))
     return rows
-
-
-def _carton_notes(count: int) -> list[str]:
-    if count >= _FEWEST_CARTONS:
-        return []
-    return [
-        f"No carton gap: it takes {_FEWEST_CARTONS} cartons (class {CARTON}, n02971356) or more, and the folder has "
-        f"{count}; the change of P(carton) on all other images stands for it."
-    ]
 
 
 def _relevance(models: Models, edits: Mapping[str, Artefact], pictures: Sequence[Pixels], seed: int) -> list[Row]:

@@ -41,7 +41,7 @@ def test_a_network_that_reads_the_watermark_is_caught(measured: Measurement) -> 
             measured, "carton logit change", WATERMARK
         )
     assert value(measured, "similarity gain", WATERMARK) > 0.3
-    assert value(measured, "neighbours alike in the mark", WATERMARK) > 0.9
+    assert value(measured, "neighbours alike in the mark", WATERMARK) > 0.75
     rows = measured.measured
     assert (rows["low"] <= rows["estimate"]).all()
     assert (rows["estimate"] <= rows["high"]).all()
