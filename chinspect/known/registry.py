@@ -44,5 +44,45 @@ _IMAGENET_W = Effect(
     ),
 )
 
-EFFECTS: Mapping[str, Effect] = MappingProxyType({effect.name: effect for effect in (_IMAGENET_W,)})
+_ROBUSTNESS_INDEX = Effect(
+    name="robustness-index",
+    title="images of one medical centre are neighbours, rather than those of one tissue",
+    source="Koemen et al. 2025, PathoROB, arXiv:2507.17845",
+    data="images in CLASS/CENTRE/, as PathoROB's (huggingface.co/bifold-pathomics) or any others",
+    needs="encoder",
+    lead="robustness index",
+    condition="embedding",
+    protocol="chinspect.known.confounder:measure_confounding",
+    layout="chinspect.known.confounder:check_centres",
+    published=_table(
+        ("robustness index",),
+        {
+            "Virchow2": (0.861,),
+            "CONCHv1.5": (0.852,),
+            "UNI2-h": (0.757,),
+            "Prov-GigaPath": (0.630,),
+            "UNI": (0.598,),
+            "CTransPath": (0.543,),
+            "Phikon": (0.476,),
+            "Ciga": (0.446,),
+            "Phikon, Camelyon alone": (0.011,),
+        },
+    ),
+)
+
+_TRACES = Effect(
+    name="acquisition-traces",
+    title="JPEG, sharpening and rescaling are readable from embeddings, and make neighbours",
+    source="Processing and acquisition traces in visual encoders, ICCV 2025",
+    data="any 30 images or more, best with folders of classes",
+    needs="encoder",
+    lead="jpeg: readable",
+    condition="embedding",
+    protocol="chinspect.known.traces:measure_traces",
+    layout="chinspect.known.traces:load_images",
+)
+
+EFFECTS: Mapping[str, Effect] = MappingProxyType(
+    {effect.name: effect for effect in (_IMAGENET_W, _ROBUSTNESS_INDEX, _TRACES)}
+)
 """All known effects by name."""

@@ -38,6 +38,11 @@ def pairs_row(measure: str, condition: str, values: Values, seed: int = 0) -> Ro
     return _row(measure, condition, mean(values), low, high, len(values))
 
 
+def valued_row(measure: str, condition: str, values: tuple[float, float, float], n: int) -> Row:
+    """An estimate and its interval that are known already."""
+    return _row(measure, condition, *values, n)
+
+
 def told(row: Mapping[Any, Any], *, signed: bool = True) -> str:
     """The estimate with its interval in words."""
     sign = "+" if signed else ""
