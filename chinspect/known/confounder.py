@@ -1,4 +1,4 @@
-"""The robustness index of PathoROB on images that lie in CLASS/CENTRE/; see `chinspect.readouts.confounding`."""
+"""The robustness index of PathoROB on images that lie in CLASS/CENTRE/; see `chinspect.readouts.confounder`."""
 
 from __future__ import annotations
 

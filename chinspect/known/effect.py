@@ -17,7 +17,8 @@ import pandas as pd
 from chinspect.artefacts import Pixels
 from chinspect.known.models import Models
 
-Needs = Literal["encoder", "classifier", "zero-shot"]
+Needs = Literal["encoder", "classes or encoder", "classes", "zero-shot"]
+"""Kinds of models: any encoder; what names ImageNet's classes, if possible or necessarily; a text tower."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Effect:
         lead: the measure that the effect is told by.
         condition: the one that the effect is about.
         variants: conditions that show the same in another way; all others are controls.
-        protocol: ``module:function`` of a `Measure`; empty where the protocol is not in this package.
+        protocol: ``module:function`` of a `Measure`.
         layout: ``module:function`` that raises `InputError` for a folder that does not hold the data.
         published: what the source reports, by model.
     """

@@ -27,7 +27,7 @@ from chinspect.images import open_image
 from chinspect.known.controls import ELSEWHERE, LATIN, STROKES, WATERMARK, watermark_controls
 from chinspect.known.effect import Findings, Options
 from chinspect.known.models import Models
-from chinspect.known.photographs import CLASSES, Photographs, load_photographs
+from chinspect.known.photographs import Photographs, load_photographs
 from chinspect.known.relevance import patches_under, relevance_rows
 from chinspect.known.rows import Row, change_row, mean_row, rate_row
 from chinspect.known.together import together_rows
@@ -58,7 +58,7 @@ def watermark_rows(models: Models, photographs: Photographs, options: Options) -
     """The same on photographs that are listed already."""
     drawn = photographs.drawn(options.images, options.seed)
     cartons = np.flatnonzero(photographs.classes == CARTON)[:_MOST_CARTONS]
-    extra = np.setdiff1d(cartons, drawn) if models.classifier is not None else cartons[:0]
+    extra = np.setdiff1d(cartons, drawn) if models.named else cartons[:0]
     used = photographs.subset(np.concatenate([drawn, extra]))
     pictures = models.encoder.see([open_image(path) for path in used.samples.paths[:_NORMED]])
     edits = watermark_controls(imagenet_w(), pictures, options.seed)
@@ -66,8 +66,8 @@ def watermark_rows(models: Models, photographs: Photographs, options: Options) -
     rows = response_rows(responses, used.classes, len(drawn), options.seed)
     rows += _relevance(models, edits, pictures[:_EXPLAINED], options.seed)
     notes = []
-    if models.classifier is None:
-        notes.append(f"No accuracies: {models.name} has no classifier ({models.reason.rstrip('.')}).")
+    if not models.named:
+        notes.append(f"No accuracies: {models.name} names no classes ({models.reason.rstrip('.')}).")
     elif len(cartons) < _FEWEST_CARTONS:
         notes.append(
             f"No carton gap: it takes {_FEWEST_CARTONS} cartons (class {CARTON}, n02971356) or more, and the folder "
@@ -121,7 +121,7 @@ class _Responses:
     @property
     def names(self) -> list[str]:
         """Of the arrays of each condition."""
-        classified = ["predicted", "logit", "probability"] if self.models.classifier is not None else []
+        classified = ["predicted", "logit", "probability"] if self.models.named else []
         return ["embedding", *classified]
 
     def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, Array]:  # noqa: ARG002
@@ -133,8 +133,8 @@ class _Responses:
 
     def _of(self, condition: str, seen: Sequence[Pixels]) -> dict[str, Array]:
         values: dict[str, Array] = {"embedding": self.models.encoder.respond(seen).astype(np.float32)}
-        if self.models.classifier is not None:
-            logits = self.models.logits(seen, CLASSES)
+        if self.models.named:
+            logits = self.models.logits(seen)
             own = logits[:, CARTON]
             values |= {"predicted": logits.argmax(1), "logit": own, "probability": np.exp(own - logsumexp(logits, 1))}
         return {f"{name} {condition}": value for name, value in values.items()}

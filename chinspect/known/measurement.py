@@ -71,7 +71,8 @@ class Measurement(Result):
         controls = {str(name): row for name, row in rows.items() if name not in shown}
         if controls:
             strongest = max(controls, key=lambda name: abs(controls[name]["estimate"]))
-            lines[0] += f"; the largest of {len(controls)} controls is {told(controls[strongest])} ({strongest})"
+            which = f"the largest of {len(controls)} controls" if len(controls) > 1 else "the control"
+            lines[0] += f"; {which} is {told(controls[strongest])} ({strongest})"
         published = self.published.query("measure == @self.lead")
         if len(published):
             known = ", ".join(f"{row.value:+.3g} ({row.model})" for row in published.itertuples())

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from chinspect.encoders import Encoder, list_models
+from chinspect.encoders import Encoder, list_models, read_card
 from chinspect.errors import InputError
-from chinspect.known.effect import Effect, Options
+from chinspect.known.effect import Effect, Needs, Options
 from chinspect.known.measurement import Measurement
 from chinspect.known.models import Models, load_models
 from chinspect.known.registry import EFFECTS
@@ -80,18 +79,19 @@ def measure(
     )
 
 
-_NEEDED = {
+_NEEDED: dict[Needs, str] = {
     "encoder": "any encoder",
-    "classifier": "a classifier of ImageNet, or an encoder for what needs no labels",
-    "zero-shot": "an open_clip model with its text tower",
+    "classes or encoder": "a classifier of ImageNet or an open_clip model; an encoder for what needs no labels",
+    "classes": "a classifier of ImageNet, or an open_clip model",
+    "zero-shot": "an open_clip model",
 }
 
 
 def _missing(effect: Effect, data: str | Path | None) -> list[str]:
     """Sentences on what is missing to measure an effect on this machine."""
     sentences = []
-    if effect.needs == "zero-shot" and not _at_hand("clip"):
-        sentences.append("No weights of open_clip are on this machine; they are downloaded when a model is named.")
+    if effect.needs == "zero-shot" and not _at_hand("open_clip:"):
+        sentences.append("No weights of open_clip are on this machine; naming a model downloads them.")
     if data is None:
         return [*sentences, "Give its images with --data."]
     try:
@@ -101,6 +101,9 @@ def _missing(effect: Effect, data: str | Path | None) -> list[str]:
     return sentences
 
 
-def _at_hand(prefix: str) -> bool:
-    models: Any = list_models()
-    return any(model.name.startswith(prefix) and model.status != "downloadable" for model in models)
+def _at_hand(library: str) -> bool:
+    """Whether weights of a library's models of the zoo are on this machine."""
+    return any(
+        model.status != "downloadable" and read_card(model.name).architecture.startswith(library)
+        for model in list_models()
+    )

@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import list_images
-
-CLASSES = 1000
+from chinspect.known.models import CLASSES
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-from .confounding import FOLDER, ConfounderScores, confounder_scores, confounding
+from .confounder import FOLDER, ConfounderScores, confounder_scores, confounding
 from .evaluation import ReadoutScores, evaluate
 from .folders import Split, interleaved, load_classes, read_groups, split
 from .pictures import Pairs, Pictures, embeddings, painted, pasted, seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chinspect.readouts.confounding import ConfounderScores
+from chinspect.readouts.confounder import ConfounderScores
 from chinspect.readouts.robustness import INDEX, OWN
 from chinspect.report import records
 

@@ -1,6 +1,6 @@
 """Measures of a confounder in embeddings (n, D), with codes 0, 1, ... of the label and the origin of each image (n,).
 
-See `chinspect.readouts.confounding`, which says what they mean.
+See `chinspect.readouts.confounder`, which says what they mean.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def test_without_a_classifier_there_are_no_accuracies_and_it_says_so(photographs
     assert measurement.images == 8
     assert not measurement.measured["measure"].str.contains("accuracy|carton").any()
     assert measurement.lead == "similarity gain"
-    assert "No accuracies: reader has no classifier" in measurement.sentence
+    assert "No accuracies: reader names no classes" in measurement.sentence
 
 
 def test_few_cartons_give_no_gap(tmp_path: Path) -> None:
