@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chinspect.artefacts import Pixels
-from chinspect.encoders import Encoder, TextEncoder, load_classifier, load_encoder, load_text_encoder
+from chinspect.encoders import (
+    Edit,
+    EditedEncoder,
+    Encoder,
+    Retrain,
+    TextEncoder,
+    edited,
+    load_classifier,
+    load_encoder,
+    load_text_encoder,
+)
 from chinspect.errors import InputError
 
 CLASSES = 1000
@@ -65,6 +75,14 @@ class Models:
         scaled: NDArray[np.float64] = self.text_tower.scale * unit @ names.T
         return scaled
 
+    def edited(self, *edits: Edit) -> Models:
+        """The same with edits of the encoder, which its classifier gets, too; its last layer stays as it is."""
+        changed = edited(self.encoder, *edits)
+        if self.classifier is None:
+            return replace(self, encoder=changed)
+        wide = [_widened(edit, self.classifier) for edit in edits]
+        return replace(self, encoder=changed, classifier=edited(self.classifier, *wide))
+
     @property
     def text_tower(self) -> TextEncoder:
         """The text tower. Raises `InputError` where there is none."""
@@ -83,6 +101,8 @@ class Models:
 def load_models(model: str | Encoder | Models) -> Models:
     """The networks of a model by its name; an encoder has nothing that names classes.
 
+    The folder of a mitigated encoder gets the classifier of the model that it comes from, with the same edits.
+
     Raises `InputError` as `load_encoder` does.
     """
     if isinstance(model, Models):
@@ -90,6 +110,8 @@ def load_models(model: str | Encoder | Models) -> Models:
     if isinstance(model, Encoder):
         return Models(model, reason="an encoder was passed without its classifier or text tower.")
     encoder = load_encoder(model)
+    if isinstance(encoder, EditedEncoder):
+        return replace(load_models(encoder.base.name).edited(*encoder.edits), encoder=encoder)
     # trained without labels, or the folder of an encoder: whatever else can fail has failed above
     try:
         return Models(encoder, load_classifier(model))
@@ -99,3 +121,10 @@ def load_models(model: str | Encoder | Models) -> Models:
         return Models(encoder, texts=load_text_encoder(model))
     except InputError as error:
         return Models(encoder, reason=f"{reason} {error}")
+
+
+def _widened(edit: Edit, classifier: Encoder) -> Edit:
+    """The edit of an encoder as one of its classifier: other weights of all layers but the last."""
+    if not isinstance(edit, Retrain):
+        return edit
+    return Retrain({**classifier.module.state_dict(), **edit.weights})

@@ -1,12 +1,12 @@
 """Acquisition traces: is what an image went through before anyone saw it readable from its embedding?
 
-Of each family of processing (`chinspect.stress.TRACES`: JPEG quality and chroma, sharpening, rescaling, interpolation)
-every image gets one, drawn at random with equal frequencies. Measured are
+Every image goes through all variants of each family of processing (`chinspect.stress.TRACES`: JPEG quality and chroma,
+sharpening, rescaling, interpolation). Measured are
 
-* readable: the balanced accuracy of a linear readout of the processing, cross-validated over images, beside permuted
-  processing and the majority;
-* neighbours alike: the fraction of an image's nearest neighbours that went through the same, beside the same fraction
-  where no image went through anything;
+* readable: the balanced accuracy of a linear readout of the variant, cross-validated over images, beside variants
+  permuted within images, and the majority;
+* neighbours alike: where each image went through one variant, drawn at random with equal frequencies, the fraction of
+  its nearest neighbours that went through the same, beside the same fraction where no image went through anything;
 * where images lie in folders of classes, the robustness index: do neighbours share the class or the processing?
 
 Source: Processing and acquisition traces in visual encoders, ICCV 2025.
@@ -14,7 +14,7 @@ Source: Processing and acquisition traces in visual encoders, ICCV 2025.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ from chinspect.known.effect import Findings, Options
 from chinspect.known.models import Models
 from chinspect.known.rows import Row, mean_row, valued_row
 from chinspect.known.together import nearest, unit
-from chinspect.readouts import balanced_accuracy, cross_validated, index_over_k
-from chinspect.stress import TRACES, Change
+from chinspect.readouts import cross_validated, index_over_k
+from chinspect.stress import TRACES, Change, unchanged
 
 Codes = NDArray[np.intp]
 Values = NDArray[np.float64]
@@ -42,7 +42,7 @@ MAJORITY = "majority"
 UNPROCESSED = "unprocessed"
 CHANCE = "random neighbours"
 _SHARD = 32
-_FEWEST = 30  # images: five folds of the six variants of JPEG
+_FEWEST = 30  # images: six in each of five folds
 _NEIGHBOURS = 10
 
 
@@ -54,12 +54,14 @@ def measure_traces(models: Models, data: Path, options: Options) -> Findings:
     labels = _labels(used)
     rng = np.random.default_rng(options.seed)
     plans = {family: rng.permutation(np.arange(len(used)) % len(TRACES[family])) for family in TRACES}
-    function = _Embeddings(models.encoder, plans)
+    function = _Embeddings(models.encoder)
     results = map_images(function, used, None, shard_size=_SHARD, strict=True, progress=options.progress)
     plain = results.arrays(UNPROCESSED).astype(float)
     rows: list[Row] = []
     for family, codes in plans.items():
-        rows += trace_rows(family, results.arrays(family).astype(float), plain, codes, labels, options.seed)
+        values = np.stack([results.arrays(name) for name in TRACES[family]], 1).astype(float)
+        rows += readable_rows(family, values, options.seed)
+        rows += neighbour_rows(family, values[np.arange(len(used)), codes], plain, codes, labels, options.seed)
     notes = () if labels is not None else ("No robustness index: the images lie in no folders of classes.",)
     return Findings(pd.DataFrame(rows), len(used), notes, _shown(used))
 
@@ -72,18 +74,28 @@ def load_images(data: Path) -> Samples:
     return samples
 
 
-def trace_rows(
+def readable_rows(family: str, values: Values, seed: int = 0) -> list[Row]:
+    """Rows of embeddings (n, m, D) of images after each of m variants."""
+    count, variants, _ = values.shape
+    measure = f"{family}: readable"
+    codes = np.tile(np.arange(variants), (count, 1))
+    permuted = np.random.default_rng(seed).permuted(codes, axis=1)
+    images = np.repeat(np.arange(count), variants)
+    rows = []
+    for condition, target in ((OWN, codes), (PERMUTED, permuted)):
+        flat = target.reshape(-1)
+        right = cross_validated(values.reshape(count * variants, -1), flat, np.zeros_like(flat), seed, images)
+        # images have all variants, so that the mean over them is balanced; they are drawn again with all of theirs
+        rows.append(mean_row(measure, condition, right.reshape(count, variants).mean(1), seed))
+    majority = 1 / variants
+    return [*rows, valued_row(measure, MAJORITY, (majority, majority, majority), count)]
+
+
+def neighbour_rows(
     family: str, values: Values, plain: Values, codes: Codes, labels: Codes | None, seed: int = 0
 ) -> list[Row]:
     """Rows of embeddings (n, D) of images that went through variants (n,), and of the same images as they were."""
-    readable = f"{family}: readable"
     rows = []
-    permuted = np.random.default_rng(seed).permutation(codes)
-    for condition, target in ((OWN, codes), (PERMUTED, permuted)):
-        right = cross_validated(values, target, np.zeros_like(target), seed)
-        rows.append(valued_row(readable, condition, balanced_accuracy(right, target, seed), len(codes)))
-    majority = 1 / (codes.max() + 1)
-    rows.append(valued_row(readable, MAJORITY, (majority, majority, majority), len(codes)))
     for condition, embedded in ((OWN, values), (UNPROCESSED, plain)):
         rows.append(mean_row(f"{family}: neighbours alike", condition, neighbours_alike(embedded, codes), seed))
     if labels is not None:
@@ -104,22 +116,21 @@ def neighbours_alike(values: Values, codes: Codes) -> Values:
 
 @dataclass(frozen=True)
 class _Embeddings:
-    """Embeddings of pictures as they are, and after the variant of each family that is each one's turn."""
+    """Embeddings of pictures as they are, and after each variant of each family."""
 
     encoder: Encoder
-    plans: Mapping[str, Codes]
     device = "cpu"
 
     @property
     def description(self) -> dict[str, Any]:
         return {"kind": "traces", "model": self.encoder.fingerprint}
 
-    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, NDArray[Any]]:
+    def __call__(self, pictures: Sequence[Image.Image], indices: range) -> dict[str, NDArray[Any]]:  # noqa: ARG002
         arrays = {UNPROCESSED: self.encoder.embed(pictures).cpu().numpy()}
-        for family, plan in self.plans.items():
-            variants = list(TRACES[family].values())
-            made = [_through(variants[plan[i]], picture) for picture, i in zip(pictures, indices, strict=True)]
-            arrays[family] = self.encoder.embed(made).cpu().numpy()
+        for name, trace in {name: trace for family in TRACES.values() for name, trace in family.items()}.items():
+            arrays[name] = arrays[UNPROCESSED]
+            if trace is not unchanged:
+                arrays[name] = self.encoder.embed([_through(trace, picture) for picture in pictures]).cpu().numpy()
         return arrays
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 
 from chinspect.intervals import draws
 from chinspect.readouts.task import linear_readout
@@ -86,13 +86,22 @@ def predictability(values: Values, labels: Codes, origins: Codes, seed: int) -> 
     return [*rows, measured(PREDICTED, "majority", (majority, majority, majority), len(values))]
 
 
-def cross_validated(values: Values, codes: Codes, labels: Codes, seed: int) -> NDArray[np.bool_]:
-    """Whether each image (n,) is predicted right by a readout that was fitted on other folds."""
+def cross_validated(
+    values: Values, codes: Codes, labels: Codes, seed: int, groups: Codes | None = None
+) -> NDArray[np.bool_]:
+    """Whether each image (n,) is predicted right by a readout of the codes that was fitted on other folds.
+
+    Args:
+        labels: of which each fold has as many as another, as of the codes, where there are enough images.
+        groups: images of one group are in one fold; each is one of its own by default.
+    """
     cells = labels * (codes.max() + 1) + codes
     smallest = int(np.bincount(cells)[np.unique(cells)].min())
     strata = cells if smallest >= FOLDS else codes
+    own = np.arange(len(codes)) if groups is None else groups
     right = np.zeros(len(values), dtype=bool)
-    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(values, strata):
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for train, test in folds.split(values, strata, own):
         model = linear_readout().fit(*_scaled(values, codes, train))
         right[test] = model.predict((values[test] - values[train].mean(0)) / _spread(values[train])) == codes[test]
     return right

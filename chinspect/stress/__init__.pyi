@@ -1,4 +1,4 @@
-from .changes import CHANGES, TRACES, Change, change
+from .changes import CHANGES, TRACES, Change, change, unchanged
 from .deployment import stress
 from .gate import Gate
 from .metrics import Evaluation, best_threshold, evaluate
@@ -32,4 +32,5 @@ __all__ = [
     "score_conditions",
     "stress",
     "transfer",
+    "unchanged",
 ]

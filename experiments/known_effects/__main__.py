@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 
 from chinspect.artefacts import Artefact, imagenet_w
-from chinspect.encoders import Edit, Encoder, Project, Prune, Retrain, candidate_layers, edited
+from chinspect.encoders import Edit, Encoder, Project, Prune, candidate_layers
 from chinspect.execute import Samples
 from chinspect.images import open_image
 from chinspect.known import EFFECTS, Models, Photographs, load_models, load_photographs, response_rows
@@ -95,15 +95,15 @@ def remedies(models: Models, samples: Samples, count: int, epochs: int, seed: in
     pictures = Pictures(samples).seen_by(encoder.preprocessing)
     pairs = Pairs(pictures.marked(mark)[:count], pictures[:count])
     pruning, control = best_pruning(encoder, pairs, seed)
-    yield f"pruned: {len(pruning.channels)} channels of {pruning.layer}", with_edit(models, pruning)
-    yield "control: random channels", with_edit(models, control)
+    yield f"pruned: {len(pruning.channels)} channels of {pruning.layer}", models.edited(pruning)
+    yield "control: random channels", models.edited(control)
     projection = best_projection(encoder, pairs)
-    yield f"projected: {projection.layer}", with_edit(models, projection)
-    yield "control: random direction", with_edit(models, random_direction(encoder, projection.layer, pairs, seed))
+    yield f"projected: {projection.layer}", models.edited(projection)
+    yield "control: random direction", models.edited(random_direction(encoder, projection.layer, pairs, seed))
     if epochs:
         patch = random_patch(mark, encoder.see([open_image(path) for path in samples.paths[:count]]), seed)
         for name, artefact in (("unlearnt", mark), ("control: a random patch unlearnt", patch)):
-            yield name, with_edit(models, unlearning(encoder, artefact, pictures, epochs, seed))
+            yield name, models.edited(unlearning(encoder, artefact, pictures, epochs, seed))
 
 
 def best_pruning(encoder: Encoder, pairs: Pairs, seed: int) -> tuple[Prune, Prune]:
@@ -138,21 +138,6 @@ def unlearning(encoder: Encoder, mark: Artefact, pictures: Pictures, epochs: int
     task = Task(pictures, [""] * len(pictures), watched, [""] * len(few), {})
     learnt = train_unlearning(encoder, mark, task, schedule=Schedule(epochs=epochs, seed=seed))
     return learnt.encoder.edits[0]
-
-
-def with_edit(models: Models, edit: Edit) -> Models:
-    """Encoder and classifier with an edit of the encoder."""
-    classifier = models.classifier
-    if classifier is None:
-        return Models(edited(models.encoder, edit), reason=models.reason)
-    return Models(edited(models.encoder, edit), edited(classifier, widened(edit, classifier)))
-
-
-def widened(edit: Edit, classifier: Encoder) -> Edit:
-    """The edit of an encoder as one of its classifier: other weights of all layers but the last."""
-    if not isinstance(edit, Retrain):
-        return edit
-    return Retrain({**classifier.module.state_dict(), **edit.weights})
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
