@@ -1,18 +1,21 @@
 from .controls import shuffled_strokes, watermark_controls
-from .effect import Effect, Published
+from .effect import Effect, Findings, Options, Published
 from .imagenet_w import response_rows, watermark_responses
 from .measurement import Measurement
 from .measuring import EffectList, list_effects, measure
 from .models import Models, load_models
 from .photographs import Photographs, load_photographs
 from .registry import EFFECTS
+from .together import together_rows
 
 __all__ = [
     "EFFECTS",
     "Effect",
     "EffectList",
+    "Findings",
     "Measurement",
     "Models",
+    "Options",
     "Photographs",
     "Published",
     "list_effects",
@@ -21,6 +24,7 @@ __all__ = [
     "measure",
     "response_rows",
     "shuffled_strokes",
+    "together_rows",
     "watermark_controls",
     "watermark_responses",
 ]

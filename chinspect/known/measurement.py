@@ -43,8 +43,9 @@ class Measurement(Result):
 
     @property
     def lead(self) -> str:
-        """The measure that the effect is told by; the first one where that could not be measured."""
-        measures = self.measured["measure"].tolist()
+        """The measure that the effect is told by; where that could not be measured, the first one of the effect."""
+        own = self.measured[self.measured["condition"] == self.effect.condition]["measure"].tolist()
+        measures = own or self.measured["measure"].tolist()
         return self.effect.lead if self.effect.lead in measures else measures[0]
 
     def rows(self, measure: str) -> pd.DataFrame:
@@ -66,7 +67,7 @@ class Measurement(Result):
         """The lead measure with its interval, beside its controls and what is published."""
         rows = self.rows(self.lead).to_dict("index")
         shown = [name for name in (self.effect.condition, *self.effect.variants) if name in rows]
-        values = ", ".join(f"{told(rows[name])} ({name})" for name in shown)
+        values = ", ".join(f"{told(rows[name])} ({name})" for name in shown) or f"not known ({self.effect.condition})"
         lines = [f"{self.model}, {self.effect.name}: {self.lead} {values}"]
         controls = {str(name): row for name, row in rows.items() if name not in shown}
         if controls:
@@ -104,7 +105,8 @@ class Measurement(Result):
         wide = measured.pivot(index="measure", columns="condition", values="estimate").loc[order]
         wide = wide[measured["condition"].unique()].reset_index()
         wide.columns.name = None
-        tables = {f"{self.effect.condition}: {self.model}, {self.images} images": own, "beside controls": wide}
+        tables = {f"{self.effect.condition}: {self.model}, {self.images} images": own} if len(own) else {}
+        tables |= {"beside controls": wide}
         if len(self.published):
             tables[f"beside what is published ({self.effect.source})"] = self._beside(own)
         return tables

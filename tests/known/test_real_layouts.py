@@ -251,7 +251,9 @@ def test_trucks_and_radiographs(tmp_path: Path) -> None:
     covid = measure("covid-xray", reader(0.0).encoder, tmp_path / "xray")
     assert covid.lead == "false positive rate"
     assert estimate(covid, "balanced accuracy", "all") == 1
+    assert "false positive rate not known (github); the control is +0 [+0, " in covid.sentence
     assert "all its images are positive" in covid.sentence
+    covid.show()
     with pytest.raises(InputError, match="holds no two of ImageNet's trucks"):
         measure("trucks-logo", reader(0.0).encoder, tmp_path / "xray")
 

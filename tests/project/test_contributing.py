@@ -15,7 +15,8 @@ from chinspect.encoders.cards import read_card_file
 from chinspect.relevance import COMPOSITES, relevance_map
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-RULE, DETECTOR, ARTEFACT, VERB = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+RULE, DETECTOR, ARTEFACT, EFFECT, VERB = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+(ENTRY,) = re.findall(r"```text\n(Effect.*?)```", TEXT, flags=re.DOTALL)
 (CARD,) = re.findall(r"```toml\n(.*?)```", TEXT, flags=re.DOTALL)
 
 
@@ -25,7 +26,7 @@ def run(snippet: str) -> dict:
     return names
 
 
-@pytest.mark.parametrize("snippet", [RULE, CARD, DETECTOR, ARTEFACT, VERB])
+@pytest.mark.parametrize("snippet", [RULE, CARD, DETECTOR, ARTEFACT, EFFECT, VERB])
 def test_an_addition_takes_ten_lines(snippet):
     lines = [line for line in snippet.splitlines() if line.strip() and not line.startswith(("import ", "from "))]
     assert len(lines) <= 10
@@ -60,6 +61,20 @@ def test_an_artefact_lies_on_an_image():
     stamped = run(ARTEFACT)["date_stamp"]().add(np.zeros((100, 100, 3), np.uint8))
     assert stamped[70:, 60:].any()
     assert not stamped[:50].any()
+
+
+def test_an_effect_is_measured():
+    from chinspect.encoders import Encoder
+    from chinspect.known import Measurement, Models, Options
+
+    names = run(f"{EFFECT}\nMIRRORED = {ENTRY}")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 7, stride=4), torch.nn.Flatten())
+    models = Models(Encoder.wrap(network, name="plain", size=32, mean=(0.5,) * 3, std=(0.5,) * 3))
+    assets = Path(__file__).parents[2] / "assets"
+    findings = names["measure_mirrored"](models, assets, Options(images=6))
+    measurement = Measurement(names["MIRRORED"], "plain", str(assets), findings.images, findings.rows)
+    assert measurement.sentence.startswith("plain, mirrored: similarity gain ")
 
 
 def test_a_verb_answers(monkeypatch, capsys):
