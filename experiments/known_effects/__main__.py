@@ -36,7 +36,6 @@ from chinspect.known import EFFECTS, Models, Photographs, load_models, load_phot
 from chinspect.known import watermark_responses as responses_of
 from chinspect.mitigate import (
     Schedule,
-    concept_direction,
     random_channels,
     rank_edits,
     responsiveness,
@@ -118,8 +117,15 @@ def best_pruning(encoder: Encoder, pairs: Pairs, seed: int) -> tuple[Prune, Prun
 
 
 def best_projection(encoder: Encoder, pairs: Pairs) -> Project:
-    """The layer whose direction, taken out, repairs most."""
-    edits = [concept_direction(encoder, layer, pairs) for layer in candidate_layers(encoder)]
+    """The layer whose direction, taken out, repairs most; see `chinspect.mitigate.concept_direction`."""
+    layers = dict.fromkeys(candidate_layers(encoder))
+    after, before = (activations(encoder, images, layers) for images in (pairs.with_artefact, pairs.without))
+    edits = []
+    for layer in layers:
+        plain = before[layer][:, :, 0].mean(0)
+        direction = after[layer][:, :, 0].mean(0) - plain
+        direction /= np.linalg.norm(direction)
+        edits.append(Project(layer, torch.from_numpy(direction), float(plain @ direction)))
     return rank_edits(encoder, edits, pairs)[0][0]
 
 

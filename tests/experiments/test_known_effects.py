@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from chinspect.encoders import Encoder, Prune, Retrain
+from chinspect.encoders import Encoder, Prune, Retrain, edited
 from chinspect.execute import Samples
-from chinspect.known import Models, Photographs
+from chinspect.known import Models, Photographs, load_models
 from experiments.known_effects.__main__ import MEASURES, halves, wide
 
 PREPARED = {"size": 8, "mean": (0.0,) * 3, "std": (1.0,) * 3}
@@ -42,6 +42,18 @@ def test_an_edit_of_the_encoder_is_one_of_the_classifier(kind: str) -> None:
     embedded = torch.from_numpy(after.encoder.respond(images)).float()
     np.testing.assert_allclose(after.logits(images), last(embedded), atol=1e-5)
     assert not np.allclose(after.logits(images), before.logits(images))
+
+
+def test_a_mitigated_encoder_gets_the_classifier_of_its_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = models()
+    edit = Prune("1", (2,))
+    encoders = {"body": base.encoder, "folder": edited(base.encoder, edit)}
+    monkeypatch.setattr("chinspect.known.models.load_encoder", encoders.__getitem__)
+    monkeypatch.setattr("chinspect.known.models.load_classifier", {"body": base.classifier}.__getitem__)
+    images = [np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)]
+    mitigated = load_models("folder")
+    assert mitigated.encoder is encoders["folder"]
+    np.testing.assert_allclose(mitigated.logits(images), base.edited(edit).logits(images))
 
 
 def test_the_table_has_a_row_a_remedy_beside_the_published_ones() -> None:

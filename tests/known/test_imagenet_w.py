@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from chinspect.artefacts import imagenet_w
-from chinspect.encoders import Prune, edited
 from chinspect.errors import InputError
 from chinspect.images import open_image
 from chinspect.known import EFFECTS, Measurement, Models, list_effects, load_models, load_photographs, measure
@@ -15,7 +14,6 @@ from chinspect.known.controls import ELSEWHERE, LATIN, STROKES, WATERMARK, water
 from chinspect.known.measuring import measure as measuring
 from chinspect.known.relevance import fraction, patches_under
 from chinspect.known.together import nearest, neighbours_alike, neighbours_changed, together_rows, unit
-from chinspect.mitigate import save_encoder
 from tests.known._photographs import SIZE, reader, save_photographs
 
 
@@ -205,14 +203,3 @@ def test_the_real_network_relies_on_it(real_data) -> None:
         marked = models.encoder.respond([edits[name].add(picture) for picture in seen])
         gains[name] = together_rows(name, plain, marked)[0]["estimate"]
     assert gains[WATERMARK] > 2 * max(gains[STROKES], gains[LATIN], 0)
-
-
-def test_a_mitigated_folder_has_the_classifier_of_its_base(tmp_path: Path) -> None:
-    base = load_models("efficientnet-lite0")
-    layer = "blocks.0.0.bn1.act"
-    save_encoder(edited(base.encoder, Prune(layer, tuple(range(16)))), tmp_path / "pruned", evidence={})
-    pruned = load_models(str(tmp_path / "pruned"))
-    images = [np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)]
-    expected = edited(base.classifier, Prune(layer, tuple(range(16)))).respond(images)
-    np.testing.assert_allclose(pruned.logits(images), expected, rtol=1e-4, atol=1e-4)
-    assert not np.allclose(expected, base.logits(images))
