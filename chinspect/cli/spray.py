@@ -39,6 +39,7 @@ def analyse_images(
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
     labels: str = typer.Option(None, metavar="folder|FILE", help="Classes: folder, a table path,label, or an .npy."),
+    check: bool = typer.Option(True, help="Replace the most relevant patches of 8 images and say what they lose."),
     test: bool = typer.Option(False, "--test", help="Test flagged candidates on the model: add, remove, placebos."),
     surrogates: int = typer.Option(99, min=0, help="Data sets of moved maps that p-values come from."),
     workers: int = typer.Option(0, min=0, help="Explain with this many workers on Ray."),
@@ -63,7 +64,9 @@ def analyse_images(
         if (method, composite, reference) != ("auto", None, "blur"):
             options["method"] = _method(subject, method, composite, reference, images)
         if maps is None:
-            run = analyse(subject, images, explain=explain, path=out, workers=workers, progress=count, **options)
+            run = analyse(
+                subject, images, explain=explain, path=out, workers=workers, check=check, progress=count, **options
+            )
         else:
             run = analyse_maps(maps, images=pictures, subject=subject, **options)
     if test and subject is not None:
