@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, Answer, app, progress, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, app, progress, verb
 
 if TYPE_CHECKING:
     from chinspect.mitigate import Remedy
@@ -29,7 +29,7 @@ def _remedies() -> None:
 
 @verb("prune", of=mitigate_app)
 def prune(
-    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
+    encoder: str = typer.Argument(MODEL, metavar="[ENCODER]", help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help=_DATA_HELP),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help=_OUT_HELP),
@@ -74,7 +74,7 @@ def prune(
 
 @verb("unlearn", of=mitigate_app)
 def unlearn(
-    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
+    encoder: str = typer.Argument(MODEL, metavar="[ENCODER]", help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help=_DATA_HELP),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help=_OUT_HELP),

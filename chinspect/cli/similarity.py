@@ -11,6 +11,7 @@ import typer
 from chinspect.cli.frame import (
     ENCODER_HELP,
     METHOD_HELP,
+    MODEL,
     OUT,
     REFERENCE_HELP,
     Answer,
@@ -25,7 +26,7 @@ from chinspect.cli.frame import (
 def explain_pair(
     image_a: str = typer.Argument(metavar="IMG1", help="An image file."),
     image_b: str = typer.Argument(metavar="IMG2", help="Another image file."),
-    model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: str = typer.Option("16", help="Side of a patch in pixels of the encoder's input, or auto."),
     method: str = typer.Option("auto", help=METHOD_HELP),

@@ -10,6 +10,7 @@ import typer
 from chinspect.cli.frame import (
     ENCODER_HELP,
     METHOD_HELP,
+    MODEL,
     OUT,
     REFERENCE_HELP,
     Answer,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @verb("spray")
 def analyse_images(
     images: str = typer.Argument(None, metavar="[IMAGES_DIR]", help="Folder of images, or a list or table of paths."),
-    model: str = typer.Option(None, help=ENCODER_HELP + " tiny-clip for images alone."),
+    model: str = typer.Option(None, help=ENCODER_HELP + f" {MODEL} for images alone."),
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
@@ -120,4 +121,4 @@ def _subject(model: str | None, arch: str | None, detector: str | None, device: 
         return load_detector(detector)
     from chinspect.encoders import load_encoder
 
-    return load_encoder(model or "tiny-clip", arch=arch, device=resolve_device(device))
+    return load_encoder(model or MODEL, arch=arch, device=resolve_device(device))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from chinspect.digests import digest_of_file
 from chinspect.encoders.cards import Card, models_folder, read_card, zoo_names
+from chinspect.encoders.default import DEFAULT
 from chinspect.errors import InputError, one_line
 
 _SECONDS_TO_ANSWER = 10.0  # long enough for a slow connection, and short enough to wait for without one
@@ -195,7 +196,7 @@ def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str
     name = Path(card.file or card.url).name
     return (
         f"The weights of {card.name!r} ({name} from {weights.origin}) are not on this machine and cannot be downloaded "
-        f"({reason}); fetch them once while online, or use --model tiny-clip, which needs no download."
+        f"({reason}); fetch them once while online, or use --model {DEFAULT}, which needs no download."
     )
 
 
