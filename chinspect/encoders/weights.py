@@ -161,6 +161,22 @@ def fetch(card: Card) -> Path:
     return path
 
 
+def fetch_from_hub(repository: str, name: str) -> Path:
+    """A file of a repository on the Hugging Face hub, downloaded if need be; `InputError` if it cannot be had."""
+    file = HubFile(repository, name)
+    path = file.cached()
+    if path is None:
+        try:
+            path = file.download()
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: no name that a repository can have
+            reason = one_line(getattr(error, "reason", error))
+            raise InputError(
+                f"{name} of {file.origin} is not on this machine and cannot be downloaded ({reason}): fetch it once "
+                "while online, or give the path of a folder."
+            ) from error
+    return path
+
+
 def _in_package(module: str, name: str) -> PackageFile:
     spec = importlib.util.find_spec(module)
     folder = Path(spec.origin).parent if spec and spec.origin else Path(module)

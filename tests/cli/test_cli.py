@@ -76,6 +76,7 @@ def test_json_is_one_document_and_nothing_else(run, tmp_path):
     status, out, err = run(
         "explain-similarity",
         *TRUCKS,
+        *TINY,
         "--json",
         "--composite",
         "epsilon_plus_flat",
