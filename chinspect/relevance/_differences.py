@@ -431,8 +431,9 @@ _ATTENTION = ("query", "key", "value", "attn_mask")
 
 @differs("scaled_dot_product_attention")
 def _attention(site: Site) -> Push:
-    """``softmax(scale * q k^T + mask) v``: two products, a sum and a softmax. Positions relative to the query that depend
-    on it come as the mask.
+    """``softmax(scale * q k^T + mask) v``: two products, a sum and a softmax.
+
+    Positions relative to the query, by which it is multiplied, come as a mask that has components.
     """
     query, key, value = (site.middle().argument(position) for position in range(3))
     groups = query.shape[-3] // key.shape[-3] if site.argument(7, name="enable_gqa") else 1

@@ -46,7 +46,7 @@ from experiments.study import Run, option, read_options
 GOOD = "good"
 RESIZER = "pillow-bilinear"
 METHODS = ("rescale", "lrp")
-EMBEDDINGS = ("anomalib", "kauffmann2025")
+EMBEDDINGS = ("kauffmann2025", "anomalib")  # the last one is compared with anomalib, and explained
 OPTIONS = (
     option("root", None, "a category in the layout of MVTec AD", type=Path, required=True),
     option("backbone", DEFAULT, "an encoder's name"),

@@ -48,7 +48,8 @@ def measure_anomalib(detector: PatchCore, train: Tensor, test: Tensor, coreset: 
         from anomalib.models.image.patchcore.torch_model import PatchcoreModel
     except ImportError:
         return None
-    model = PatchcoreModel(layers=list(detector._backbone.features.layers), backbone="resnet18", pre_trained=False)
+    model = PatchcoreModel(layers=["layer2", "layer3"], backbone="resnet18", pre_trained=False)
+    model.layers = list(detector._backbone.features.layers)
     model.feature_extractor = _Features(detector)
     start = time.perf_counter()
     model.train()
