@@ -45,11 +45,14 @@ def explain_pair(
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
     from chinspect.encoders import load_encoder
     from chinspect.files import check_output_folder
+    from chinspect.images import check_image_file
     from chinspect.relevance import RelevanceWarning
     from chinspect.similarity import explain_similarity
     from chinspect.similarity.verification import verify as verify_by_zennit
 
     check_output_folder(out)
+    for path in (image_a, image_b):  # before a model is loaded
+        check_image_file(path)
     side: Any = int(patch_size) if patch_size.isdecimal() else patch_size
     encoder = load_encoder(model, arch=arch, device=resolve_device(device))
     with warnings.catch_warnings():

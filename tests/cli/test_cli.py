@@ -201,6 +201,8 @@ def test_an_impossible_output_is_told_before_anything_is_loaded(run, tmp_path, m
     monkeypatch.setattr("chinspect.encoders.load_encoder", lambda *_, **__: pytest.fail("loaded"))
     (tmp_path / "taken").write_text("a file")
     assert run("explain-similarity", *TRUCKS, "--out", "taken")[0] == 2
+    status, _, err = run("explain-similarity", TRUCKS[0], "missing.png")
+    assert (status, err.count("missing.png' does not exist")) == (2, 1)
 
 
 @pytest.mark.filterwarnings("default")
