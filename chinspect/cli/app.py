@@ -16,7 +16,7 @@ from typing import Any
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, choice, evaluate, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
+from chinspect.cli import anomaly, choice, evaluate, known, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
 from chinspect.cli.frame import app
 from chinspect.errors import ImageWarning, InputError, SlowWarning
 

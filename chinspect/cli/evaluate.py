@@ -1,4 +1,4 @@
-"""``chinspect evaluate``: what readouts make of an encoder, by subgroup."""
+"""``chinspect evaluate``: what readouts make of an encoder by subgroup, and a confounder of its embeddings."""
 
 from __future__ import annotations
 
@@ -7,23 +7,51 @@ import typer
 from chinspect.cli._artefact import ARTEFACT_HELP
 from chinspect.cli.frame import ENCODER_HELP, Answer, status, verb
 
+_CONFOUNDER_HELP = (
+    "Measure the robustness to it instead: a CSV with the columns path and confounder, or 'folder' for images in "
+    "CLASS/CONFOUNDER/."
+)
+
 
 @verb("evaluate")
 def evaluate_encoder(
     encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
-    data: str = typer.Argument(metavar="DATA_DIR", help="One folder a class, with train and test or val, or without."),
+    data: str = typer.Argument(
+        metavar="DATA",
+        help="One folder a class, with train and test or val, or without; with --confounder also a table with the "
+        "columns path and label.",
+    ),
     groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),
     artefact: str = typer.Option(None, help="Also judge with it on every test image: " + ARTEFACT_HELP),
+    confounder: str = typer.Option(None, metavar="CSV|folder", help=_CONFOUNDER_HELP),
+    k: int = typer.Option(11, min=1, help="Neighbours of the robustness index, beside its curve."),
     cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
-    seed: int = typer.Option(0, help="Of the split, where the data have none."),
+    seed: int = typer.Option(0, help="Of the split, where the data have none, and of other draws."),
+    out: str = typer.Option(None, "--out", metavar="DIR", help="Write tables, and the figure where there is one."),
 ) -> Answer:
-    """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from."""
+    """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from.
+
+    With --confounder: does the class or the confounder, such as the hospital, make images neighbours?
+    """
     from chinspect import readouts
     from chinspect.artefacts import artefact_named
     from chinspect.encoders import load_encoder
+    from chinspect.errors import InputError
+    from chinspect.files import check_output_folder
+    from chinspect.report import Result
 
+    if confounder is not None and (groups, artefact) != (None, None):
+        raise InputError("--confounder asks another question than --groups and --artefact: give it alone.")
+    if out is not None:
+        check_output_folder(out)
     model = load_encoder(encoder)
     overlay = None if artefact is None else artefact_named(artefact)
+    scores: Result
     with status("embedding and judging"):
-        scores = readouts.evaluate(model, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
-    return Answer(scores.document(), scores.show)
+        if confounder is None:
+            scores = readouts.evaluate(model, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
+        else:
+            scores = readouts.confounding(model, data, confounder, k=k, cache=cache, seed=seed)
+    if out is None:
+        return Answer(scores.document(), scores.show)
+    return Answer.of(scores, scores.save(out))

@@ -46,7 +46,8 @@ REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an
 Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
-_SHARED_OPTIONS = {
+_SHARED_OPTIONS: dict[str, Any] = {
+    "context": typer.Context,
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")],
     "debug": Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],  # main reads it
 }
@@ -80,12 +81,21 @@ class Answer:
         return cls(result.document() | {"files": [str(file) for file in files]}, show, failed)
 
 
-def verb(name: str, *, of: typer.Typer = app) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Makes a function a verb of the command line, with --json and --debug; what it returns is printed."""
+def verb(
+    name: str, *, of: typer.Typer = app, default: bool = False
+) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
+    """Makes a function a verb of the command line, with --json and --debug; what it returns is printed.
+
+    Args:
+        of: the application, or a group of verbs.
+        default: whether it is what a group does without a verb; its name is that of the group then.
+    """
 
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         @wraps(function)
-        def run(*, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
+        def run(*, context: typer.Context, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
+            if context.invoked_subcommand is not None:  # of a group: the verb that is named answers instead
+                return
             answer = function(**arguments)
             if as_json:
                 from chinspect.report.documents import json_text
@@ -103,7 +113,7 @@ def verb(name: str, *, of: typer.Typer = app) -> Callable[[Callable[..., Answer]
         ]
         run.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
         run.__annotations__ = function.__annotations__ | _SHARED_OPTIONS
-        of.command(name)(run)
+        (of.callback(invoke_without_command=True) if default else of.command(name))(run)
         return function
 
     return register

@@ -8,6 +8,7 @@ from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
 from .maps import as_map, check_layout
 from .methods import AUTO, MethodChoice, References, dataset_references, method_for
+from .texts import TextEncoder, load_text_encoder
 from .weights import ModelInfo, list_models
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Prune",
     "References",
     "Retrain",
+    "TextEncoder",
     "as_map",
     "attention_projection",
     "candidate_layers",
@@ -36,6 +38,7 @@ __all__ = [
     "list_models",
     "load_classifier",
     "load_encoder",
+    "load_text_encoder",
     "method_for",
     "observing",
     "output_shape",

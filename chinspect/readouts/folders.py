@@ -11,7 +11,7 @@ come `interleaved`, so that the first few of them stand for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,19 +86,27 @@ def read_groups(path: str | Path, samples: Samples) -> list[str]:
 
     Raises `InputError` if the file cannot be read or leaves an image out.
     """
+    return read_column(path, samples.names, "group")
+
+
+def read_column(path: str | Path, names: Sequence[str], column: str) -> list[str]:
+    """A column of a CSV file for each image, by the column ``path``, which holds their names."""
+    what = f"{column}s"
     if not Path(path).exists():
-        raise InputError(f"there is no file of groups {str(path)!r}: give a CSV with the columns path, group.")
+        raise InputError(f"there is no file of {what} {str(path)!r}: give a CSV with the columns path, {column}.")
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"the groups {str(path)!r} cannot be read ({error}).") from error
-    if not {"path", "group"} <= set(table.columns):
-        raise InputError(f"the groups {str(path)!r} need the columns path and group, not {', '.join(table.columns)}.")
-    groups = dict(zip(table["path"], table["group"], strict=True))
-    missing = [name for name in samples.names if name not in groups]
+        raise InputError(f"the {what} {str(path)!r} cannot be read ({error}).") from error
+    if not {"path", column} <= set(table.columns):
+        raise InputError(
+            f"the {what} {str(path)!r} need the columns path and {column}, not {', '.join(table.columns)}."
+        )
+    values = dict(zip(table["path"], table[column], strict=True))
+    missing = [name for name in names if name not in values]
     if missing:
-        raise InputError(f"the groups {str(path)!r} leave out {len(missing)} test images, such as {missing[0]!r}.")
-    return [groups[name] for name in samples.names]
+        raise InputError(f"the {what} {str(path)!r} leave out {len(missing)} images, such as {missing[0]!r}.")
+    return [values[name] for name in names]
 
 
 def _listed(root: Path, folder: Path) -> Samples:

@@ -1,4 +1,4 @@
-from .changes import CHANGES, change
+from .changes import CHANGES, TRACES, Change, change, unchanged
 from .deployment import stress
 from .gate import Gate
 from .metrics import Evaluation, best_threshold, evaluate
@@ -10,6 +10,8 @@ from .scoring import Condition, Mitigation, check_rate, score_conditions
 __all__ = [
     "CHAIN",
     "CHANGES",
+    "TRACES",
+    "Change",
     "Condition",
     "Evaluation",
     "Gate",
@@ -30,4 +32,5 @@ __all__ = [
     "score_conditions",
     "stress",
     "transfer",
+    "unchanged",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from chinspect.errors import InputError
 
@@ -24,11 +24,27 @@ _LEVELS = np.arange(256)
 _OFFSETS = [(y, x) for y in (0, 1, 2) for x in (0, 1, 2) if (y, x) != (1, 1)]
 
 
-def jpeg(pixels: Pixels, _rng: np.random.Generator, *, quality: int) -> Pixels:
-    """Compress and decompress."""
+def jpeg(pixels: Pixels, _rng: np.random.Generator, *, quality: int, chroma: str = "4:2:0") -> Pixels:
+    """Compress and decompress; ``chroma`` is 4:4:4 where colours keep their resolution, 4:2:0 where it is halved."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, subsampling=chroma)
     return np.asarray(Image.open(buffer, formats=["JPEG"]))
+
+
+def sharpened(pixels: Pixels, _rng: np.random.Generator, *, factor: float) -> Pixels:
+    """Pillow's sharpness: the difference to a smoothed image times the factor; 1 changes nothing."""
+    return np.asarray(ImageEnhance.Sharpness(Image.fromarray(pixels)).enhance(factor))
+
+
+def rescaled(pixels: Pixels, _rng: np.random.Generator, *, factor: float, by: str = "bicubic") -> Pixels:
+    """An image of another size, its sides times the factor."""
+    height, width = (max(round(side * factor), 1) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling[by.upper()]))
+
+
+def unchanged(pixels: Pixels, _rng: np.random.Generator) -> Pixels:
+    """What the others are told from."""
+    return pixels
 
 
 def curve(pixels: Pixels, _rng: np.random.Generator, *, levels: NDArray[np.floating[Any]]) -> Pixels:
@@ -78,9 +94,38 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "16-bit-truncated": truncated_16_bit,
         "bgr": bgr,
         "exif-ignored": exif_ignored,
+        "jpeg-75-4:2:0": partial(jpeg, quality=75),
+        "sharpen-2": partial(sharpened, factor=2),
+        "rescale-0.5": partial(rescaled, factor=0.5),
     }
 )
 """Innocuous changes by name. Each takes an RGB image (H, W, 3), uint8, and a generator for what chance decides."""
+
+TRACES: Mapping[str, Mapping[str, Change]] = MappingProxyType(
+    {
+        "jpeg": {
+            f"jpeg-{quality}-{chroma}": partial(jpeg, quality=quality, chroma=chroma)
+            for quality in (75, 85, 95)
+            for chroma in ("4:2:0", "4:4:4")
+        },
+        "sharpening": {
+            "unchanged": unchanged,
+            "sharpen-2": partial(sharpened, factor=2),
+            "sharpen-4": partial(sharpened, factor=4),
+        },
+        "rescaling": {
+            "unchanged": unchanged,
+            "rescale-0.5": partial(rescaled, factor=0.5),
+            "rescale-2": partial(rescaled, factor=2),
+        },
+        "interpolation": {
+            f"rescale-0.5-{by}": partial(rescaled, factor=0.5, by=by)
+            for by in ("box", "bilinear", "bicubic", "lanczos")
+        },
+    }
+)
+"""Families of processing that images go through before anyone sees them, as in "Processing and acquisition traces in
+visual encoders" (ICCV 2025)."""
 
 
 def change(pixels: Pixels, name: str, *, seed: int, index: int) -> Pixels:

@@ -37,12 +37,12 @@ from chinspect.artefacts import Artefact, imagenet_w
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.images import open_image
 from chinspect.intervals import mean_interval
+from chinspect.known import shuffled_strokes
 from chinspect.relevance import Respond, trace
 from experiments.faithfulness.methods import TABLES
 from experiments.faithfulness.photographs import draw_photographs, onnx_session
 from experiments.study import Run, option, read_options, write_table
 
-BLOCK = 4
 ROWS = (3, 4)
 """Rows of 32-pixel patches under the mark."""
 HIGHER = 64
@@ -77,23 +77,9 @@ def main() -> None:
 def versions() -> dict[str, Callable[[Pixels], Pixels]]:
     """What is done to the pictures."""
     mark = imagenet_w()
-    strokes = Artefact("strokes", mark.rgb, shuffled(mark.alpha), mark.anchor)
+    strokes = Artefact("strokes", mark.rgb, shuffled_strokes(mark.alpha), mark.anchor)
     elsewhere = Artefact("elsewhere", np.roll(mark.rgb, -HIGHER, 0), np.roll(mark.alpha, -HIGHER, 0), mark.anchor)
     return {"plain": np.asarray, "watermark": mark.add, "strokes": strokes.add, "elsewhere": elsewhere.add}
-
-
-def shuffled(alpha: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The blocks that hold ink and all between them, in another order, each turned by a quarter."""
-    rows = np.flatnonzero(alpha.any(1))
-    top = rows[0] // BLOCK * BLOCK
-    bottom = -(-(rows[-1] + 1) // BLOCK) * BLOCK
-    band = alpha[top:bottom]
-    blocks = band.reshape(len(band) // BLOCK, BLOCK, -1, BLOCK).swapaxes(1, 2).reshape(-1, BLOCK, BLOCK)
-    order = np.random.default_rng(0).permutation(len(blocks))
-    turned = blocks[order].swapaxes(1, 2)[:, ::-1]
-    result = np.zeros_like(alpha)
-    result[top:bottom] = turned.reshape(len(band) // BLOCK, -1, BLOCK, BLOCK).swapaxes(1, 2).reshape(band.shape)
-    return result
 
 
 def method_rows(

@@ -105,7 +105,7 @@ def test_groups_of_test_images(tmp_path: Path) -> None:
     table.write_text("path,group\n" + "".join(f"{name},g{i % 2}\n" for i, name in enumerate(reversed(samples.names))))
     assert read_groups(table, samples) == [f"g{i % 2}" for i in reversed(range(len(samples)))]
     table.write_text("path,group\nother.png,a\n")
-    with pytest.raises(InputError, match=f"leave out {len(samples)} test images"):
+    with pytest.raises(InputError, match=f"leave out {len(samples)} images"):
         read_groups(table, samples)
     table.write_text("path\na.png\n")
     with pytest.raises(InputError, match="need the columns path and group"):

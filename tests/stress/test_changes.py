@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from chinspect.errors import InputError
-from chinspect.stress import CHANGES, change
+from chinspect.stress import CHANGES, TRACES, change
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
 
@@ -16,7 +17,7 @@ def test_every_change_is_seeded_and_leaves_its_input_alone(name: str) -> None:
     assert one.dtype == np.uint8
     assert one.tobytes() == again.tobytes()
     assert (before == PIXELS).all()
-    assert one.shape == PIXELS.shape or name == "exif-ignored"
+    assert one.shape == PIXELS.shape or name in ("exif-ignored", "rescale-0.5")
     assert one.shape != PIXELS.shape or (one != PIXELS).any()
 
 
@@ -56,6 +57,26 @@ def test_jpeg_is_closer_at_higher_quality() -> None:
     smooth = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[:, None, None], 64, 1).repeat(3, 2)
     errors = [np.abs(change(smooth, f"jpeg-{q}", seed=0, index=0).astype(int) - smooth).mean() for q in (90, 50)]
     assert errors[0] < errors[1] < 6
+
+
+def test_traces_are_as_defined() -> None:
+    rng = np.random.default_rng(0)
+    made = {name: trace(PIXELS, rng) for family in TRACES.values() for name, trace in family.items()}
+    assert (made["unchanged"] == PIXELS).all()
+    smooth = np.asarray(Image.fromarray(PIXELS).filter(ImageFilter.SMOOTH)).astype(float)
+    inner = np.s_[1:-1, 1:-1]  # Pillow leaves the edge as it is
+    for factor in (2, 4):
+        expected = (smooth + factor * (PIXELS - smooth)).clip(0, 255)
+        assert np.abs(made[f"sharpen-{factor}"][inner] - expected[inner]).max() <= 1
+    assert made["rescale-2"].shape == (48, 40, 3)
+    box = PIXELS.reshape(12, 2, 10, 2, 3).mean((1, 3))
+    assert np.abs(made["rescale-0.5-box"] - box).max() <= 1
+    assert len({made[f"rescale-0.5-{by}"].tobytes() for by in ("box", "bilinear", "bicubic", "lanczos")}) == 4
+    errors = {name: np.abs(pixels.astype(int) - PIXELS).mean() for name, pixels in made.items() if "jpeg" in name}
+    assert errors["jpeg-95-4:4:4"] == min(errors.values())
+    assert errors["jpeg-75-4:2:0"] == max(errors.values())
+    for quality in (75, 85, 95):
+        assert errors[f"jpeg-{quality}-4:4:4"] < errors[f"jpeg-{quality}-4:2:0"]
 
 
 def test_an_unknown_change_is_refused_by_name() -> None:
