@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from chinspect.cli._artefact import ARTEFACT_HELP
 from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Out, app, progress, verb
 
 known_app = typer.Typer(help="Published Clever Hans effects: a list, and 'run' to measure one on a model.")
@@ -38,3 +39,26 @@ def run_known(
     with progress("measuring") as count:
         measurement = measure(name, model, data, images=images, seed=seed, progress=count)
     return Answer.of(measurement, measurement.save(out))
+
+
+@verb("compare")
+def compare_models(
+    models: list[str] = typer.Argument(metavar="MODEL...", help=ENCODER_HELP),
+    data: str = typer.Option(
+        ..., metavar="DIR", help="Images; in the layout of a known effect it is measured as well."
+    ),
+    artefact: str = typer.Option(None, help="Also measure the reliance on it: " + ARTEFACT_HELP),
+    images: int = typer.Option(200, min=3, help="How many at most, drawn at random."),
+    seed: int = typer.Option(0, help="Of what chance decides."),
+    out: Out = OUT,
+) -> Answer:
+    """Compare encoders: known effects, acquisition traces, reliance on an artefact, strategies, in one table."""
+    from chinspect.artefacts import artefact_named
+    from chinspect.files import check_output_folder
+    from chinspect.known import compare
+
+    check_output_folder(out)
+    overlay = None if artefact is None else artefact_named(artefact)
+    with progress("comparing") as count:
+        comparison = compare(models, data, artefact=overlay, images=images, seed=seed, progress=count)
+    return Answer.of(comparison, comparison.save(out))

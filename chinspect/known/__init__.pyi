@@ -1,3 +1,4 @@
+from .comparing import Comparison, compare
 from .controls import shuffled_strokes, watermark_controls
 from .effect import Effect, Published
 from .imagenet_w import response_rows, watermark_responses
@@ -9,12 +10,14 @@ from .registry import EFFECTS
 
 __all__ = [
     "EFFECTS",
+    "Comparison",
     "Effect",
     "EffectList",
     "Measurement",
     "Models",
     "Photographs",
     "Published",
+    "compare",
     "list_effects",
     "load_models",
     "load_photographs",
