@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Out, app, progress, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Out, app, progress, verb
 
 known_app = typer.Typer(help="Published Clever Hans effects: a list, and 'run' to measure one on a model.")
 app.add_typer(known_app, name="known")
@@ -25,7 +25,7 @@ def list_known(
 @verb("run", of=known_app)
 def run_known(
     name: str = typer.Argument(metavar="NAME", help="An effect; see 'chinspect known'."),
-    model: str = typer.Option("efficientnet-lite0", help=ENCODER_HELP),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     data: str = typer.Option(..., metavar="DIR", help="The images of the effect; see 'chinspect known'."),
     images: int = typer.Option(1000, min=2, help="How many at most, drawn at random."),
     seed: int = typer.Option(0, help="Of what chance decides."),
