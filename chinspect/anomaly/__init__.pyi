@@ -1,4 +1,5 @@
 from .adapter import CallableDetector
+from .anomalib import anomalib_detector, anomalib_stages
 from .d2neighbors import D2Neighbors
 from .detector import Detector, explain_anomaly
 from .explanation import AnomalyExplanation
@@ -19,6 +20,8 @@ __all__ = [
     "ScoreProfile",
     "Scores",
     "SpectralWeights",
+    "anomalib_detector",
+    "anomalib_stages",
     "explain_anomaly",
     "fit",
     "guaranteed_rate",

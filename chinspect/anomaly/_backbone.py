@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torchvision.models import Wide_ResNet50_2_Weights
 
 from chinspect.anomaly._features import LayerFeatures, usual_layers
-from chinspect.encoders import Encoder, card_of, encoder_of, load_encoder
+from chinspect.encoders import DEFAULT, Encoder, card_of, encoder_of, load_encoder
 from chinspect.encoders.checkpoints import load_weights, read_checkpoint
 from chinspect.encoders.weights import fetch, locate
 from chinspect.errors import InputError, one_line
@@ -139,7 +139,7 @@ def _wide_resnet() -> Encoder:
         raise InputError(
             f"PatchCore's backbone {WIDE_RESNET!r} needs {card.url.rsplit('/', 1)[1]} from {card.url}, which is not on "
             f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use an encoder "
-            "that needs no download: --backbone tiny-supervised, in Python backbone='tiny-supervised'."
+            f"that needs no download: --backbone {DEFAULT}, in Python backbone={DEFAULT!r}."
         ) from error
     return encoder_of(card, path)
 

@@ -36,7 +36,7 @@ from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
 from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images
 from chinspect.anomaly.methods import references
-from chinspect.encoders import Encoder
+from chinspect.encoders import DEFAULT, Encoder
 from chinspect.errors import InputError
 from chinspect.relevance import Method
 
@@ -54,15 +54,16 @@ class PatchCore(Detector):
     protocol ``kauffmann2025``, which leaves them as they are. Distances are not squared.
 
     Args:
-        backbone: ``wide_resnet50_2`` (torchvision's ImageNet weights of the paper, downloaded once), any other name
-            that `chinspect.encoders.load_encoder` knows, an `Encoder`, or a module that takes images in [-1, 1]. A
-            detector with an encoder is saved by the encoder's name, if `load_encoder` gives the same weights for it;
-            one with a module cannot be saved.
+        backbone: any name that `chinspect.encoders.load_encoder` knows (by default ``efficientnet-lite0``, which needs
+            no download), ``wide_resnet50_2`` (torchvision's ImageNet weights of the paper, downloaded once), an
+            `Encoder`, or a module that takes images in [-1, 1]. A detector with an encoder is saved by the encoder's
+            name, if `load_encoder` gives the same weights for it; one with a module cannot be saved.
         layers: names of the modules whose features are compared, the one of the largest maps first: maps of any
             network, or tokens of a vision transformer. By default the last at 1/8 and at 1/16 of the image's size (of a
             ResNet ``layer2`` and ``layer3``), the first only in the protocol ``kauffmann2025``.
-        embedding: the protocol. ``roth``, the authors' implementation; ``anomalib``, with equation 7;
-            ``kauffmann2025``, one layer and no coreset.
+        embedding: the protocol. ``anomalib``, with equation 7, which takes any layers; ``roth``, the authors'
+            implementation, for two layers of which the second has twice as many channels; ``kauffmann2025``, one layer
+            and no coreset.
         coreset: fraction of the normal patches that the bank keeps, in (0, 1]; by default 0.1, or less where fitting
             would take more than some five minutes of one core (beyond the size of MVTec AD), in the protocol
             ``kauffmann2025`` 1. Descriptors that do not fit into memory lie in a temporary file.
@@ -100,9 +101,9 @@ class PatchCore(Detector):
     def __init__(
         self,
         *,
-        backbone: str | Encoder | nn.Module = WIDE_RESNET,
+        backbone: str | Encoder | nn.Module = DEFAULT,
         layers: Sequence[str] | None = None,
-        embedding: Literal["roth", "anomalib", "kauffmann2025"] = "roth",
+        embedding: Literal["anomalib", "roth", "kauffmann2025"] = "anomalib",
         coreset: float | None = None,
         layer: nn.Module | None = None,
         random_state: int = 0,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from chinspect.cli.frame import OUT, Answer, Out, image_paths, progress, status, verb
+from chinspect.cli.frame import MODEL, OUT, Answer, Out, image_paths, progress, status, verb
 
 DetectorFile = Annotated[str, typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote.")]
 ImagePaths = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files or folders.")]
@@ -35,11 +35,11 @@ def fit_detector(
     perplexity: float = typer.Option(
         0.25, min=0, max=1, help="d2neighbors: effective number of neighbours, as a fraction of all."
     ),
-    backbone: str = typer.Option("wide_resnet50_2", help="patchcore: an encoder (see 'chinspect models')."),
+    backbone: str = typer.Option(MODEL, help="patchcore: an encoder, or wide_resnet50_2 as in its paper."),
     layers: str = typer.Option(
         None, metavar="LAYER,LAYER", help="patchcore: names of the layers to compare, the largest maps first."
     ),
-    embedding: str = typer.Option("roth", help="patchcore: protocol, roth, anomalib or kauffmann2025."),
+    embedding: str = typer.Option("anomalib", help="patchcore: protocol, anomalib, roth or kauffmann2025."),
     coreset: float = typer.Option(None, min=0, max=1, help="patchcore: fraction of the patches that the bank holds."),
 ) -> Answer:
     """Fit an anomaly detector on normal images and write it to one file."""

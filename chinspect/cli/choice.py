@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Device, Out, resolve_device, status, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Device, Out, resolve_device, status, verb
 
 
 @verb("choose-method")
 def choose(
     images: str = typer.Argument(metavar="IMAGES_DIR", help="Folder of images, or a list or table of paths."),
-    model: str = typer.Option("tiny-clip", help=ENCODER_HELP),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     pairs: int = typer.Option(4, min=1, help="How many pairs of images the methods are tried on."),
     out: Out = OUT,
     device: Device = "auto",

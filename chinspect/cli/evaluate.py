@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, Answer, status, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, status, verb
 
 _CONFOUNDER_HELP = (
     "Measure the robustness to it instead: a CSV with the columns path and confounder, or 'folder' for images in "
@@ -15,12 +15,12 @@ _CONFOUNDER_HELP = (
 
 @verb("evaluate")
 def evaluate_encoder(
-    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
     data: str = typer.Argument(
         metavar="DATA",
         help="One folder a class, with train and test or val, or without; with --confounder also a table with the "
         "columns path and label.",
     ),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),
     artefact: str = typer.Option(None, help="Also judge with it on every test image: " + ARTEFACT_HELP),
     confounder: str = typer.Option(None, metavar="CSV|folder", help=_CONFOUNDER_HELP),
@@ -44,14 +44,14 @@ def evaluate_encoder(
         raise InputError("--confounder asks another question than --groups and --artefact: give it alone.")
     if out is not None:
         check_output_folder(out)
-    model = load_encoder(encoder)
+    encoder = load_encoder(model)
     overlay = None if artefact is None else artefact_named(artefact)
     scores: Result
     with status("embedding and judging"):
         if confounder is None:
-            scores = readouts.evaluate(model, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
+            scores = readouts.evaluate(encoder, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
         else:
-            scores = readouts.confounding(model, data, confounder, k=k, cache=cache, seed=seed)
+            scores = readouts.confounding(encoder, data, confounder, k=k, cache=cache, seed=seed)
     if out is None:
         return Answer(scores.document(), scores.show)
     return Answer.of(scores, scores.save(out))

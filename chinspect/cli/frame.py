@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from chinspect.encoders import DEFAULT
+
 if TYPE_CHECKING:
     from chinspect.report import Result
 
@@ -34,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
+MODEL = DEFAULT
 ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
 METHOD_HELP = (
     "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "

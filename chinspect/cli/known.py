@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, OUT, Answer, Out, app, progress, verb
+from chinspect.cli._artefact import ARTEFACT_HELP
+from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Out, app, progress, verb
 
 known_app = typer.Typer(help="Published Clever Hans effects: a list, and 'run' to measure one on a model.")
 app.add_typer(known_app, name="known")
@@ -24,7 +25,7 @@ def list_known(
 @verb("run", of=known_app)
 def run_known(
     name: str = typer.Argument(metavar="NAME", help="An effect; see 'chinspect known'."),
-    model: str = typer.Option("efficientnet-lite0", help=ENCODER_HELP),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     data: str = typer.Option(..., metavar="DIR", help="The images of the effect; see 'chinspect known'."),
     images: int = typer.Option(1000, min=2, help="How many at most, drawn at random."),
     seed: int = typer.Option(0, help="Of what chance decides."),
@@ -38,3 +39,26 @@ def run_known(
     with progress("measuring") as count:
         measurement = measure(name, model, data, images=images, seed=seed, progress=count)
     return Answer.of(measurement, measurement.save(out))
+
+
+@verb("compare")
+def compare_models(
+    models: list[str] = typer.Argument(metavar="MODEL...", help=ENCODER_HELP),
+    data: str = typer.Option(
+        ..., metavar="DIR", help="Images; in the layout of a known effect it is measured as well."
+    ),
+    artefact: str = typer.Option(None, help="Also measure the reliance on it: " + ARTEFACT_HELP),
+    images: int = typer.Option(200, min=3, help="How many at most, drawn at random."),
+    seed: int = typer.Option(0, help="Of what chance decides."),
+    out: Out = OUT,
+) -> Answer:
+    """Compare encoders: known effects, acquisition traces, reliance on an artefact, strategies, in one table."""
+    from chinspect.artefacts import artefact_named
+    from chinspect.files import check_output_folder
+    from chinspect.known import compare
+
+    check_output_folder(out)
+    overlay = None if artefact is None else artefact_named(artefact)
+    with progress("comparing") as count:
+        comparison = compare(models, data, artefact=overlay, images=images, seed=seed, progress=count)
+    return Answer.of(comparison, comparison.save(out))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, Answer, app, progress, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, app, progress, verb
 
 if TYPE_CHECKING:
     from chinspect.mitigate import Remedy
@@ -29,7 +29,7 @@ def _remedies() -> None:
 
 @verb("prune", of=mitigate_app)
 def prune(
-    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help=_DATA_HELP),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help=_OUT_HELP),
@@ -61,7 +61,7 @@ def prune(
     options: dict[str, Any] = {"layers": layer or None, "k": None if k == "auto" else int(k), "rows": rows}
     with progress("judging prunings") as report:
         remedy = find_pruning(
-            load_encoder(encoder),
+            load_encoder(model),
             artefact_named(artefact),
             data,
             **options,
@@ -74,7 +74,7 @@ def prune(
 
 @verb("unlearn", of=mitigate_app)
 def unlearn(
-    encoder: str = typer.Argument(metavar="ENCODER", help=ENCODER_HELP),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP),
     artefact: str = typer.Option(..., help=ARTEFACT_HELP),
     data: str = typer.Option(..., metavar="DIR", help=_DATA_HELP),
     out: str = typer.Option(..., metavar="ENCODER_DIR", help=_OUT_HELP),
@@ -97,7 +97,7 @@ def unlearn(
     check_encoder_folder(out)
     with progress("unlearning, then the control") as report:
         remedy = train(
-            load_encoder(encoder),
+            load_encoder(model),
             artefact_named(artefact),
             data,
             schedule=schedule,

@@ -11,6 +11,7 @@ import typer
 from chinspect.cli.frame import (
     ENCODER_HELP,
     METHOD_HELP,
+    MODEL,
     OUT,
     REFERENCE_HELP,
     Answer,
@@ -25,7 +26,7 @@ from chinspect.cli.frame import (
 def explain_pair(
     image_a: str = typer.Argument(metavar="IMG1", help="An image file."),
     image_b: str = typer.Argument(metavar="IMG2", help="Another image file."),
-    model: str = typer.Option("tiny-clip", help=ENCODER_HELP + " A checkpoint's path takes --arch."),
+    model: str = typer.Option(MODEL, help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: str = typer.Option("16", help="Side of a patch in pixels of the encoder's input, or auto."),
     method: str = typer.Option("auto", help=METHOD_HELP),
@@ -44,11 +45,14 @@ def explain_pair(
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
     from chinspect.encoders import load_encoder
     from chinspect.files import check_output_folder
+    from chinspect.images import check_image_file
     from chinspect.relevance import RelevanceWarning
     from chinspect.similarity import explain_similarity
     from chinspect.similarity.verification import verify as verify_by_zennit
 
     check_output_folder(out)
+    for path in (image_a, image_b):  # before a model is loaded
+        check_image_file(path)
     side: Any = int(patch_size) if patch_size.isdecimal() else patch_size
     encoder = load_encoder(model, arch=arch, device=resolve_device(device))
     with warnings.catch_warnings():

@@ -10,6 +10,7 @@ import typer
 from chinspect.cli.frame import (
     ENCODER_HELP,
     METHOD_HELP,
+    MODEL,
     OUT,
     REFERENCE_HELP,
     Answer,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 @verb("spray")
 def analyse_images(
     images: str = typer.Argument(None, metavar="[IMAGES_DIR]", help="Folder of images, or a list or table of paths."),
-    model: str = typer.Option(None, help=ENCODER_HELP + " tiny-clip for images alone."),
+    model: str = typer.Option(None, help=ENCODER_HELP + f" {MODEL} for images alone."),
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
@@ -39,6 +40,7 @@ def analyse_images(
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
     labels: str = typer.Option(None, metavar="folder|FILE", help="Classes: folder, a table path,label, or an .npy."),
+    check: bool = typer.Option(True, help="Replace the most relevant patches of 8 images and say what they lose."),
     test: bool = typer.Option(False, "--test", help="Test flagged candidates on the model: add, remove, placebos."),
     surrogates: int = typer.Option(99, min=0, help="Data sets of moved maps that p-values come from."),
     workers: int = typer.Option(0, min=0, help="Explain with this many workers on Ray."),
@@ -63,7 +65,9 @@ def analyse_images(
         if (method, composite, reference) != ("auto", None, "blur"):
             options["method"] = _method(subject, method, composite, reference, images)
         if maps is None:
-            run = analyse(subject, images, explain=explain, path=out, workers=workers, progress=count, **options)
+            run = analyse(
+                subject, images, explain=explain, path=out, workers=workers, check=check, progress=count, **options
+            )
         else:
             run = analyse_maps(maps, images=pictures, subject=subject, **options)
     if test and subject is not None:
@@ -117,4 +121,4 @@ def _subject(model: str | None, arch: str | None, detector: str | None, device: 
         return load_detector(detector)
     from chinspect.encoders import load_encoder
 
-    return load_encoder(model or "tiny-clip", arch=arch, device=resolve_device(device))
+    return load_encoder(model or MODEL, arch=arch, device=resolve_device(device))

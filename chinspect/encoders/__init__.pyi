@@ -1,4 +1,5 @@
 from .cards import Card, read_card
+from .default import DEFAULT
 from .edits import Edit, EditedEncoder, Project, Prune, Retrain, edited
 from .encoder import Encoder
 from .finite import check_finite
@@ -12,6 +13,7 @@ from .weights import ModelInfo, list_models
 
 __all__ = [
     "AUTO",
+    "DEFAULT",
     "Card",
     "Edit",
     "EditedEncoder",

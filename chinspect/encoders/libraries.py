@@ -1,7 +1,7 @@
 """Where encoders come from: one class a library that knows the card of each of its models, its module, and its weights.
 
-An architecture is named `timm:NAME`, `torchvision:NAME` or `open_clip:NAME`; two are built here, `tiny-resnet` and
-`clip-rn50-gap`. A further library is a subclass of `Library` and an entry of `LIBRARIES`.
+An architecture is named `timm:NAME`, `torchvision:NAME`, `open_clip:NAME` or `transformers:NAME`; two are built here,
+`tiny-resnet` and `clip-rn50-gap`. A further library is a subclass of `Library` and an entry of `LIBRARIES`.
 
 encoder = encoder_of(card, fetch(card))  # its weights from the file that the card names
 """
@@ -10,70 +10,22 @@ from __future__ import annotations
 
 import math
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from chinspect.encoders.cards import Card, read_card
-from chinspect.encoders.checkpoints import load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder, embedding_length
 from chinspect.encoders.finite import check_weights
+from chinspect.encoders.huggingface import Transformers
+from chinspect.encoders.library import Architecture, Library, Weights, library_card
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
-
-Weights = Path | Mapping[str, Tensor] | None
-"""A file, tensors by name, or None for random ones."""
-
-_card = partial(Card, license="not recorded; see the library's model card", dimension=0, paper="", note="")
-
-
-@dataclass(frozen=True, eq=False)
-class Architecture:
-    """A module whose output is the embedding, and what its checkpoints hold beyond it."""
-
-    module: nn.Module
-    """(N, 3, size, size) -> (N, D)."""
-    heads: tuple[str, ...] = ()
-    """Prefixes of the names in a checkpoint that belong to what was cut off behind the embedding."""
-
-
-class Library(ABC):
-    """Models by name. A library is imported when it is first asked."""
-
-    @abstractmethod
-    def card(self, name: str) -> Card:
-        """What is known about a model, its weights and its preprocessing.
-
-        Raises `InputError` if there is no such model, or if its images are prepared in a way that is not known here.
-        """
-
-    @abstractmethod
-    def build(self, name: str, size: int) -> Architecture:
-        """An architecture with random weights for inputs of `size` pixels, ending at the embedding."""
-
-    def classifier(self, name: str, size: int) -> nn.Module:  # noqa: ARG002
-        """The network as it was trained, ending at its logits, with random weights.
-
-        Raises `InputError` where a library has no classifiers.
-        """
-        raise InputError(f"{name!r} has no classifier; models of timm and torchvision have one.")
-
-    def load(self, card: Card, weights: Weights, source: str) -> nn.Module:
-        """The architecture of a card with weights; `source` is what messages call tensors that do not fit."""
-        architecture = build(card.architecture, card.preprocessing.size)
-        if isinstance(weights, Path):
-            source = str(weights)
-            weights = read_checkpoint(weights)
-        if weights is not None:
-            load_weights(architecture.module, weights, architecture.heads, source)
-        return architecture.module
 
 
 class Zoo(Library):
@@ -98,6 +50,8 @@ class Zoo(Library):
 class Timm(Library):
     """timm: `NAME` or `NAME.TAG`."""
 
+    prefix = "timm"
+
     def card(self, name: str) -> Card:
         """The card of the model with the weights of its tag, the default ones without a tag."""
         from timm.data import resolve_data_config
@@ -108,14 +62,14 @@ class Timm(Library):
         if height != width:
             raise InputError(f"timm's {name!r} takes images of {height} x {width} pixels; only squares are supported.")
         hub = config.hf_hub_id
-        return _card(
+        return library_card(
             name=f"timm:{name}",
             title=f"{name} of timm",
             architecture=f"timm:{name}",
             source="timm",
             file=f"{hub}/{config.hf_hub_filename or 'model.safetensors'}" if hub else "",
             tag=config.tag or "",
-            license=config.license or _card.keywords["license"],
+            license=config.license or library_card.keywords["license"],
             paper=config.paper_name or "",
             embedding="pooled features before the classifier",
             preprocessing=Preprocessing(
@@ -179,6 +133,8 @@ class Timm(Library):
 class Torchvision(Library):
     """torchvision's classifiers: `NAME`, with its default weights."""
 
+    prefix = "torchvision"
+
     # What torchvision switches on when it loads the published weights of these two.
     options: Mapping[str, Mapping[str, Any]] = {
         name: {"transform_input": True, "init_weights": False} for name in ("googlenet", "inception_v3")
@@ -188,7 +144,7 @@ class Torchvision(Library):
         """The card of the classifier."""
         weights = self._models(name).get_model_weights(name).DEFAULT
         transforms = weights.transforms()
-        return _card(
+        return library_card(
             name=f"torchvision:{name}",
             title=f"{name} of torchvision",
             architecture=f"torchvision:{name}",
@@ -232,6 +188,8 @@ class Torchvision(Library):
 class OpenClip(Library):
     """The image towers of open_clip: `NAME`, and `NAME/TAG` with weights."""
 
+    prefix = "open_clip"
+
     def card(self, name: str) -> Card:
         """The card of the image tower, with the activation that its weights were trained with."""
         import open_clip
@@ -247,7 +205,7 @@ class OpenClip(Library):
             model = f"{model}-quickgelu"
         hub = weights.get("hf_hub", "")
         url = weights.get("url", "")
-        return _card(
+        return library_card(
             name=f"open_clip:{name}",
             title=f"{name} of open_clip",
             architecture=f"open_clip:{model}",
@@ -284,7 +242,9 @@ class OpenClip(Library):
         return config
 
 
-LIBRARIES: Mapping[str, Library] = {"open_clip": OpenClip(), "torchvision": Torchvision(), "timm": Timm()}
+LIBRARIES: Mapping[str, Library] = {
+    library.prefix: library for library in (OpenClip(), Torchvision(), Timm(), Transformers())
+}
 """By the prefix of the names of their models."""
 
 ZOO = Zoo()

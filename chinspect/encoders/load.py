@@ -12,6 +12,7 @@ from chinspect.encoders.cards import Card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder, find_device
 from chinspect.encoders.libraries import ZOO, card_of, encoder_of, resolve
+from chinspect.encoders.own import names_function, own_encoder
 from chinspect.encoders.record import CARD, RECORD, restore
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
@@ -20,8 +21,9 @@ from chinspect.errors import InputError
 def load_encoder(name: str, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
     """Load an encoder with its weights, in evaluation mode, without gradients.
 
-    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`, a folder,
-    or the path of a checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a
+    `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`,
+    `transformers:NAME`, `package.module:function` (see `chinspect.encoders.own`), a folder, or the path of a
+    checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a
     prefixed name. A folder holds a mitigated encoder, as `save_encoder` writes it, or a model of one's own as the zoo
     keeps its bundled ones: `card.toml` (`source = "bundled"`) and the safetensors that its `file` names. Its path is
     the encoder's name.
@@ -39,6 +41,8 @@ def load_encoder(name: str, *, arch: str | None = None, device: str | torch.devi
             return restored
         card = _folder_card(Path(name))
         return encoder_of(card, fetch(card), name=str(Path(name)), device=target)
+    if arch is None and _is_own(name):
+        return own_encoder(name, target)
     card = _checkpoint_card(name, arch) if arch is not None else _card(name)
     return encoder_of(card, fetch(card), device=target)
 
@@ -69,6 +73,10 @@ def load_classifier(name: str, *, device: str | torch.device = "cpu") -> Encoder
     )
 
 
+def _is_own(name: str) -> bool:
+    return names_function(name) and name not in zoo_names() and resolve(name)[0] is ZOO
+
+
 def _folder_card(path: Path) -> Card:
     """The card of a folder in the layout of the zoo; its weights count as a file of the user, whatever it is called."""
     try:
@@ -95,7 +103,10 @@ def _card(name: str) -> Card:
         raise InputError(f"The checkpoint {name!r} needs its architecture: {example}.")
     close = difflib.get_close_matches(name, zoo_names(), n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
-    forms = "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or the path of a checkpoint with --arch (arch=)"
+    forms = (
+        "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, package.module:function, or the path of a "
+        "checkpoint with --arch (arch=)"
+    )
     raise InputError(f"There is no model {name!r}{hint}; use one of {', '.join(zoo_names())}, {forms}.")
 
 

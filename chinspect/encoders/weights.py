@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from chinspect.digests import digest_of_file
 from chinspect.encoders.cards import Card, models_folder, read_card, zoo_names
+from chinspect.encoders.default import DEFAULT
 from chinspect.errors import InputError, one_line
 
 _SECONDS_TO_ANSWER = 10.0  # long enough for a slow connection, and short enough to wait for without one
@@ -160,6 +161,22 @@ def fetch(card: Card) -> Path:
     return path
 
 
+def fetch_from_hub(repository: str, name: str) -> Path:
+    """A file of a repository on the Hugging Face hub, downloaded if need be; `InputError` if it cannot be had."""
+    file = HubFile(repository, name)
+    path = file.cached()
+    if path is None:
+        try:
+            path = file.download()
+        except (OSError, RuntimeError, ValueError) as error:  # ValueError: no name that a repository can have
+            reason = one_line(getattr(error, "reason", error))
+            raise InputError(
+                f"{name} of {file.origin} is not on this machine and cannot be downloaded ({reason}): fetch it once "
+                "while online, or give the path of a folder."
+            ) from error
+    return path
+
+
 def _in_package(module: str, name: str) -> PackageFile:
     spec = importlib.util.find_spec(module)
     folder = Path(spec.origin).parent if spec and spec.origin else Path(module)
@@ -195,7 +212,7 @@ def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str
     name = Path(card.file or card.url).name
     return (
         f"The weights of {card.name!r} ({name} from {weights.origin}) are not on this machine and cannot be downloaded "
-        f"({reason}); fetch them once while online, or use --model tiny-clip, which needs no download."
+        f"({reason}); fetch them once while online, or use --model {DEFAULT}, which needs no download."
     )
 
 

@@ -3,10 +3,14 @@
 A map explains ``<weights, response>`` for the response y of the model to an image (see `chinspect.subjects.Subject`).
 The questions differ in the weights:
 
-* ``neighbours`` (encoder): why is an image where it is in the embedding space? The weights of image a come from the
-  mean of the unit embeddings of its k nearest neighbours b by cosine,
+* ``neighbours`` (encoder): why is an image nearer to its neighbours than to others? With the unit embeddings
+  u = y / |y|, the weights of image a come from its k nearest neighbours b by cosine and from all N images,
 
-      w_a = (1/k sum_b y_b / |y_b|) / |y_a|,        <w_a, y_a> = mean cosine similarity to the neighbours.
+      w_a = (1/k sum_b u_b - 1/N sum_i u_i) / |y_a|,
+
+  so that ``<w_a, y_a>`` is the mean cosine similarity to the neighbours less that to all images. What all embeddings
+  have in common, most of the cosine of features that are nowhere negative, would otherwise be what maps explain: on
+  photographs and a network with ImageNet weights images then even gained from losing their most relevant patches.
 
 * ``output`` (encoder or classifier): what makes an output? The weights are 1 for the target and 0 for the others;
   without ``targets`` they are the outputs themselves, w = y, which explains the squared norm |y|^2, the similarity of
@@ -97,6 +101,7 @@ class ExplainedImages:
     Attributes:
         maps: (N, h, w) float32; spectra are (N, 1, B), lowest band first.
         values: (N,), what each map explains: similarity, output or score.
+        weights: (N, d), of the responses: ``values`` are their products.
         names: (N,), as listed.
         paths: (N,), where the images lie.
         unreadable: names of images that could not be read and are left out.
@@ -106,6 +111,7 @@ class ExplainedImages:
 
     maps: NDArray[np.float32]
     values: NDArray[np.float32]
+    weights: NDArray[np.float32]
     names: tuple[str, ...]
     paths: tuple[Path, ...]
     unreadable: tuple[str, ...]
@@ -195,6 +201,7 @@ def explain_images(
     return ExplainedImages(
         maps=maps,
         values=(weights * responses)[readable].sum(1).astype(np.float32),
+        weights=weights[readable].astype(np.float32),
         names=tuple(samples.names[i] for i in readable),
         paths=tuple(paths[i] for i in readable),
         unreadable=tuple(np.delete(np.array(samples.names, dtype=object), readable)),
@@ -217,14 +224,14 @@ def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
 
 
 def neighbour_targets(embeddings: Array, k: int) -> NDArray[np.float32]:
-    """``(1/k sum_b y_b / |y_b|) / |y_a|`` (N, D) for each of the embeddings (N, D): what similarity is explained by."""
+    """``(1/k sum_b u_b - 1/N sum_i u_i) / |y_a|`` (N, D) for each of the embeddings y (N, D), with u = y / |y|."""
     if len(embeddings) < 2:
         raise InputError(f"neighbours need at least 2 images that can be read, and there is {len(embeddings)}.")
     norms = np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)  # of an embedding of zeros, too
     unit = (embeddings / norms).astype(np.float32)
     near = nearest(unit, min(k, len(unit) - 1)).indices
     mean = sum(unit[column] for column in near.T) / near.shape[1]
-    weights: NDArray[np.float32] = (mean / norms).astype(np.float32)
+    weights: NDArray[np.float32] = ((mean - unit.mean(0)) / norms).astype(np.float32)
     return weights
 
 
@@ -263,7 +270,7 @@ def _description(
     else:
         made["relevance"] = banded(method or Method(), question.bands).document
     if subject.kind != "detector":
-        made |= {"neighbours": k} if question.of_neighbours else {"targets": targets}
+        made |= {"neighbours": k, "centred": True} if question.of_neighbours else {"targets": targets}
     return made
 
 

@@ -1,5 +1,5 @@
 from ._folder import list_images
-from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, open_image, open_rgba, to_rgb
+from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, check_image_file, open_image, open_rgba, to_rgb
 from .masks import Mask, open_mask
 from .preprocessing import Preprocessing
 from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
@@ -14,6 +14,7 @@ __all__ = [
     "Mask",
     "Preprocessing",
     "as_picture",
+    "check_image_file",
     "check_resizer",
     "list_images",
     "load_inputs",

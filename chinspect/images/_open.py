@@ -93,7 +93,7 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bool]]:
 
     Raises `InputError` as `open_image` does, also for what is raised inside the context, with the path before it.
     """
-    _check_file(path)
+    check_image_file(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -231,7 +231,9 @@ def _black_is_zero(upright: Image.Image, image: Image.Image) -> Image.Image:
     return upright
 
 
-def _check_file(path: Path) -> None:
+def check_image_file(path: str | Path) -> None:
+    """`InputError` where there is no file that could hold an image, before long work begins; it is not decoded."""
+    path = Path(path)
     if path.is_dir():
         raise MissingImageError(f"{str(path)!r} is a folder; give the path of one image.")
     if not path.exists():

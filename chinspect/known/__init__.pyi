@@ -1,3 +1,4 @@
+from .comparing import Comparison, compare
 from .controls import shuffled_strokes, watermark_controls
 from .effect import Effect, Findings, Options, Published
 from .imagenet_w import response_rows, watermark_responses
@@ -10,6 +11,7 @@ from .together import together_rows
 
 __all__ = [
     "EFFECTS",
+    "Comparison",
     "Effect",
     "EffectList",
     "Findings",
@@ -18,6 +20,7 @@ __all__ = [
     "Options",
     "Photographs",
     "Published",
+    "compare",
     "list_effects",
     "load_models",
     "load_photographs",

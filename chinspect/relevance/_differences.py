@@ -174,7 +174,7 @@ def _maximum_over(site: Site) -> Push:
         leading = t.ndim - a.ndim
         return t.movedim([dim + leading for dim in dims], list(range(len(dims)))).flatten(0, len(dims) - 1)
 
-    weights = torch.stack(_tournament(list(zip(spread(a), spread(a0), strict=True))))
+    weights = _tournament(list(zip(spread(a), spread(a0), strict=True)))
 
     def push(t: Tensor) -> object:
         result = (weights * spread(t)).sum(0)
@@ -210,9 +210,7 @@ def _adaptive_max_pool2d(site: Site) -> Push:
     def entries(t: Tensor, cell: tuple[slice, slice]) -> Tensor:  # the competitors first
         return t[(..., *cell)].flatten(-2).movedim(-1, 0)
 
-    weights = [
-        torch.stack(_tournament(list(zip(*(entries(value, cell) for value in both), strict=True)))) for cell in cells
-    ]
+    weights = [_tournament(list(zip(*(entries(value, cell) for value in both), strict=True))) for cell in cells]
 
     def push(t: Tensor) -> tuple[Tensor, Tensor]:
         values = [(weight * entries(t, cell)).sum(0) for weight, cell in zip(weights, cells, strict=True)]
@@ -252,30 +250,25 @@ def _max_pool2d(site: Site) -> Push:
     return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
 
 
-def _tournament(entries: Sequence[Pair]) -> list[Tensor]:
-    """Weights of the entries' components in those of their maximum.
+def _tournament(entries: Sequence[Pair]) -> Tensor:
+    """Weights (n, ...) of the components of n entries in those of their maximum.
 
     One entry after the other meets the best so far, ``max(a, b) = a + relu(b - a)``. The mean of both orders, so that
     an image and its mirror image are explained alike.
     """
-    forward = _in_turn(entries)
-    backward = _in_turn(entries[::-1])[::-1]
-    return [(one + other) / 2 for one, other in zip(forward, backward, strict=True)]
+    values, values0 = (torch.stack(side) for side in zip(*entries, strict=True))
+    return (_in_turn(values, values0) + _in_turn(values.flip(0), values0.flip(0)).flip(0)) / 2
 
 
-def _in_turn(entries: Sequence[Pair]) -> list[Tensor]:
-    best, best0 = entries[0]
-    weights = [torch.ones_like(best)]
-    for entry, entry0 in entries[1:]:
-        lead = entry - best
-        lead0 = entry0 - best0
-        equal = lead == lead0
-        slope = (lead.relu() - lead0.relu()) / (lead - lead0).masked_fill(equal, 1)
-        slope = torch.where(equal, (lead > 0).to(slope), slope)
-        weights = [*(weight * (1 - slope) for weight in weights), slope]
-        best = torch.maximum(best, entry)
-        best0 = torch.maximum(best0, entry0)
-    return weights
+def _in_turn(values: Tensor, values0: Tensor) -> Tensor:
+    """What entry i takes from the best before it, times what all later ones leave of that."""
+    lead, lead0 = (side[1:] - side.cummax(0).values[:-1] for side in (values, values0))
+    equal = lead == lead0
+    slope = (lead.relu() - lead0.relu()) / (lead - lead0).masked_fill(equal, 1)
+    slope = torch.where(equal, (lead > 0).to(slope), slope)
+    one = torch.ones_like(values[:1])
+    left = torch.cat([1 - slope, one]).flip(0).cumprod(0).flip(0)
+    return torch.cat([one, slope]) * left
 
 
 @differs("layer_norm")
@@ -432,9 +425,16 @@ def _logarithmic_mean(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.maximum(log_p, log_q).exp() * factor
 
 
+_ATTENTION = ("query", "key", "value", "attn_mask")
+"""The arguments of attention that may have components, by position."""
+
+
 @differs("scaled_dot_product_attention")
 def _attention(site: Site) -> Push:
-    """``softmax(scale * q k^T + mask) v``: two products and a softmax."""
+    """``softmax(scale * q k^T + mask) v``: two products, a sum and a softmax.
+
+    Positions relative to the query, by which it is multiplied, come as a mask that has components.
+    """
     query, key, value = (site.middle().argument(position) for position in range(3))
     groups = query.shape[-3] // key.shape[-3] if site.argument(7, name="enable_gqa") else 1
     key, value = (repeated(heads, groups) for heads in (key, value))
@@ -445,20 +445,22 @@ def _attention(site: Site) -> Push:
     )
     probabilities = ((weights + weights0) / 2).to(site.output)
     softmax = _softmax_difference((weights.log(), weights0.log()), -1, site.output.dtype)
-    carried = [position for position in range(3) if site.carries(position)]
+    names = {position: site.carrier(position, _ATTENTION[position]) for position in range(4)}
+    carried = {position: name for position, name in names.items() if name is not None}
 
     def push(*components: Tensor) -> Tensor:
         t = {
-            position: repeated(component, groups if position else 1)
+            position: repeated(component, groups if position in (1, 2) else 1)
             for position, component in zip(carried, components, strict=True)
         }
         logits = [scale * (t[0] @ key.mT)] if 0 in t else []
         logits += [scale * (query @ t[1].mT)] if 1 in t else []
+        logits += [t[3]] if 3 in t else []
         terms = [softmax(reduce(torch.add, logits)) @ value] if logits else []
         terms += [probabilities @ t[2]] if 2 in t else []
         return reduce(torch.add, terms)
 
-    return Push(tuple(site.operation.args[position].name for position in carried), push, fresh=True)
+    return Push(tuple(carried.values()), push, fresh=True)
 
 
 @differs("grid_sampler_2d", "grid_sampler_3d", "grid_sampler")

@@ -340,13 +340,14 @@ def _attention(site: Site) -> Push | None:
     names = tuple(ref.name for ref in site.operation.args[:3])
     if site.attention == "frozen" or not (site.carries(0) and site.carries(1)):
         return Push(names[2:], lambda v: weights @ repeated(v, groups), fresh=True)
+    mask = site.carrier(3, "attn_mask")
 
-    def push(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def push(q: Tensor, k: Tensor, v: Tensor, *masks: Tensor) -> Tensor:
         k, v = (repeated(heads, groups) for heads in (k, v))
-        logits = scale * (q @ key.mT + query @ k.mT) / 2
+        logits = sum(masks, scale * (q @ key.mT + query @ k.mT) / 2)
         return (weights @ v + _expanded_softmax(weights, logits, dim=-1) @ value) / 2
 
-    return Push(names, push, fresh=True)
+    return Push(names if mask is None else (*names, mask), push, fresh=True)
 
 
 def repeated(heads: Tensor, groups: int) -> Tensor:

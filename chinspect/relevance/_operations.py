@@ -108,10 +108,15 @@ class Site:
         args, kwargs = self.operation.arguments(self.values)
         return args[position] if position < len(args) else kwargs.get(name, default)
 
-    def carries(self, position: int) -> bool:
-        """Whether a positional argument has components."""
+    def carries(self, position: int, name: str = "") -> bool:
+        """Whether an argument has components, by its position or, where the call names it, by its name."""
+        return self.carrier(position, name) is not None
+
+    def carrier(self, position: int, name: str = "") -> str | None:
+        """The name of the value that is an argument, if it has components."""
         args = self.operation.args
-        return position < len(args) and isinstance(args[position], Ref) and args[position].name in self.carriers
+        value = args[position] if position < len(args) else self.operation.kwargs.get(name)
+        return value.name if isinstance(value, Ref) and value.name in self.carriers else None
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from PIL import Image
 from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
-from chinspect.explain import Explain, explain_images, question_for, seen_by
+from chinspect.explain import Explain, explain_images, map_deletions, question_for, seen_by
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
@@ -37,6 +37,7 @@ def analyse(
     n_surrogates: int = 99,
     path: str | Path | None = None,
     workers: int = 0,
+    check: bool = True,
     progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> SprayRun:
@@ -52,6 +53,7 @@ def analyse(
         path: folder of the run, where `SprayRun.save` will write and explanations are stored, so that a run that was
             stopped goes on; None stores nothing.
         workers: 0 to explain in this process, else how many workers on Ray.
+        check: whether the most relevant patches of some images are replaced, to see how faithful the maps are.
         progress: called with the number of images explained and in all.
         options: further ones of `explain_images`: targets, layer, k.
 
@@ -72,6 +74,7 @@ def analyse(
     if classes is not None:
         label_of = dict(zip(samples.names, classes, strict=True))
         classes = [label_of[name] for name in explained.names]
+    spatial = explained.maps.shape[1] > 1
     return SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(explained.maps, classes, images=explained.paths),
         explained.maps,
@@ -81,6 +84,7 @@ def analyse(
         picture=explained.picture,
         made=explained.description | {"unreadable": list(explained.unreadable)},
         scores={"value": explained.values, "conservation": explained.conservation},
+        faithfulness=map_deletions(subject, explained) if check and spatial else None,
     )
 
 

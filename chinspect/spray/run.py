@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.errors import InputError
+from chinspect.explain import MapDeletions
 from chinspect.files import output_folder, replacing
 from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
@@ -111,6 +112,7 @@ class SprayRun(Result):
         made: how the maps were made, as JSON values.
         scores: name -> (N,), further columns of the samples.
         findings: the candidates, most significant first.
+        faithfulness: what some images lose without the most relevant patches of their maps, where that was tried.
     """
 
     stem = "run"
@@ -125,6 +127,7 @@ class SprayRun(Result):
     made: Mapping[str, Any] = field(default_factory=dict)
     scores: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
+    faithfulness: MapDeletions | None = None
 
     def __post_init__(self) -> None:
         if not self.findings:
@@ -181,7 +184,8 @@ class SprayRun(Result):
     @property
     def notes(self) -> list[str]:
         """What a reader has to know beside the sentence: images that do not count, and tests that were not made."""
-        notes = [self.repeated] if self.repeated else []
+        notes = [] if self.faithfulness is None else [self.faithfulness.sentence]
+        notes += [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
             if finding.note:
                 notes.append(f"candidate {number}: {finding.note}")
@@ -226,6 +230,8 @@ class SprayRun(Result):
                 "candidates": self.candidates().to_dict("records"),
             }
         )
+        if self.faithfulness is not None:
+            document["faithfulness"] = self.faithfulness.document()
         return document
 
     def overview(self) -> dict[str, pd.DataFrame]:

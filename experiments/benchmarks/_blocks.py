@@ -97,6 +97,12 @@ def einsum_attention(x: Tensor, qkv: Tensor) -> Tensor:
     return torch.einsum("bhqk,bhkd->bhdq", weights, v).flatten(1, 2)
 
 
+def relative_positions(x: Tensor, qkv: Tensor, table: Tensor) -> Tensor:
+    """Attention with positions relative to the query, by which it is multiplied: the mask depends on the image."""
+    q, k, v = heads(x, qkv)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=q @ table).flatten(1, 2)
+
+
 def generalised_mean(x: Tensor, power: Tensor) -> Tensor:
     """GeM pooling."""
     return F.avg_pool2d(x.clamp(min=1e-3).pow(2 + power.abs()), 16).pow(1 / (2 + power.abs())).flatten(1)
@@ -166,6 +172,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "attention by einsum": _function(einsum_attention, qkv=QKV),
     "attention of grouped queries": _function(grouped_query, qkv=QKV),
     "attention with a mask": mask_in_attention,
+    "attention by relative positions": _function(relative_positions, qkv=QKV, table=(WIDTH // 2, 16)),
     "attention in windows": _function(windows, qkv=QKV, bias=(2, 16, 16)),
     "autocast": _function(in_bfloat16, weight=(WIDTH, WIDTH, 3, 3)),
     "bilinear resize": _function(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear")),

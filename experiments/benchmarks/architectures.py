@@ -7,7 +7,9 @@ a blurred reference):
 * *sum*: largest deviation of the sum of components from what is explained, over the largest of that; of LRP with the
   constant;
 * *adjoint*: distance of ``<r, push(t)>`` from ``<pull(r), t>`` over the size of its terms;
-* *cost*: seconds of the push over those of 16 plain passes in a batch, the floor, in the faster memory format.
+* *cost*: time of a processor thread for the map and its push over that for 16 plain passes in a batch, the floor, in
+  the faster memory format. On images as small as these it is mostly that of many small operations: `engine.py` measures
+  real sizes.
 
 Prints a row as each network is done, and writes the table. Networks of libraries that are not installed are left out.
 
@@ -92,7 +94,7 @@ def measure(model: nn.Module, x: Tensor) -> Sequence[Exactness]:
     maps = [lambda: relevance_map(graph, x), lambda: relevance_map(graph, x, "rescale")]
     results = []
     for build in maps:
-        seconds, mapped = timed(build)
+        seconds, mapped = timed(build, clock=time.process_time)
         results.append(exactness(mapped, floor, seconds))
     return results
 
@@ -101,13 +103,13 @@ def pass_seconds(model: nn.Module, x: Tensor, memory_format: torch.memory_format
     """Of as many images as there are patches."""
     batch = x.expand(GRID**2, -1, -1, -1).contiguous(memory_format=memory_format)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-        return timed(lambda: model(batch), repeat=2)[0]
+        return timed(lambda: model(batch), repeat=2, clock=time.process_time)[0]
 
 
 def exactness(mapped: RelevanceMap, floor: float, build_seconds: float) -> Exactness:
     """Of the push and the pull by patches; what building the map takes counts as well."""
     components = patches(max(mapped.x.shape[2:]) // GRID)
-    seconds, table = timed(lambda: mapped.push(components))
+    seconds, table = timed(lambda: mapped.push(components), clock=time.process_time)
     explained = mapped.explained[0].double()
     total = table.double().sum(0)
     constant = mapped.constant[0].double() if mapped.composite.name != "rescale" else 0

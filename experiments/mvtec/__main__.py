@@ -53,6 +53,7 @@ OPTIONS = (
     option("categories", None, "those of the paper by default, where the data set has them", nargs="+"),
     option("detectors", list(DETECTORS), choices=DETECTORS),
     option("backbone", None, "of PatchCore: an encoder's name"),
+    option("embedding", "roth", "protocol of PatchCore; anomalib takes any backbone"),
 )
 
 
@@ -101,7 +102,7 @@ def rows(data: MVTecCategory, protocol: Any, options: argparse.Namespace) -> Ite
     for name in options.detectors:
         folder = output_folder(options.out / data.name / f"{protocol}-{name}")
         origin = {"version": __version__, "images": images, "size": options.size, "fpr": FPR, "deployed": DEPLOYED}
-        origin |= {"backbone": options.backbone} if name == "patchcore" else {}
+        origin |= {"backbone": options.backbone, "embedding": options.embedding} if name == "patchcore" else {}
         start = time.time()
         table = finished(folder / "rows.parquet", origin)
         if table is None:
@@ -156,7 +157,7 @@ def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detecto
     common: dict[str, Any] = {"resizer": TRAINED[protocol], "size": options.size}
     code = protocol == "kauffmann2025-code"
     if name == "patchcore":
-        plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else "roth", **common)
+        plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else options.embedding, **common)
         return plain, clone(plain).set_params(layer=Blur())
     norm = int(name[1:])
     blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **common)

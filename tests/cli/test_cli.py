@@ -18,6 +18,8 @@ from chinspect.similarity import SimilarityExplanation
 
 ASSETS = Path(__file__).parents[2] / "assets"
 TRUCKS = [str(ASSETS / "truck-a.png"), str(ASSETS / "truck-b.png")]
+PHOTOGRAPHS = [str(ASSETS / "cat.jpg"), str(ASSETS / "coffee.jpg")]
+TINY = ["--model", "tiny-clip"]  # the fastest one
 
 
 @pytest.fixture
@@ -37,11 +39,11 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 def test_the_main_job(run, tmp_path):
-    status, out, err = run("explain-similarity", *TRUCKS)
+    status, out, err = run("explain-similarity", *PHOTOGRAPHS)
     assert (status, err) == (0, "")
-    assert "tiny-clip" in out
+    assert "efficientnet-lite0" in out
     assert "100.0% of it arrives at the patches" in out
-    assert "truck-a.png" in out
+    assert "cat.jpg" in out
     written = sorted(path.name for path in (tmp_path / "chinspect-out").iterdir())
     assert written == ["similarity.json", "similarity.npz", "similarity.png"]
     assert "chinspect-out" in out
@@ -64,16 +66,17 @@ def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
         return by_frequency(self, bands)
 
     monkeypatch.setattr(SimilarityExplanation, "by_frequency", warns)
-    status, out, err = run("explain-similarity", *TRUCKS, "--json", "--bands", "2")
+    status, out, err = run("explain-similarity", *TRUCKS, *TINY, "--json", "--bands", "2")
     assert (status, err) == (0, "")
     assert json.loads(out)["warnings"] == ["relevance explodes"]
-    assert "warning: relevance explodes" in run("explain-similarity", *TRUCKS, "--bands", "2")[1]
+    assert "warning: relevance explodes" in run("explain-similarity", *TRUCKS, *TINY, "--bands", "2")[1]
 
 
 def test_json_is_one_document_and_nothing_else(run, tmp_path):
     status, out, err = run(
         "explain-similarity",
         *TRUCKS,
+        *TINY,
         "--json",
         "--composite",
         "epsilon_plus_flat",
@@ -103,7 +106,7 @@ def test_json_is_one_document_and_nothing_else(run, tmp_path):
 
 def test_the_strongest_pairs_of_the_trucks_lie_on_the_logo(run):
     """The finding that the README shows: the bundled CLIP compares what is written."""
-    _, out, _ = run("explain-similarity", *TRUCKS, "--json")
+    _, out, _ = run("explain-similarity", *TRUCKS, *TINY, "--json")
     with Image.open(TRUCKS[0]) as image:
         height = image.height
     tops = [pair["box_a"][1] for pair in json.loads(out)["top_pairs"][:5]]
@@ -190,7 +193,7 @@ def test_unusual_images_work(run, tmp_path, mode):
     told = "holds several frames or pages, of which the first is read."
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        status, _, err = run("explain-similarity", str(path), TRUCKS[0], "--json")
+        status, _, err = run("explain-similarity", str(path), TRUCKS[0], *TINY, "--json")
     assert (status, err) == (0, f"chinspect: warning: {str(path)!r} {told}\n" if mode == "animated" else "")
 
 
@@ -198,12 +201,14 @@ def test_an_impossible_output_is_told_before_anything_is_loaded(run, tmp_path, m
     monkeypatch.setattr("chinspect.encoders.load_encoder", lambda *_, **__: pytest.fail("loaded"))
     (tmp_path / "taken").write_text("a file")
     assert run("explain-similarity", *TRUCKS, "--out", "taken")[0] == 2
+    status, _, err = run("explain-similarity", TRUCKS[0], "missing.png")
+    assert (status, err.count("missing.png' does not exist")) == (2, 1)
 
 
 @pytest.mark.filterwarnings("default")
 def test_12_bits_in_a_file_of_16_are_one_line(run, tmp_path):
     Image.fromarray(np.full((80, 60), 4000, dtype=np.uint16)).save(tmp_path / "chest.png")
-    status, out, err = run("explain-similarity", "chest.png", TRUCKS[0], "--json")
+    status, out, err = run("explain-similarity", "chest.png", TRUCKS[0], *TINY, "--json")
     assert status == 0
     assert json.loads(out)["model"] == "tiny-clip"
     assert err.startswith("chinspect: warning: 'chest.png' uses 0 to 4000 of its 16 bits")

@@ -38,7 +38,7 @@ def test_from_artefact_to_encoder(run, data, tmp_path):  # noqa: F811
     logo = tmp_path / "logo.png"
     text_logo().save(logo)
     options = ["--artefact", str(logo), "--data", str(data), "--layer", "stem.2", "--k", "2", "--out", "pruned"]
-    status, out, err = run("mitigate", "prune", "tiny-clip", *options, "--json")
+    status, out, err = run("mitigate", "prune", "--model", "tiny-clip", *options, "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert document["edit"]["layer"] == "stem.2"
@@ -57,7 +57,7 @@ def test_from_artefact_to_encoder(run, data, tmp_path):  # noqa: F811
 def test_unlearning_ends_in_an_encoder(run, data):  # noqa: F811
     options = ["--artefact", "logo", "--data", str(data), "--out", "unlearnt", "--epochs", "2"]
     quick = ["--learning-rate", "3e-4", "--batch-size", "8"]
-    status, out, err = run("mitigate", "unlearn", "tiny-clip", *options, *quick, "--json")
+    status, out, err = run("mitigate", "unlearn", "--model", "tiny-clip", *options, *quick, "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert [row["epoch"] for row in document["history"]] == [0, 1, 2]
@@ -80,7 +80,7 @@ def test_what_lies_in_the_way_is_seen_first_and_stays(run, verb):  # noqa: F811
     Path("mine/thesis.txt").write_text("x")
     options = ["--artefact", "logo", "--data", "nowhere", "--out"]
     for place, words in (("mine", "holds something else, such as 'thesis.txt'"), ("mine/thesis.txt", "is a file")):
-        status, out, err = run("mitigate", verb, "tiny-clip", *options, place)
+        status, out, err = run("mitigate", verb, "--model", "tiny-clip", *options, place)
         assert (status, out) == (2, "")
         assert words in err
     assert Path("mine/thesis.txt").read_text() == "x"
@@ -94,7 +94,7 @@ def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_pat
         "path,group\n" + "".join(f"{name},{'early' if i % 3 else 'late'}\n" for i, name in enumerate(names))
     )
     options = ["--artefact", "logo", "--groups", str(groups), "--cache", "cache"]
-    status, out, err = run("evaluate", mitigated, str(data), *options, "--json")
+    status, out, err = run("evaluate", str(data), "--model", mitigated, *options, "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert (document["train"], document["test"]) == (64, 12)
@@ -111,7 +111,7 @@ def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_pat
         for row in document["rows"]
         if row["group"] == "all"
     )
-    status, out, _ = run("evaluate", mitigated, str(data), *options)
+    status, out, _ = run("evaluate", str(data), "--model", mitigated, *options)
     assert status == 0
     assert "svm, mitigated, shifted: worst group " in out
     assert "most false calls " in out
@@ -119,7 +119,7 @@ def test_a_mitigated_encoder_beside_the_one_before(run, data, mitigated, tmp_pat
 
 
 def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811
-    status, out, _ = run("evaluate", "tiny-clip", str(data / "test"), "--json")
+    status, out, _ = run("evaluate", str(data / "test"), "--model", "tiny-clip", "--json")
     assert status == 0
     assert {row["state"] for row in json.loads(out)["rows"]} == {"original"}
 
@@ -127,27 +127,67 @@ def test_without_an_artefact_there_is_one_state(run, data):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["evaluate", "tiny-clip", "nowhere"], "does not exist"),
-        (["evaluate", "nonsense", "DATA"], "no model 'nonsense'"),
-        (["evaluate", "DATA", "DATA"], "holds no mitigation.json"),
-        (["evaluate", "tiny-clip", "DATA", "--artefact", "nowhere.png"], "name a PNG file, or one of logo"),
-        (["evaluate", "tiny-clip", "DATA", "--groups", "nowhere.csv"], "no file of groups"),
+        (["evaluate", "nowhere", "--model", "tiny-clip"], "does not exist"),
+        (["evaluate", "DATA", "--model", "nonsense"], "no model 'nonsense'"),
+        (["evaluate", "DATA", "--model", "DATA"], "holds no mitigation.json"),
+        (["evaluate", "DATA", "--model", "tiny-clip", "--artefact", "nowhere.png"], "name a PNG file, or one of logo"),
+        (["evaluate", "DATA", "--model", "tiny-clip", "--groups", "nowhere.csv"], "no file of groups"),
         (
-            ["mitigate", "prune", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--k", "0"],
+            [
+                "mitigate",
+                "prune",
+                "--model",
+                "tiny-clip",
+                "--artefact",
+                "logo",
+                "--data",
+                "DATA",
+                "--out",
+                "x",
+                "--k",
+                "0",
+            ],
             "--k must",
         ),
         (
-            ["mitigate", "prune", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--rows", "3"],
+            [
+                "mitigate",
+                "prune",
+                "--model",
+                "tiny-clip",
+                "--artefact",
+                "logo",
+                "--data",
+                "DATA",
+                "--out",
+                "x",
+                "--rows",
+                "3",
+            ],
             "--rows",
         ),
         (
-            ["mitigate", "unlearn", "tiny-clip", "--artefact", "logo", "--data", "DATA", "--out", "x", "--epochs", "0"],
+            [
+                "mitigate",
+                "unlearn",
+                "--model",
+                "tiny-clip",
+                "--artefact",
+                "logo",
+                "--data",
+                "DATA",
+                "--out",
+                "x",
+                "--epochs",
+                "0",
+            ],
             "epochs must be at least 1",
         ),
         (
             [
                 "mitigate",
                 "prune",
+                "--model",
                 "tiny-clip",
                 "--artefact",
                 "logo",

@@ -10,7 +10,7 @@ import pytest
 from chinspect.anomaly import D2Neighbors, save_detector
 from chinspect.cli.app import app
 from chinspect.encoders import Encoder
-from tests.cli.test_cli import run  # noqa: F401, a fixture
+from tests.cli.test_cli import TINY, run  # noqa: F401, a fixture
 from tests.spray._planted import plant
 
 CARRIERS, COUNT = 12, 60
@@ -37,7 +37,19 @@ def maps(tmp_path):
 
 
 def test_from_a_folder_to_a_verdict(run, images, tmp_path):  # noqa: F811
-    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--json", "--out", "run"]
+    arguments = [
+        "spray",
+        str(images),
+        *TINY,
+        "--explain",
+        "output",
+        "--surrogates",
+        "19",
+        "--test",
+        "--json",
+        "--out",
+        "run",
+    ]
     status, out, err = run(*arguments)
     document = json.loads(out)
     assert (status, err) == (0, "")
@@ -61,7 +73,19 @@ def test_goes_on_after_an_interruption(run, images, tmp_path, monkeypatch):  # n
         return function(encoder, images, weights, **options)
 
     monkeypatch.setattr(Encoder, "explain", stops)
-    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "0", "--labels", "folder", "--out", "run"]
+    arguments = [
+        "spray",
+        str(images),
+        *TINY,
+        "--explain",
+        "output",
+        "--surrogates",
+        "0",
+        "--labels",
+        "folder",
+        "--out",
+        "run",
+    ]
     assert run(*arguments)[0] == 130
     assert not (tmp_path / "run" / "run.json").exists()
     monkeypatch.setattr(Encoder, "explain", lambda *x, **options: done.append(len(x[1])) or function(*x, **options))
@@ -94,17 +118,17 @@ def test_the_same_output_folder_takes_another_data_set_and_a_bad_option_comes_fi
             shutil.copy(images / f"{i:03d}.png", folder)
     common = ["--explain", "output", "--surrogates", "0", "--json"]
     Path("labels.csv").write_text("path,label\nfew/000.png,cat\n")
-    status, _, err = run("spray", str(few), "--labels", "labels.csv", *common)
+    status, _, err = run("spray", str(few), *TINY, "--labels", "labels.csv", *common)
     assert (status, "no label for 7 images" in err) == (2, True)
     assert not list(tmp_path.rglob("explanations"))
     for folder in (few, other):
-        status, _, err = run("spray", str(folder), *common)
+        status, _, err = run("spray", str(folder), *TINY, *common)
         assert (status, err) == (0, "")
     stores = sorted(path.name for path in tmp_path.rglob("explanations/*"))
     assert [name[:7] for name in stores] == ["output-", "output-"]
     (tmp_path / "chinspect-out" / "candidates" / ".chinspect").unlink()
     (few / "000.png").unlink()
-    status, _, err = run("spray", str(few), *common)
+    status, _, err = run("spray", str(few), *TINY, *common)
     assert (status, "not from an earlier run" in err) == (2, True)
     assert len(list(tmp_path.rglob("explanations/*"))) == 2
 
@@ -139,7 +163,7 @@ def test_gates(run, maps):  # noqa: F811
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
     monkeypatch.setattr("chinspect.proof.candidates._tested", confirmed)
-    arguments = ["spray", str(images), "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
+    arguments = ["spray", str(images), *TINY, "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
     status, out, _ = run(*arguments, "--fail-on", "confirmed")
     assert status == 1
     assert re.search(r"[12] confirmed by an intervention", " ".join(out.split()))  # the carriers, and a part of them

@@ -21,7 +21,7 @@ def test_an_installed_wheel_does_the_main_job_away_from_the_checkout(tmp_path):
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); sys.argv[0] = 'chinspect'\n"
         "import chinspect.cli; assert 'site' in chinspect.cli.__file__; chinspect.cli.main()"
     )
-    images = [str(ROOT / "assets" / name) for name in ("truck-a.png", "truck-b.png")]
+    images = [str(ROOT / "assets" / name) for name in ("cat.jpg", "coffee.jpg")]
     found = subprocess.run(
         [sys.executable, "-P", "-c", script, "explain-similarity", *images, "--json"],
         cwd=tmp_path,
@@ -29,5 +29,5 @@ def test_an_installed_wheel_does_the_main_job_away_from_the_checkout(tmp_path):
         text=True,
         check=True,
     )
-    assert json.loads(found.stdout)["model"] == "tiny-clip"
+    assert json.loads(found.stdout)["model"] == "efficientnet-lite0"
     assert (tmp_path / "chinspect-out" / "similarity.png").exists()

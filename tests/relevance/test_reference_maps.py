@@ -21,6 +21,7 @@ Function = Callable[[Tensor], Tensor]
 FIRST = normal((4, 2, 3, 3), 7)
 VECTOR = normal((4,), 11)
 MATRIX = normal((4, 4), 12)
+POSITIONS = normal((4, 42), 13)
 
 
 class Net(nn.Module):
@@ -50,7 +51,14 @@ def causal(a: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(tokens, tokens, tokens, is_causal=True, scale=0.3)
 
 
+def relative_positions(a: Tensor) -> Tensor:
+    """The mask depends on the query, as in SAM and MViTv2."""
+    q = a.flatten(2).transpose(1, 2)[:, None]
+    return F.scaled_dot_product_attention(q, q.cos(), q.sin(), attn_mask=q @ POSITIONS)
+
+
 OPERATIONS: dict[str, Function] = {
+    "attention by relative positions": relative_positions,
     "relu": F.relu,
     "hardtanh": F.hardtanh,
     "gelu": F.gelu,
@@ -168,6 +176,14 @@ def test_convolutional_networks_agree_with_captum() -> None:
         expected = attr.DeepLift(net).attribute(x.clone().requires_grad_(), x0, target=output).detach()
         ours = mapped.pull(mapped.explained * torch.eye(4)[output])
         assert float((ours - expected).norm() / expected.norm()) < 1e-4
+
+
+def test_a_maximum_over_many_entries_is_as_fast_as_they_are_many() -> None:
+    """Weights of n entries take n steps: with n^2 of them this took minutes."""
+    net = Net(lambda a: a.flatten(2).max(-1).values)
+    x = image(1, 2, 96, 96, dtype=torch.float64)
+    mapped = relevance_map(net, x, "rescale")
+    torch.testing.assert_close(mapped.push(patches(24)).sum(0), mapped.explained[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_maximum_is_the_tournament_of_both_orders() -> None:
