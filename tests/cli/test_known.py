@@ -68,8 +68,9 @@ def test_wrong_names_and_folders_end_with_one_line(run: Run, folder: Path, tmp_p
 def test_a_confounder_is_evaluated(run: Run, folder: Path, tmp_path: Path) -> None:  # noqa: F811
     arguments = (
         "evaluate",
-        "tiny-clip",
         str(folder),
+        "--model",
+        "tiny-clip",
         "--confounder",
         "folder",
         "--k",
