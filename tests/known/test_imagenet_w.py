@@ -27,6 +27,12 @@ def measured(photographs: Path) -> Measurement:
     return measure("imagenet-w", Models(*reader(gain=8.0)), photographs)
 
 
+@pytest.fixture
+def without_relevance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the relevance under the mark, which takes longest and is looked at once."""
+    monkeypatch.setattr("chinspect.known.imagenet_w.relevance_rows", lambda *_: [])
+
+
 def value(measurement: Measurement, name: str, condition: str) -> float:
     return float(measurement.rows(name).loc[condition, "estimate"])
 
@@ -47,6 +53,7 @@ def test_a_network_that_reads_the_watermark_is_caught(measured: Measurement) -> 
     assert (rows["estimate"] <= rows["high"] + 1e-9).all()
 
 
+@pytest.mark.usefixtures("without_relevance")
 def test_a_network_that_does_not_see_it_is_not_accused(photographs: Path) -> None:
     measurement = measure("imagenet-w", Models(*reader(gain=0.0)), photographs)
     rows = measurement.measured
@@ -57,6 +64,7 @@ def test_a_network_that_does_not_see_it_is_not_accused(photographs: Path) -> Non
     assert alike.between(0.35, 0.65).all()
 
 
+@pytest.mark.usefixtures("without_relevance")
 def test_without_a_classifier_there_are_no_accuracies_and_it_says_so(photographs: Path) -> None:
     measurement = measure("imagenet-w", reader(gain=8.0)[0], photographs, images=8)
     assert measurement.images == 8
@@ -65,6 +73,7 @@ def test_without_a_classifier_there_are_no_accuracies_and_it_says_so(photographs
     assert "No accuracies: reader names no classes" in measurement.sentence
 
 
+@pytest.mark.usefixtures("without_relevance")
 def test_few_cartons_give_no_gap(tmp_path: Path) -> None:
     save_photographs(tmp_path / "few", 3)
     measurement = measure("imagenet-w", Models(*reader(gain=8.0)), tmp_path / "few")
