@@ -5,16 +5,18 @@ without its writing; SynthSCAM, the word written anew by a computer. A model is 
 the name of the object than to the word, each in 32 templates. A control is SCAM with the word of another photograph:
 as plausible, and not written there.
 
-On disk as Hugging Face keeps images: ``metadata.csv`` (or ``.jsonl``) beside the images, with the columns file_name,
-type, object_label, attack_word and id.
+On disk as Hugging Face keeps images: ``metadata.csv`` (``.jsonl``, ``.parquet``) beside the images, with the columns
+file_name, type, object_label, attack_word and id.
 
 Source: Westerhoff et al. 2025, SCAM (arXiv:2504.04893).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +38,11 @@ ACCURACY = "accuracy"
 GAP = "accuracy change"
 _TEMPLATES = 32  # the first of OpenAI's 80 for ImageNet, as in the source
 Values = NDArray[np.float64]
+_READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".csv": partial(pd.read_csv, dtype=str),
+    ".jsonl": partial(pd.read_json, lines=True, dtype=False),
+    ".parquet": pd.read_parquet,
+}
 _COLUMNS = ["file_name", "type", "object_label", "attack_word", "id"]
 
 
@@ -86,12 +93,12 @@ def read_scam(folder: Path) -> tuple[pd.DataFrame, Path]:
     Raises `InputError` for a folder in another layout.
     """
     root = Path(folder)
-    tables = sorted(path for path in root.rglob("metadata.*") if path.suffix in (".csv", ".jsonl"))
+    tables = sorted(path for path in root.rglob("metadata.*") if path.suffix in _READERS)
     if not tables:
-        raise InputError(f"{str(folder)!r} has no metadata.csv or metadata.jsonl: unpack SCAM's images.zip there.")
+        raise InputError(f"{str(folder)!r} has no metadata.csv, .jsonl or .parquet: unpack SCAM's images.zip there.")
     path = tables[0]
     try:
-        table = pd.read_csv(path, dtype=str) if path.suffix == ".csv" else pd.read_json(path, lines=True, dtype=False)
+        table: pd.DataFrame = _READERS[path.suffix](path)
     except (OSError, ValueError) as error:
         raise InputError(f"The table {str(path)!r} cannot be read ({error}).") from error
     missing = [column for column in _COLUMNS if column not in table.columns]

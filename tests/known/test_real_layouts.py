@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -64,7 +65,7 @@ def estimate(measurement: object, name: str, condition: str) -> float:
     return float(measurement.rows(name).loc[condition, "estimate"])  # type: ignore[attr-defined]
 
 
-@pytest.fixture(params=["csv", "jsonl"])
+@pytest.fixture(params=["csv", "jsonl", "parquet"])
 def scam(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     rows = []
     for kind in ("SCAM", "NoSCAM", "SynthSCAM"):
@@ -77,7 +78,11 @@ def scam(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     lines = [json.dumps(row) for row in rows]
     if request.param == "csv":
         lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
-    (tmp_path / "images" / f"metadata.{request.param}").write_text("\n".join(lines) + "\n")
+    target = tmp_path / "images" / f"metadata.{request.param}"
+    if request.param == "parquet":
+        pd.DataFrame(rows).to_parquet(target)
+    else:
+        target.write_text("\n".join(lines) + "\n")
     return tmp_path
 
 
