@@ -107,7 +107,7 @@ class Measurement(Result):
         wide.columns.name = None
         tables = {f"{self.effect.condition}: {self.model}, {self.images} images": own} if len(own) else {}
         tables |= {"beside controls": wide}
-        if len(self.published):
+        if {*own["measure"]} & {*self.published["measure"]}:
             tables[f"beside what is published ({self.effect.source})"] = self._beside(own)
         return tables
 
