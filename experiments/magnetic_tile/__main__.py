@@ -6,15 +6,15 @@ MAGNETIC_TILE is one category in the layout of MVTec AD, such as the magnetic ti
 aligned, so that distances between pixels say little.
 
 ``auroc.csv``, a row a detector and type of defect: image AUROC with its 95 % bootstrap interval over images. Controls
-are the brightness of an image (its distance to the median of the normal ones) and D2Neighbors. Where anomalib is
-installed its PatchCore is fitted on the same features, with a coreset of its own and with the bank of ours, where
-scores should agree.
+are the brightness of an image (its distance to the median of the normal ones) and D2Neighbors. Where they are
+installed, PatchCore of anomalib and of its authors (patchcore-inspection) is fitted on the same features, with a
+coreset of its own and with the bank of ours, where scores should agree (``run.json``).
 
 ``explained.csv``, a row a method, over the defects that score highest of each type: which fraction of the positive
 relevance lies in the mask of the defect (beside the fraction of the area, and what an even map would give), whether
 relevance is conserved, and what scores lose without their most relevant patches.
 
-``run.json`` also holds seconds: for a fit, for the score and for the explanation of an image.
+``run.json`` also holds seconds, for a fit and for the score of an image.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ from chinspect.datasets import MVTecCategory, load_mvtec
 from chinspect.encoders import DEFAULT
 from chinspect.images.resizers import load_inputs
 from chinspect.intervals import mean_interval
-from experiments.magnetic_tile.peers import measure_anomalib
+from experiments.magnetic_tile.peers import measure_anomalib, measure_authors
 from experiments.study import Run, option, read_options
 
 GOOD = "good"
 RESIZER = "pillow-bilinear"
+PEERS = {"anomalib": measure_anomalib, "patchcore-inspection": measure_authors}
 METHODS = ("rescale", "lrp")
 EMBEDDINGS = ("kauffmann2025", "anomalib")  # the last one is compared with anomalib, and explained
 OPTIONS = (
@@ -107,13 +108,15 @@ def detectors(train: Tensor, test: Tensor, options: argparse.Namespace, run: Run
         }
         yield f"patchcore {embedding}", scores
     run.facts["detector"] = detector
-    peer = measure_anomalib(detector, train, test, options.coreset)
-    if peer is not None:
-        run.facts["seconds of anomalib"] = {"fit": peer.fit_seconds, "score of an image": peer.score_seconds}
-        difference = np.abs(peer.on_our_bank - scores) / np.abs(scores)
-        run.facts["largest relative difference of scores with one bank"] = float(difference.max())
-        yield "anomalib", peer.scores
-        yield "anomalib, bank of ours", peer.on_our_bank
+    for name, measure in PEERS.items():
+        peer = measure(detector, train, test, options.coreset)
+        if peer is None:
+            continue
+        run.facts[f"seconds of {name}"] = {"fit": peer.fit_seconds, "score of an image": peer.score_seconds}
+        expected = scores if name == "anomalib" else detector.nearest_patches(test)["distance"].to_numpy()
+        difference = np.abs(peer.on_our_bank - expected) / np.abs(expected)
+        run.facts[f"largest relative difference to {name} with one bank"] = float(difference.max())
+        yield name, peer.scores
 
 
 def clocked(function: Any) -> tuple[float, Any]:
