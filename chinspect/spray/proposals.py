@@ -28,7 +28,7 @@ PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
 _DENSITY_AXES = 16  # densities mean less the more axes there are
 MERGE = 0.8
 """Sets are one whose members overlap by this much (Jaccard)."""
-_ALIKE = 0.8  # templates of two artefacts in different positions are nearly orthogonal, those of one were above 0.95
+_ALIKE = 0.8  # of a template lies on that of another set: two artefacts in different positions have next to nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,32 +125,37 @@ def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
 def united(proposals: list[Proposal], templates: list[Rows], maps: Maps) -> dict[int, Proposal]:
     """Sets of ``maps`` (n, h, w), the most significant first, with those that lie in the same position as one set.
 
-    Each is named by the index of the most significant one in it.
-
-    Carriers of one artefact whose relevance differs in strength or shape can be proposed as several sets. Where the
-    templates (d,) of two have a cosine of at least 0.8 in the maps as they are, the later one's members join the
-    earlier one, whose template is taken again, as long as they are at most half of the maps.
+    Each is named by the index of the most significant one in it. Carriers of one artefact whose relevance differs in
+    strength or shape can be proposed as several sets. Where 0.8 of a template (d,) lies on that of an earlier set, in
+    the maps as they are, the later set is no other candidate, and those of its members join the earlier one that hold
+    more than the threshold of its template: an object that lies in the same position by chance holds less. The template
+    of the larger set is taken again.
     """
     groups: dict[int, list[int]] = {}
     for i, template in enumerate(templates):
-        alike = (j for j in groups if _cosine(template, templates[j]) >= _ALIKE)
+        alike = (j for j in groups if _fraction_on(template, templates[j]) >= _ALIKE)
         groups.setdefault(next(alike, i), []).append(i)
     return {first: _union([proposals[i] for i in group], maps) for first, group in groups.items()}
 
 
 def _union(proposals: list[Proposal], maps: Maps) -> Proposal:
     first = proposals[0]
-    members = np.unique(np.concatenate([proposal.template.members for proposal in proposals]))
-    if len(members) == len(first.template.members) or len(members) > len(maps) // 2:
+    own = first.template
+    others = np.unique(np.concatenate([proposal.template.members for proposal in proposals]))
+    joining = others[own.overlap[others] > own.threshold]
+    members = np.union1d(own.members, joining)
+    if len(members) == len(own.members) or len(members) > len(maps) // 2:
         return first
     rows = first.view.rows(maps)
     sources = dict.fromkeys(source for proposal in proposals for source in proposal.sources)
     return Proposal(template_of(rows, members, rows.sum(0, dtype=np.float64)), tuple(sources), first.view)
 
 
-def _cosine(a: Rows, b: Rows) -> float:
-    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / lengths if lengths > 0 else 0.0
+def _fraction_on(template: Rows, other: Rows) -> float:
+    """How much of a template (d,) lies in cells in which another is at least a tenth of its largest value."""
+    strength = np.abs(other)
+    mass = float(np.abs(template).sum())
+    return float(np.abs(template[strength > 0.1 * strength.max()]).sum()) / mass if mass > 0 else 0.0
 
 
 def _sets(labels: Indices, smallest: int) -> Iterator[Indices]:

@@ -40,8 +40,6 @@ Case = tuple[str, int, float, float, int, int]
 FOUND = 0.9
 """F1 of a set that counts as found."""
 COLUMNS = ["kind", "maps", "prevalence", "share", "jitter", "repeat"]
-SHARES = (0.1, 0.15, 0.23, 0.35, 0.5)
-PREVALENCES = (0.04, 0.08, 0.1, 0.2)
 OPTIONS = (
     option("nulls", 500),
     option("repeats", 20),
@@ -49,9 +47,19 @@ OPTIONS = (
     option("maps", 250),
     option("null-maps", 150),
     option("artefacts", list(ARTEFACTS)),
+    option("shares", [0.1, 0.15, 0.23, 0.35, 0.5], "of the relevance, on the artefact", type=float),
+    option("prevalences", [0.04, 0.08, 0.1, 0.2], type=float),
     option("jobs", 1),
 )
-SMOKE = {"nulls": 6, "repeats": 1, "surrogates": 9, "maps": 60, "null_maps": 60, "artefacts": ["corner"]}
+SMOKE = {
+    "nulls": 6,
+    "repeats": 1,
+    "surrogates": 9,
+    "maps": 60,
+    "null_maps": 60,
+    "artefacts": ["corner"],
+    "shares": [0.23, 0.5],
+}
 
 
 def main() -> None:
@@ -77,13 +85,13 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     pure = [(NULLS[i % len(NULLS)], options.null_maps, 0.0, 0.0, 0, i // len(NULLS)) for i in range(options.nulls)]
     each = -(-options.nulls // options.repeats)
     for repeat in range(options.repeats):
-        for kind, prevalence, share in product(options.artefacts, PREVALENCES, SHARES):
+        for kind, prevalence, share in product(options.artefacts, options.prevalences, options.shares):
             yield kind, options.maps, prevalence, share, 0, repeat
         yield from pure[repeat * each : (repeat + 1) * each]
-    for repeat, kind, prevalence in product(range(options.repeats), options.artefacts, PREVALENCES):
+    for repeat, kind, prevalence in product(range(options.repeats), options.artefacts, options.prevalences):
         yield kind, options.maps, prevalence, 0.5, 1, repeat
     if not options.smoke:
-        for repeat, kind, prevalence in product(range(options.repeats // 5), options.artefacts, PREVALENCES):
+        for repeat, kind, prevalence in product(range(options.repeats // 5), options.artefacts, options.prevalences):
             yield kind, 1300, prevalence, 0.23, 0, repeat
 
 

@@ -51,7 +51,7 @@ def one_class(root: Path, count: int, wordnet_id: str = "n02099601") -> tuple[li
 def maps_of(
     files: list[Path], classes: NDArray[np.int64], question: str, artefact: str, path: Path, *, model: str
 ) -> Maps:
-    """Maps (N, 56, 56) of images with an artefact, ``plain`` for none, by the method ``rescale``; kept at ``path``."""
+    """Maps (N, 56, 56) by ``rescale`` of images with an artefact, ``plain`` for none; stored at ``path``."""
     if path.exists():
         return np.load(path, allow_pickle=False)
     network = _NETWORKS[question](model)
