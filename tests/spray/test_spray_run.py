@@ -59,8 +59,9 @@ def test_the_planted_logo_is_found_and_its_place_told(planted):
 def test_by_any_method_the_carriers_of_a_logo_are_one_candidate(encoder, tmp_path):
     """Reference maps of weak and of strong logos used to be two."""
     run = analyse(encoder, plant(tmp_path / "images", COUNT, CARRIERS), explain="output", n_surrogates=9)
-    (found,) = run.spray.flagged_
-    assert len(np.intersect1d(found.indices, np.arange(CARRIERS))) >= 10
+    carriers = [np.intersect1d(c.indices, np.arange(CARRIERS)) for c in run.spray.flagged_]
+    (found,) = [indices for indices in carriers if len(indices) > 1]
+    assert len(found) >= 10
 
 
 def test_the_folder_says_what_the_run_says(planted, saved):

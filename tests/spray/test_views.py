@@ -24,7 +24,7 @@ def test_whitened_maps_are_those_of_the_definition():
     np.testing.assert_array_equal(plain.rows(maps), maps.reshape(20, -1))
     coefficients, rows, columns = slow_transform(maps / np.abs(maps).sum((1, 2), keepdims=True))
     power = (coefficients**2).mean(0)
-    white = np.einsum("uh,nuv,vw->nhw", rows, coefficients / np.sqrt(power + 1e-3 * power.mean()), columns)
+    white = np.einsum("uh,nuv,vw->nhw", rows, coefficients / np.sqrt(power + 0.05 * power.mean()), columns)
     white /= np.abs(white).sum((1, 2), keepdims=True)
     np.testing.assert_allclose(whitened.rows(maps), white.reshape(20, -1), atol=1e-6)
 
