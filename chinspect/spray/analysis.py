@@ -26,16 +26,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from chinspect.errors import InputError
 from chinspect.explain import Neighbours, binary_affinity, nearest
-from chinspect.spray.arrays import Indices, Maps, Rows
+from chinspect.spray.arrays import Floats, Indices, Rows
 from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, with_labels
 from chinspect.spray.duplicates import joined, near_duplicates, same_maps
 from chinspect.spray.maps import prepare
 from chinspect.spray.overlap import common_fractions, overlaps
-from chinspect.spray.proposals import SMALLEST, Settings, clusterings, embed, propose, root
-from chinspect.spray.significance import LARGEST, min_detectable_size, null, p_values, stability
-from chinspect.spray.spectral import Spectrum, project, spectrum
+from chinspect.spray.proposals import SMALLEST, Proposal, Settings, clusterings, propose, propose_in, united
+from chinspect.spray.significance import ALPHA, LARGEST, min_detectable_size, null, stability
+from chinspect.spray.spectral import project, spectrum
 from chinspect.spray.strategy import strategy_scores
 from chinspect.spray.transport import Transport, nearest_by_transport
+from chinspect.spray.views import View, views_of
 
 Metric = Literal["euclidean", "cosine", "wasserstein", "gromov_wasserstein"]
 Pictures = Sequence[str | Path | Image.Image]
@@ -146,9 +147,9 @@ class SpRAy(BaseEstimator):
     def min_detectable_size_(self) -> int | None:
         """See the class; computed when it is asked for."""
         check_is_fitted(self, "candidates_")
-        if not self._maxima.size:
+        if not self._chance.largest.size:
             return None
-        return min_detectable_size(self.maps_, self._maxima, self._rows, self._settings)
+        return min_detectable_size(self.maps_, self._chance, self._settings)
 
     def project(self, method: Literal["tsne", "umap"] = "tsne") -> Rows:
         """The embedding in the plane (n, 2), by t-SNE or UMAP; `InputError` without umap-learn."""
@@ -178,7 +179,8 @@ class SpRAy(BaseEstimator):
         check_is_fitted(self, "candidates_")
         others = prepare(X, pool=self.pool, normalise=self.normalise)
         carriers = np.zeros(len(np.asarray(X)), dtype=bool)
-        carriers[others.valid] = overlaps(self._rows(others.maps), candidate.template.ravel()) > candidate.threshold
+        rows = candidate.view.rows(others.maps)
+        carriers[others.valid] = overlaps(rows, candidate.pattern.ravel()) > candidate.threshold
         return carriers
 
     def to_frame(self) -> pd.DataFrame:
@@ -232,42 +234,56 @@ class SpRAy(BaseEstimator):
     def _neighbours(self, k: int) -> Neighbours:
         if self.metric == "wasserstein" or self.metric == "gromov_wasserstein":
             return nearest_by_transport(self.maps_, k, self.metric, n_jobs=self.n_jobs or 1)
-        return nearest(self._rows(self.maps_), k, random_state=self.random_state)
-
-    def _rows(self, maps: Maps) -> Rows:
-        rows = maps.reshape(len(maps), -1)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self.metric == "cosine" else rows
+        rows = View("maps", unit=self._settings.unit).rows(self.maps_)
+        return nearest(rows, k, random_state=self.random_state)
 
     @property
     def _settings(self) -> Settings:
-        return Settings(self.n_neighbors, self.n_eigenvectors, self.random_state)
+        return Settings(self.n_neighbors, self.n_eigenvectors, self.random_state, unit=self.metric == "cosine")
 
     def _all_candidates(self, labels: NDArray[Any] | None) -> list[Candidate]:
         """The candidates of all maps, compared with chance where distances allow it."""
-        rows = self._rows(self.maps_)
-        spectra: dict[str, Spectrum] = {"maps": self._spectrum}
-        self._maxima = np.empty(0)
-        if self.metric not in get_args(Transport):
-            spectra["roots"] = embed(root(rows), self._settings)
-            surrogates = rows.reshape(self.maps_.shape)
-            self._maxima = null(surrogates, self.n_surrogates, self._settings, self.n_jobs)
+        plain, whitened = views_of(self.maps_, unit=self._settings.unit)
+        rows = plain.rows(self.maps_)
         smallest = max(SMALLEST, -(-SMALLEST * len(rows) // LARGEST))  # smaller ones are not in surrogates of this size
-        proposals = propose(rows, spectra, self.random_state, smallest)
-        p = p_values(np.array([proposal.template.distinctness for proposal in proposals]), self._maxima)
+        proposals = propose_in(plain, rows, self._spectrum, self._settings, smallest)
+        count = 0
+        if self.metric not in get_args(Transport):
+            count = self.n_surrogates
+            proposals += propose(self.maps_, self._settings, [whitened], smallest)
+        self._chance = null(self.maps_, count, self._settings, self.n_jobs)
+        proposals, p = self._united(proposals)
         stable = np.full(len(proposals), np.nan)
-        if self._maxima.size:
-            stable = stability(proposals, rows, self._settings)
-        members = [proposal.template.members for proposal in proposals]
-        fractions = common_fractions(self.maps_.reshape(rows.shape), members)
+        if count:
+            stable = stability(proposals, self.maps_, self._settings)
+        templates = self._templates(proposals)
         candidates = []
-        for proposal, fraction, value, stays in zip(proposals, fractions, p.tolist(), stable.tolist(), strict=True):
-            numbers = {"shared": fraction, "p_value": value, "stability": stays}
-            candidate = describe(proposal, self.maps_, **numbers, random_state=self.random_state)
+        for proposal, template, value, stays in zip(proposals, templates, p.tolist(), stable.tolist(), strict=True):
+            numbers = {"p_value": value, "stability": stays}
+            candidate = describe(proposal, self.maps_, template, **numbers, random_state=self.random_state)
             if labels is not None:
                 candidate = with_labels(candidate, labels[self.kept_])
             copies = np.flatnonzero(np.isin(self.duplicates_, self.kept_[candidate.indices]))
             candidates.append(replace(_moved(candidate, self.kept_), indices=copies))
         return candidates
+
+    def _united(self, proposals: list[Proposal]) -> tuple[list[Proposal], Floats]:
+        """Sets and their p-values, most significant first, with those that chance does not explain as one a position.
+
+        A set that was united has the p-value of its most significant part.
+        """
+        p = self._chance.p_values(proposals, len(self.maps_))
+        order = np.argsort(p, kind="stable")
+        ranked = [proposals[i] for i in order]
+        count = int((p <= ALPHA).sum())
+        sets = united(ranked[:count], self._templates(ranked[:count]), self.maps_)
+        left = [*sets, *range(count, len(ranked))]
+        return [*sets.values(), *ranked[count:]], p[order][left]
+
+    def _templates(self, proposals: list[Proposal]) -> list[Rows]:
+        """Of each set in the maps as they are: (d,), fractions of the relevance of a map."""
+        rows = self.maps_.reshape(len(self.maps_), -1)
+        return common_fractions(rows, [proposal.template.members for proposal in proposals])
 
     def _of_classes(self, labels: NDArray[Any]) -> list[list[Candidate]]:
         """The candidates of each class among the maps analysed, not flagged yet; small classes have none."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from chinspect.spray.arrays import Floats, Indices, Maps, Rows
 from chinspect.spray.proposals import MERGE, Proposal
 from chinspect.spray.significance import ALPHA, adjusted
+from chinspect.spray.views import View
 
 NOT_TESTED = "not tested"
 _NAN = float("nan")
@@ -40,11 +41,13 @@ class Candidate:
         indices: (m,) of the members among all maps, ascending.
         source: the clusterings that proposed it.
         mean_map, template: (h, w), the mean of the members, and the relevance that they have in common and others have
-            not; the latter of the maps as they are compared, which are of unit length under the metric ``cosine``.
+            not, as a fraction of the relevance of a map.
+        pattern, view: (h, w), the template in the view of the maps in which the set was found, see
+            `chinspect.spray.views`; under the metric ``cosine`` it is that of maps of unit length.
         medoids: indices of the three members nearest to the mean map, nearest first.
         shared: the fraction of a member's relevance that the members have in common and others have not, from 0 to 1.
-        gap: by how much members hold more of the template than the nearest others, from -1 to 1.
-        threshold: how much of the template a map has to hold to count as a member, see `SpRAy.carriers`.
+        gap: by how much members hold more of the pattern than the nearest others, from -1 to 1.
+        threshold: how much of the pattern a map has to hold to count as a member, see `SpRAy.carriers`.
         effect: half of the absolute difference of the mean maps of members and others, over the mean relevance of a
             map: 0 where they are the same, 1 where they have no cell in common.
         effect_low, effect_high: its 95 % interval, for this set. The effect is a norm, which errors of the means can
@@ -69,6 +72,8 @@ class Candidate:
     source: str
     mean_map: Maps
     template: Maps
+    pattern: Maps
+    view: View
     medoids: tuple[int, ...]
     shared: float
     gap: float
@@ -139,15 +144,15 @@ class Candidate:
         return {name: getattr(self, name) for name in COLUMNS}
 
 
-_ARRAYS = {"indices", "mean_map", "template", "medoids"}
+_ARRAYS = {"indices", "mean_map", "template", "pattern", "view", "medoids"}
 COLUMNS = ("size", *(field.name for field in fields(Candidate) if field.name not in _ARRAYS))
 """Of a candidate's row."""
 
 
 def describe(
-    proposal: Proposal, maps: Maps, *, shared: float, p_value: float, stability: float, random_state: int
+    proposal: Proposal, maps: Maps, common: Rows, *, p_value: float, stability: float, random_state: int
 ) -> Candidate:
-    """A candidate of ``maps`` (n, h, w) from the set that was proposed."""
+    """A candidate of ``maps`` (n, h, w) from the set that was proposed; ``common`` (h * w,) is its template in them."""
     rows = maps.reshape(len(maps), -1)
     template = proposal.template
     members = template.members
@@ -158,9 +163,12 @@ def describe(
         indices=members,
         source=", ".join(proposal.sources),
         mean_map=mean.reshape(maps.shape[1:]).astype(np.float32),
-        template=template.values.reshape(maps.shape[1:]),
+        template=common.reshape(maps.shape[1:]),
+        pattern=template.values.reshape(maps.shape[1:]),
+        view=proposal.view,
         medoids=tuple(near.tolist()),
-        shared=shared,
+        # cells that a quarter of the members lack in turn can add up to more
+        shared=min(float(np.abs(common).sum()), 1.0),
         gap=template.gap,
         threshold=template.threshold,
         effect=effect,

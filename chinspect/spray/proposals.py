@@ -2,15 +2,14 @@
 
 No single clustering finds artefacts of every prevalence: a mark that few images carry is a small dense group (HDBSCAN),
 one that many carry is the eigengap's cluster or a component of its own, and in between k-means or Ward's tree with the
-right number of clusters cuts it out. So all of them propose. The second view of the maps is their square root with the
-sign retained: it compresses peaks, so that faint extended marks such as borders weigh as much as small intense ones.
+right number of clusters cuts it out. So all of them propose, in each view of the maps (`chinspect.spray.views`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -18,9 +17,10 @@ from scipy.cluster.vq import kmeans2
 from sklearn.cluster import HDBSCAN
 
 from chinspect.explain import binary_affinity, nearest
-from chinspect.spray.arrays import Floats, Indices, Rows
-from chinspect.spray.overlap import Template, jaccard_masks, refined
+from chinspect.spray.arrays import Floats, Indices, Maps, Rows
+from chinspect.spray.overlap import Template, jaccard_masks, refined, template_of
 from chinspect.spray.spectral import Spectrum, spectrum
+from chinspect.spray.views import View
 
 SIZES = (2, 4, 8, 16, 30)
 SMALLEST = 6
@@ -28,23 +28,26 @@ PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
 _DENSITY_AXES = 16  # densities mean less the more axes there are
 MERGE = 0.8
 """Sets are one whose members overlap by this much (Jaccard)."""
+_ALIKE = 0.8  # of a template lies on that of another set: two artefacts in different positions have next to nothing
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """A set of maps that may be a strategy, and the clusterings that proposed it."""
+    """A set of maps that may be a strategy, the clusterings that proposed it, and the view in which they did."""
 
     template: Template
     sources: tuple[str, ...]
+    view: View
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How maps are embedded; see `chinspect.spray.SpRAy`."""
+    """How maps are compared and embedded; see `chinspect.spray.SpRAy`. ``unit``: rows have unit length."""
 
     n_neighbors: int
     n_eigenvectors: int
     random_state: int = 0
+    unit: bool = False
 
 
 def embed(rows: Rows, settings: Settings) -> Spectrum:
@@ -52,17 +55,6 @@ def embed(rows: Rows, settings: Settings) -> Spectrum:
     k = min(settings.n_neighbors, len(rows) - 1)
     near = nearest(rows, k, random_state=settings.random_state)
     return spectrum(binary_affinity(near.indices), settings.n_eigenvectors)
-
-
-def root(rows: Rows) -> Rows:
-    """``sign(r) sqrt(|r|)``, the view in which peaks are compressed."""
-    view: Rows = np.sign(rows) * np.sqrt(np.abs(rows))
-    return view
-
-
-def views(rows: Rows, settings: Settings) -> dict[str, Spectrum]:
-    """The spectra of both views of rows (n, d)."""
-    return {"maps": embed(rows, settings), "roots": embed(root(rows), settings)}
 
 
 def clusterings(embedded: Spectrum, random_state: int) -> dict[str, Indices]:
@@ -89,16 +81,31 @@ def kmeans(rows: Floats, size: int, random_state: int) -> Indices:
     return labels
 
 
-def propose(rows: Rows, spectra: dict[str, Spectrum], random_state: int, smallest: int = SMALLEST) -> list[Proposal]:
-    """Refined sets of at least ``smallest`` and at most half of the maps, those of the same members merged."""
+def propose(maps: Maps, settings: Settings, views: Sequence[View], smallest: int = SMALLEST) -> list[Proposal]:
+    """Refined sets of ``maps`` (n, h, w) in each view, see `propose_in`."""
+    proposals = []
+    for view in views:
+        rows = view.rows(maps)
+        proposals += propose_in(view, rows, embed(rows, settings), settings, smallest)
+    return proposals
+
+
+def propose_in(
+    view: View, rows: Rows, embedded: Spectrum, settings: Settings, smallest: int = SMALLEST
+) -> list[Proposal]:
+    """Refined sets of at least ``smallest`` and at most half of the rows (n, d) of one view, with their spectrum.
+
+    Those of the same members are merged; the most distinct come first.
+    """
     total = rows.sum(0, dtype=np.float64)
     sets: dict[bytes, tuple[Indices, list[str]]] = {}
-    for view, embedded in spectra.items():
-        for name, labels in clusterings(embedded, random_state).items():
-            for members in _sets(labels, smallest):
-                sets.setdefault(members.tobytes(), (members, []))[1].append(f"{view}:{name}")
-    proposals = [Proposal(refined(rows, members, total, smallest), tuple(names)) for members, names in sets.values()]
-    return merged([proposal for proposal in proposals if proposal.template.distinctness > 0], len(rows))
+    for name, labels in clusterings(embedded, settings.random_state).items():
+        for members in _sets(labels, smallest):
+            sets.setdefault(members.tobytes(), (members, []))[1].append(f"{view.name}:{name}")
+    refinements = (
+        Proposal(refined(rows, members, total, smallest), tuple(names), view) for members, names in sets.values()
+    )
+    return merged([proposal for proposal in refinements if proposal.template.distinctness > 0], len(rows))
 
 
 def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
@@ -112,7 +119,43 @@ def merged(proposals: list[Proposal], n: int) -> list[Proposal]:
     for i, proposal in enumerate(ranked):
         first = next((j for j in groups if same[i, j]), i)
         groups.setdefault(first, []).extend(proposal.sources)
-    return [Proposal(ranked[i].template, tuple(dict.fromkeys(sources))) for i, sources in groups.items()]
+    return [replace(ranked[i], sources=tuple(dict.fromkeys(sources))) for i, sources in groups.items()]
+
+
+def united(proposals: list[Proposal], templates: list[Rows], maps: Maps) -> dict[int, Proposal]:
+    """Sets of ``maps`` (n, h, w), the most significant first, with those that lie in the same position as one set.
+
+    Each is named by the index of the most significant one in it. Carriers of one artefact whose relevance differs in
+    strength or shape can be proposed as several sets. Where 0.8 of a template (d,) lies on that of an earlier set, in
+    the maps as they are, the later set is no other candidate, and those of its members join the earlier one that hold
+    more than the threshold of its template: an object that lies in the same position by chance holds less. The template
+    of the larger set is taken again.
+    """
+    groups: dict[int, list[int]] = {}
+    for i, template in enumerate(templates):
+        alike = (j for j in groups if _fraction_on(template, templates[j]) >= _ALIKE)
+        groups.setdefault(next(alike, i), []).append(i)
+    return {first: _union([proposals[i] for i in group], maps) for first, group in groups.items()}
+
+
+def _union(proposals: list[Proposal], maps: Maps) -> Proposal:
+    first = proposals[0]
+    own = first.template
+    others = np.unique(np.concatenate([proposal.template.members for proposal in proposals]))
+    joining = others[own.overlap[others] > own.threshold]
+    members = np.union1d(own.members, joining)
+    if len(members) == len(own.members) or len(members) > len(maps) // 2:
+        return first
+    rows = first.view.rows(maps)
+    sources = dict.fromkeys(source for proposal in proposals for source in proposal.sources)
+    return Proposal(template_of(rows, members, rows.sum(0, dtype=np.float64)), tuple(sources), first.view)
+
+
+def _fraction_on(template: Rows, other: Rows) -> float:
+    """How much of a template (d,) lies in cells in which another is at least a tenth of its largest value."""
+    strength = np.abs(other)
+    mass = float(np.abs(template).sum())
+    return float(np.abs(template[strength > 0.1 * strength.max()]).sum()) / mass if mass > 0 else 0.0
 
 
 def _sets(labels: Indices, smallest: int) -> Iterator[Indices]:

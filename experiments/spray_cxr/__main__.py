@@ -24,6 +24,7 @@ import pandas as pd
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.images import list_images
+from chinspect.spray import SprayRun
 from chinspect.world import xray
 from experiments.spray_cxr.analysis import analysed, flagged, write_scene
 from experiments.study import Run, option, read_options, refuse, write_table
@@ -50,12 +51,25 @@ def main() -> None:
             encoder = load_encoder(name)
             analysis = analysed(encoder, images, folder, explain=options.explain, surrogates=options.surrogates)
             print(f"{name}: {analysis.sentence}")
+            print(f"{name}: {largest(analysis)}")
             rows = pd.DataFrame(flagged(analysis, lambda candidate: {"shared": candidate.shared}))
             rows.insert(0, "model", name)
             tables.append(rows)
             table = pd.concat(tables)
             write_table(table, run.out, "spray_cxr")
         print(table.to_string(index=False))
+
+
+def largest(analysis: SprayRun) -> str:
+    """What the largest set has in common that agrees in anything, flagged or not: why nothing more was found."""
+    if not analysis.findings:
+        return "no set of images agrees in anything"
+    c = max((finding.candidate for finding in analysis.findings), key=lambda candidate: candidate.size)
+    source = "" if c.label is None else f", {c.purity:.0%} of {c.label} (of all {c.base_rate:.0%})"
+    return (
+        f"the largest set that agrees in anything has {c.size} images{source}: {c.shared:.1%} of their relevance "
+        f"{c.position}, p = {c.p_value:.2g}"
+    )
 
 
 def generated(out: Path) -> Path:
