@@ -180,9 +180,11 @@ class SprayRun(Result):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know beside the sentence: images that do not count, and tests that were not made."""
+        """What a reader has to know beside the sentence: images that do not count, proofs, and what was not tested."""
         notes = [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
+            if finding.proof is not None:
+                notes.append(f"candidate {number}: {finding.proof.sentence}")
             if finding.note:
                 notes.append(f"candidate {number}: {finding.note}")
         unreadable = self.made.get("unreadable", [])
