@@ -20,6 +20,7 @@ from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
 from chinspect.explain import Explain, explain_images, question_for, seen_by
 from chinspect.spray.analysis import SpRAy
+from chinspect.spray.ground import grounded
 from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
 from chinspect.subjects import Subject
@@ -72,7 +73,7 @@ def analyse(
     if classes is not None:
         label_of = dict(zip(samples.names, classes, strict=True))
         classes = [label_of[name] for name in explained.names]
-    return SprayRun(
+    run = SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(explained.maps, classes, images=explained.paths),
         explained.maps,
         explained.names,
@@ -82,6 +83,7 @@ def analyse(
         made=explained.description | {"unreadable": list(explained.unreadable)},
         scores={"value": explained.values, "conservation": explained.conservation},
     )
+    return grounded(run)
 
 
 def analyse_maps(
@@ -110,7 +112,7 @@ def analyse_maps(
     names = [f"map {i}" for i in range(len(values))] if samples is None else samples.names
     paths = None if samples is None else samples.paths
     classes = load_labels(labels, names, paths)
-    return SprayRun(
+    run = SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(values, classes, images=paths),
         values,
         names,
@@ -123,6 +125,7 @@ def analyse_maps(
             "images": None if samples is None else str(samples.root),
         },
     )
+    return grounded(run)
 
 
 def _picture(samples: Samples, subject: Subject | None, index: int) -> Image.Image:
