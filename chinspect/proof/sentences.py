@@ -19,11 +19,10 @@ def trial_clause(trial: Trial) -> str:
     count = len(trial.placebos)
     less = "all" if trial.exceeded == count else f"{trial.exceeded} of"
     clause = (
-        f"{doing} {trial.images} {which} images gives {trial.effect:+.3g} (interval {low:.3g} to {high:.3g}), more "
-        f"than {less} {count} other contents of equal norm in its place (mean {trial.placebos.mean():.3g}"
+        f"{doing} {trial.images} {which} images gives {trial.effect:+.3g} ({low:.3g} to {high:.3g}), more "
+        f"than {less} {count} other contents of equal norm in its place (mean {trial.placebos.mean():.2g}, "
+        f"sd {trial.placebos.std():.2g}"
     )
-    if math.isfinite(trial.strength):
-        clause += f", {trial.strength:.1f} standard deviations away"
     trials = f" over {trial.rule.trials} trials" if trial.rule.trials > 1 else ""
     least = "<=" if trial.exceeded == count else "="  # so many placebos cannot give a smaller one
     clause += f"; p {least} {trial.p_value:.2g}{trials})"

@@ -350,6 +350,24 @@ def test_the_sentence_says_which_placebos_there_were() -> None:
     assert proofs[-1].verdict == "confirmed"
 
 
+def test_an_undecided_proof_says_what_to_do_next() -> None:
+    rng = np.random.default_rng(12)
+    stamp = mark(rng)
+    proof = prove(linear(rng, stamp), stamp, blurry(rng, 12), pool=blurry(rng, 40), n_resamples=200)
+    (trial,) = proof.trials
+    assert (proof.verdict, proof.next_step) == ("confirmed", "")
+    alone = replace(trial, p_value=0.06)
+    undecided = replace(proof, trials=(alone,))
+    assert undecided.verdict == "undecided"
+    assert f"with {4 * trial.images} images instead of {trial.images}" in undecided.next_step
+    assert undecided.sentence.endswith(undecided.next_step)
+    assert undecided.document()["next_step"] == undecided.next_step
+    crowd = replace(alone, rule=replace(trial.rule, trials=6), p_value=0.3)
+    assert "alone it would be confirmed (p = 0.05), beside 5 other trials it is not" in (
+        replace(proof, trials=(crowd,)).next_step
+    )
+
+
 def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
     rng = np.random.default_rng(10)
     model, artefact, pictures = linear(rng), mark(rng), blurry(rng, 24)
