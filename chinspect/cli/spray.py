@@ -47,7 +47,7 @@ def analyse_images(
     fail_on: str = typer.Option(
         None,
         metavar="confirmed|candidate",
-        help="Exit with 1 if the verdict is this; each candidate is confirmed at its own level of 5 %.",
+        help="Exit with 1 if the verdict is this; all candidates are confirmed at one level of 5 %.",
     ),
     out: Out = OUT,
     device: Device = "auto",

@@ -2,6 +2,7 @@ from ._folder import list_images
 from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, check_image_file, open_image, open_rgba, to_rgb
 from .masks import Mask, open_mask
 from .preprocessing import Preprocessing
+from .reading import Text, can_read, read_text
 from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
 from .text import MARGIN, rendered_text
 
@@ -13,14 +14,17 @@ __all__ = [
     "RESIZERS",
     "Mask",
     "Preprocessing",
+    "Text",
     "as_picture",
     "check_image_file",
+    "can_read",
     "check_resizer",
     "list_images",
     "load_inputs",
     "open_image",
     "open_mask",
     "open_rgba",
+    "read_text",
     "rendered_text",
     "resize",
     "to_input",

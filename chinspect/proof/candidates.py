@@ -6,9 +6,11 @@ The artefact is isolated from members and their maps (`chinspect.proof.isolation
 images that it is isolated from too well, so it is tested on others, as far as there are enough. Copies of an image
 count once, and images that hold the candidate's template without being members take no part. A candidate that cannot be
 tested stays one, with the reason: too few members, maps that are spectra, members without common pixels. One whose
-proof decides nothing is ``undecided``. What a proof could not test is a note of the finding.
+proof decides nothing is ``undecided``, and its sentence says what to do next. What a proof could not test is a note of
+the finding.
 
-Each candidate is tested at its own level. Of 20 that mean nothing one will be confirmed.
+All candidates are tested at one level together: with a probability of 5 %, at most, is any confirmed that does no more
+than other content in its place.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ from numpy.typing import NDArray
 from chinspect.artefacts import Pixels
 from chinspect.errors import InputError
 from chinspect.proof.isolation import MIN_MEMBERS, isolate
-from chinspect.proof.proving import MIN_IMAGES, prove
+from chinspect.proof.proving import MIN_IMAGES, Case, Proof, prove_all
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run import Finding, SprayRun
 from chinspect.subjects import Subject
 
 _ISOLATED_FROM = 64  # images of each kind, at most: a spread is then known to a tenth
 _TESTED_ON = 32  # likewise: more make a proof slower and its intervals little shorter
+_POOL = 200  # other images that lend their content to placebos: as many as there are placebos at most
 _SAME = "It was isolated from images that it was tested on, as there are too few for both."
 
 Indices = NDArray[np.intp]
@@ -44,40 +47,53 @@ def prove_candidates(
             a `Classifier` with that target.
         run: with pictures; without, nothing can be tested.
         seed: of the images that are drawn, of placebos and bootstrap.
-        progress: called with the number of candidates done and in all.
+        progress: called with the number of trials made and in all.
     """
-    flagged = [n for n, finding in enumerate(run.findings) if finding.candidate.flagged]
     findings = list(run.findings)
-    for done, n in enumerate(flagged, 1):
-        findings[n] = _tested(subject, run, findings[n], n + 1, seed)
-        if progress is not None:
-            progress(done, len(flagged))
+    cases: dict[int, Case] = {}
+    for n, finding in enumerate(findings):
+        if finding.candidate.flagged:
+            try:
+                cases[n] = _case(run, finding.candidate, n + 1, seed)
+            except InputError as error:
+                findings[n] = replace(finding, note=f"it was not tested on the model: {error}")
+    try:
+        proofs = prove_all(subject, list(cases.values()), seed=seed, progress=progress)
+    except InputError as error:  # of the model, so that no candidate can be tested; the analysis stands
+        note = f"it could not be tested on the model: {error}"
+        return replace(run, findings=[replace(x, note=note) if n in cases else x for n, x in enumerate(findings)])
+    for n, proof in zip(cases, proofs, strict=True):
+        findings[n] = _judged(run, findings[n], proof)
     return replace(run, findings=findings)
 
 
-def _tested(subject: Subject, run: SprayRun, finding: Finding, number: int, seed: int) -> Finding:
-    """The finding tested, or with a note that says why it could not be; its number, from 1, names the artefact."""
-    members, rest = _members_and_rest(run, finding.candidate)
-    obstacle = _obstacle(run, len(members), len(rest))
-    if obstacle:
-        return replace(finding, note=f"it was not tested on the model: {obstacle}")
+def _case(run: SprayRun, candidate: Candidate, number: int, seed: int) -> Case:
+    """The artefact of a candidate, named by its number, and images to test it on; `InputError` if there are none."""
+    members, rest = _members_and_rest(run, candidate)
+    _check(run, len(members), len(rest))
     rng = np.random.default_rng([seed, number])
     inside, affected = _divided(rng.permutation(members))
-    outside, clean = _divided(rng.permutation(rest))
-    try:
-        artefact = isolate(
-            _pixels(run, inside),
-            list(run.maps[inside]),
-            rest=_pixels(run, outside),
-            rest_maps=list(run.maps[outside]),
-            name=f"candidate {number}",
-        )
-        proof = prove(subject, artefact, _pixels(run, clean), _pixels(run, affected), seed=seed)
-    except InputError as error:
-        return replace(finding, note=f"it could not be tested on the model: {error}")
+    shuffled = rng.permutation(rest)
+    outside, clean = _divided(shuffled)
+    artefact = isolate(
+        _pixels(run, inside),
+        list(run.maps[inside]),
+        rest=_pixels(run, outside),
+        rest_maps=list(run.maps[outside]),
+        name=f"candidate {number}",
+    )
+    if not artefact.empty:
+        artefact.remove(_pixels(run, affected[:1])[0])  # an error where it covers all of an image
+    pool = np.setdiff1d(shuffled[: _POOL + len(clean)], clean)
+    return Case(artefact, _pixels(run, clean), _pixels(run, affected), _pixels(run, pool))
+
+
+def _judged(run: SprayRun, finding: Finding, proof: Proof) -> Finding:
+    """The finding with its proof, and notes of what that could not test."""
     if proof.verdict == "untested":
         return replace(finding, note=f"it could not be tested on the model: {' '.join(proof.missing)}")
     notes = list(proof.missing)
+    members, rest = _members_and_rest(run, finding.candidate)
     if min(len(members), len(rest)) < 2 * MIN_IMAGES:
         notes.append(_SAME)
     candidate = replace(finding.candidate, verdict=proof.verdict)
@@ -99,14 +115,16 @@ def _divided(indices: Indices) -> tuple[Indices, Indices]:
     return indices[tested:][:_ISOLATED_FROM], indices[:tested]
 
 
-def _obstacle(run: SprayRun, members: int, rest: int) -> str:
+def _check(run: SprayRun, members: int, rest: int) -> None:
+    """`InputError` for a candidate that cannot be tested, with the reason."""
     if run.picture is None:
-        return "there are no images"
+        raise InputError("there are no images")
     if run.spectra:
-        return "spectra say nothing about places, so that nothing can be cut out"
+        raise InputError("spectra say nothing about places, so that nothing can be cut out")
     if members < MIN_MEMBERS or rest < MIN_IMAGES:
-        return f"it takes {MIN_MEMBERS} members and {MIN_IMAGES} other images, and there are {members} and {rest}"
-    return ""
+        raise InputError(
+            f"it takes {MIN_MEMBERS} members and {MIN_IMAGES} other images, and there are {members} and {rest}"
+        )
 
 
 def _pixels(run: SprayRun, indices: Indices) -> list[Pixels]:

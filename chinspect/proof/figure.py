@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import textwrap
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from chinspect.proof.effects import WORDS
 from chinspect.proof.proving import Proof
-from chinspect.proof.trial import AREA, ARTEFACT, MOVED, OF_AREA, PATCHES, UNCHANGED, Edit, Trial
+from chinspect.proof.trial import (
+    AREA,
+    ARTEFACT,
+    CONTENT,
+    CONTENT_MOVED,
+    MOVED,
+    OF_AREA,
+    SHUFFLED,
+    UNCHANGED,
+    Edit,
+    Trial,
+)
 
 _RED = "#c1441e"
 _BLUE = "#2a6f97"
 _GREY = "#8a8a8a"
 _INK = "0.25"
-_COLOURS = {UNCHANGED: _INK, ARTEFACT: _RED, AREA: _BLUE, PATCHES: _BLUE, MOVED: _GREY}
+_COLOURS = {
+    UNCHANGED: _INK,
+    ARTEFACT: _RED,
+    CONTENT: _BLUE,
+    AREA: _BLUE,
+    MOVED: _GREY,
+    CONTENT_MOVED: _GREY,
+    SHUFFLED: _GREY,
+}
 _EDITS: dict[Edit, tuple[str, str]] = {
     "add": ("added", "Added to images without it"),
     "remove": ("removed", "Removed from images that carry it"),
@@ -25,12 +45,12 @@ _EDITS: dict[Edit, tuple[str, str]] = {
 def draw(proof: Proof) -> Figure:
     """One row a trial; without a trial the figure says why."""
     rows = len(proof.trials)
-    figure = Figure(figsize=(13, 1.3 + 3.7 * rows), layout="constrained")
+    figure = Figure(figsize=(14, 1.6 + 3.9 * rows), layout="constrained")
     title = f"{proof.artefact.name}: {proof.verdict.replace('_', ' ')}"
-    text = "\n".join(textwrap.wrap(" ".join([proof.sentence, *proof.missing]), 165))
+    text = "\n".join(textwrap.wrap(" ".join([proof.sentence, *proof.missing]), 175))
     # names are shown as they are: a dollar sign in one starts no formula
     figure.suptitle(title, fontsize=15, fontweight="bold", x=0.01, ha="left", parse_math=False)
-    panels = figure.subfigures(rows + 1, 1, height_ratios=[0.22, *[1] * rows], squeeze=False)[:, 0]
+    panels = figure.subfigures(rows + 1, 1, height_ratios=[0.3, *[1] * rows], squeeze=False)[:, 0]
     panels[0].text(0.01, 0.9, text, ha="left", va="top", fontsize=9.5, color=_INK, parse_math=False)
     for panel, trial in zip(panels[1:], proof.trials, strict=True):
         left, right = panel.subfigures(1, 2, width_ratios=[1.35, 1], squeeze=False)[0]
@@ -44,9 +64,11 @@ def _names(trial: Trial) -> dict[str, str]:
     return {
         UNCHANGED: "unchanged",
         ARTEFACT: f"artefact\n{_EDITS[trial.edit][0]}",
+        CONTENT: f"{CONTENT}\nin its place",
         AREA: f"{AREA}\n({OF_AREA[trial.edit]})",
-        PATCHES: f"{PATCHES}\nin its place",
-        MOVED: MOVED,
+        MOVED: "artefact\nelsewhere",
+        CONTENT_MOVED: f"{CONTENT}\nelsewhere",
+        SHUFFLED: "its pieces\nshuffled",
     }
 
 
@@ -65,16 +87,19 @@ def _pictures(panel: SubFigure, trial: Trial) -> None:
 
 
 def _effects(axes: Axes, proof: Proof, trial: Trial) -> None:
-    """Estimate and interval of each condition; of random patches the mean and the range."""
+    """Estimate and interval of each condition; of a family of placebos the mean, and each of them as a stroke."""
     table = proof.table[(proof.table.edit == trial.edit) & (proof.table.effect == proof.decides)]
     rows = table.set_index("condition")[["estimate", "low", "high"]].astype(float)
     names = {condition: name for condition, name in _names(trial).items() if condition in rows.index}
-    names[PATCHES] += f"\n(range of {trial.patches})"
     for y, condition in enumerate(names):
         estimate, low, high = rows.loc[condition].to_numpy()
         colour = _COLOURS[condition]
-        width, alpha = (7, 0.4) if condition == PATCHES else (1.6, 1)
-        axes.plot([low, high], [y, y], color=colour, linewidth=width, alpha=alpha)
+        if condition in trial.placebo_effects:
+            effects = np.array([placebo[proof.decides] for placebo in trial.placebo_effects[condition]])
+            names[condition] += f" ({len(effects)})"
+            axes.plot(effects, np.full(len(effects), y), "|", color=colour, markersize=13, alpha=0.6)
+        else:
+            axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
         axes.plot([estimate], [y], "o", color=colour, markersize=7)
         axes.annotate(f"{estimate:+.2g}", (estimate, y), (0, 9), textcoords="offset points", ha="center", fontsize=8.5)
     axes.axvline(0, color=_INK, linewidth=0.8)

@@ -1,17 +1,15 @@
-"""Placebos: edits as large as the one under test, which differ from it in one thing each.
+"""Edits as large as an artefact which are not the artefact: the same area elsewhere, the artefact elsewhere, noise.
 
 * **area elsewhere**: the same edit without the artefact. Adding: the artefact's shape, elsewhere in the image,
   shows what the image has where the artefact belongs. Removing: the same shape is painted over elsewhere.
 * **artefact elsewhere**: the same artefact at another position.
-* **random patches**: added, or removed again, in the artefact's place, with its outline, gaps filled (letters would be
-  read in any colour). The change that an edit makes on average over images, D, is drawn anew with the same norm and
-  about the same autocorrelation: its Fourier coefficients, padded to between one and two times the box, keep their
-  magnitude and get random phases, and the three channels a random rotation or mirroring. A model that is linear, with
-  no preference among directions, responds to such patches just as to the artefact, so that the rank of the artefact
-  among them is a test. One patch is the same on all images, as the artefact is.
+* **random patch**: noise in the artefact's place, with its outline, gaps filled. The change that an edit makes on
+  average over images, D, is drawn anew with the same norm and about the same autocorrelation: its Fourier coefficients,
+  padded to between one and two times the box, keep their magnitude and get random phases, and the three channels a
+  random rotation or mirroring. It is the control of remedies. It decides no proof: noise that has the texture of
+  letters is to a network more like letters than like anything that a photograph shows there.
 
-Where a linear model's weights are smooth on the scale of the artefact, one of a single colour is somewhat favoured over
-its patches: in simulations the error rate is then about twice the level.
+What a proof compares with stands in `chinspect.proof.contents`.
 """
 
 from __future__ import annotations
@@ -25,8 +23,9 @@ from numpy.typing import NDArray
 
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels
 
-_TRIES = 10  # draws of a patch; the best is taken where none reaches the norm
-_ENOUGH = 0.95
+TRIES = 10
+"""Draws of a patch; the best is taken where none reaches the norm."""
+ENOUGH = 0.95
 """Of the norm of a patch: where colours end at black and white, the full norm may be out of reach."""
 _STEPS = 12  # of the search for the norm, which needs 2 or 3 unless colours clip
 
@@ -38,7 +37,7 @@ def elsewhere(artefact: Artefact, count: int, rng: np.random.Generator) -> list[
 
     One for each image, drawn with equal probability.
     """
-    box = _box(artefact.alpha > 0)
+    box = bounding_box(artefact.alpha > 0)
     moves = [np.arange(-span.start, side - span.stop + 1) for span, side in zip(box, artefact.alpha.shape, strict=True)]
     rows, columns = np.meshgrid(*moves, indexing="ij")
     apart = (np.abs(rows) >= box[0].stop - box[0].start) | (np.abs(columns) >= box[1].stop - box[1].start)
@@ -66,41 +65,29 @@ def own_content(artefact: Artefact, image: Pixels, offset: Offset) -> Pixels:
     return np.round(mixed).astype(np.uint8)
 
 
-def random_patches(
-    artefact: Artefact, before: Layer, after: Layer, count: int, rng: np.random.Generator
-) -> tuple[list[Artefact], float]:
-    """Patches where an artefact lies.
-
-    Args:
-        artefact: whose opacity the patches get, gaps of up to a tenth of the canvas filled.
-        before, after: mean over images of what the canvas shows before and after the edit, (h, w, 3) in [0, 1].
-        count: how many.
-        rng: of phases and rotations.
-
-    Returns:
-        The patches, and the mean ratio of their norm to that of the edit, 1 unless colours run out.
-    """
-    closed = artefact.closed()
-    # thinned to the same sum of squared opacities, a patch hides as much as the artefact, though over a larger area
-    thinner = np.sqrt(np.square(artefact.alpha).sum() / np.square(closed.alpha).sum()).clip(0, 1)
-    filled = replace(closed, alpha=closed.alpha * thinner)
-    box = _box(filled.alpha > 0)
-    change = (after - before)[box] * (artefact.alpha[box][..., None] > 0)
-    patches = []
-    ratios = []
-    for _ in range(count):
-        rgb = filled.rgb.copy()
-        rgb[box], ratio = _patch(change, filled.alpha[box][..., None], before[box], rng)
-        patches.append(replace(filled, rgb=rgb))
-        ratios.append(ratio)
-    return patches, float(np.mean(ratios))
-
-
 def random_patch(artefact: Artefact, images: Sequence[Pixels], seed: int = 0) -> Artefact:
-    """One random patch, which changes such images as much as the artefact does; see the module."""
+    """A random patch, the same for all images, which changes such images as much as the artefact does; see the module.
+
+    Of its norm it misses what colours that end at black and white do not allow.
+    """
     before = mean_view(artefact, images)
     after = mean_view(artefact, [artefact.add(image) for image in images])
-    return random_patches(artefact, before, after, 1, np.random.default_rng(seed))[0][0]
+    outline = filled(artefact)
+    box = bounding_box(outline.alpha > 0)
+    change = (after - before)[box] * (artefact.alpha[box][..., None] > 0)
+    rgb = outline.rgb.copy()
+    rgb[box] = _patch(change, outline.alpha[box][..., None], before[box], np.random.default_rng(seed))
+    return replace(outline, rgb=rgb)
+
+
+def filled(artefact: Artefact) -> Artefact:
+    """The artefact with gaps of up to a tenth of the canvas filled, for letters would be read in any colour.
+
+    It is thinned to the same sum of squared opacities, so that it hides as much of an image, though over a larger area.
+    """
+    closed = artefact.closed()
+    thinner = np.sqrt(np.square(artefact.alpha).sum() / np.square(closed.alpha).sum()).clip(0, 1)
+    return replace(closed, alpha=closed.alpha * thinner)
 
 
 def mean_view(artefact: Artefact, images: Sequence[Pixels]) -> Layer:
@@ -111,14 +98,14 @@ def mean_view(artefact: Artefact, images: Sequence[Pixels]) -> Layer:
     return (total / len(images)).astype(np.float32)
 
 
-def _patch(change: Layer, alpha: Layer, start: Layer, rng: np.random.Generator) -> tuple[Layer, float]:
-    """Colours (h, w, 3) and the ratio of norms: the first draw that reaches the norm, else the closest."""
+def _patch(change: Layer, alpha: Layer, start: Layer, rng: np.random.Generator) -> Layer:
+    """Colours (h, w, 3): the first draw that reaches the norm, else the closest."""
     best: tuple[Layer, float] = start, 0.0
-    for _ in range(_TRIES):
-        best = max(best, _matched(_surrogate(change, rng), change, alpha, start), key=itemgetter(1))
-        if best[1] >= _ENOUGH:
+    for _ in range(TRIES):
+        best = max(best, matched(_surrogate(change, rng), change, alpha, start), key=itemgetter(1))
+        if best[1] >= ENOUGH:
             break
-    return best
+    return best[0]
 
 
 def _surrogate(change: Layer, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -135,7 +122,7 @@ def _surrogate(change: Layer, rng: np.random.Generator) -> NDArray[np.float64]:
     return turned
 
 
-def _matched(field: NDArray[np.float64], change: Layer, alpha: Layer, start: Layer) -> tuple[Layer, float]:
+def matched(field: NDArray[np.float64], change: Layer, alpha: Layer, start: Layer) -> tuple[Layer, float]:
     """Colours (h, w, 3) that change the mean image along a field by the norm of a change, and the ratio reached."""
     norm = float(np.linalg.norm(change)) or 1.0
     direction = np.where(alpha > 0, field / np.maximum(alpha, 1 / 255), 0)  # 1 / 255 is the least opacity there is
@@ -151,7 +138,7 @@ def _matched(field: NDArray[np.float64], change: Layer, alpha: Layer, start: Lay
     return colours, ratio
 
 
-def _box(mask: Mask) -> tuple[slice, slice]:
+def bounding_box(mask: Mask) -> tuple[slice, slice]:
     """The bounding box of a mask that is not empty."""
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -25,7 +25,7 @@ _COLUMNS = ("left", "centre", "right")
 _FREQUENCIES = ("low", "middle", "high")
 _HEADLINES = {
     "confirmed": "CONFIRMED: the model relies on what these images share",
-    "not_causal": "NOT CAUSAL: the model reacts to it no more than to random patches",
+    "not_causal": "NOT CAUSAL: the model reacts to it no more than to what other images show there",
     "undecided": "UNDECIDED: more than chance; the test on the model leans to reliance, but decides nothing",
     "candidate": "CANDIDATE: more than chance, but not tested on the model",
     "untested": "NOT FLAGGED: chance may explain it",

@@ -20,6 +20,7 @@ from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
 from chinspect.explain import Explain, explain_images, map_deletions, question_for, seen_by
 from chinspect.spray.analysis import SpRAy
+from chinspect.spray.ground import grounded
 from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
 from chinspect.subjects import Subject
@@ -75,7 +76,7 @@ def analyse(
         label_of = dict(zip(samples.names, classes, strict=True))
         classes = [label_of[name] for name in explained.names]
     spatial = explained.maps.shape[1] > 1
-    return SprayRun(
+    run = SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(explained.maps, classes, images=explained.paths),
         explained.maps,
         explained.names,
@@ -86,6 +87,7 @@ def analyse(
         scores={"value": explained.values, "conservation": explained.conservation},
         faithfulness=map_deletions(subject, explained) if check and spatial else None,
     )
+    return grounded(run)
 
 
 def analyse_maps(
@@ -114,7 +116,7 @@ def analyse_maps(
     names = [f"map {i}" for i in range(len(values))] if samples is None else samples.names
     paths = None if samples is None else samples.paths
     classes = load_labels(labels, names, paths)
-    return SprayRun(
+    run = SprayRun(
         SpRAy(n_surrogates=n_surrogates).fit(values, classes, images=paths),
         values,
         names,
@@ -127,6 +129,7 @@ def analyse_maps(
             "images": None if samples is None else str(samples.root),
         },
     )
+    return grounded(run)
 
 
 def _picture(samples: Samples, subject: Subject | None, index: int) -> Image.Image:

@@ -73,11 +73,13 @@ class Finding:
         candidate: with its verdict.
         proof: of the intervention, if there was one.
         note: why there was none, or what it could not test.
+        ground: what the candidate lies on, by name, and what is known about that, see `chinspect.spray.ground`.
     """
 
     candidate: Candidate
     proof: Result | None = None
     note: str = ""
+    ground: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self, images: int) -> str:
         """What the members, of so many images, have in common, how sure that is, and what an intervention said."""
@@ -85,6 +87,9 @@ class Finding:
         clauses = [
             f"{candidate.size} of {images} images share {candidate.shared:.0%} of their relevance {candidate.position}"
         ]
+        if self.ground:
+            named = [f"{name} ({detail})" if detail else name for name, detail in self.ground.items()]
+            clauses.append(f"most of what they share lies on {', '.join(named)}")
         if candidate.group is not None:
             clauses.append(f"found within the class {candidate.group!r}")
         elif candidate.label is not None:
@@ -183,10 +188,14 @@ class SprayRun(Result):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know beside the sentence: images that do not count, and tests that were not made."""
+        """What a reader has to know beside the sentence: how faithful the maps are, images that do not count, proofs, and
+        what was not tested.
+        """
         notes = [] if self.faithfulness is None else [self.faithfulness.sentence]
         notes += [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
+            if finding.proof is not None:
+                notes.append(f"candidate {number}: {finding.proof.sentence}")
             if finding.note:
                 notes.append(f"candidate {number}: {finding.note}")
         unreadable = self.made.get("unreadable", [])
@@ -201,10 +210,15 @@ class SprayRun(Result):
     def candidates(self) -> pd.DataFrame:
         """One row a candidate, most significant first; ``candidate`` is its number."""
         rows = [
-            {"candidate": number, **finding.candidate.record(), "finding": finding.sentence(len(self.maps))}
+            {
+                "candidate": number,
+                **finding.candidate.record(),
+                "lies_on": ", ".join(finding.ground),
+                "finding": finding.sentence(len(self.maps)),
+            }
             for number, finding in enumerate(self.findings, 1)
         ]
-        return pd.DataFrame(rows, columns=["candidate", *COLUMNS, "finding"])
+        return pd.DataFrame(rows, columns=["candidate", *COLUMNS, "lies_on", "finding"])
 
     def document(self) -> dict[str, Any]:
         """Everything but arrays and samples, as JSON values."""
@@ -242,10 +256,13 @@ class SprayRun(Result):
             "images": [c.size for c in listed],
             "shared": [f"{c.shared:.0%}" for c in listed],
             "where": [c.position for c in listed],
+            "lies on": [", ".join(finding.ground) for finding in self.findings[:LISTED]],
             "class": [c.label if c.group is None else f"within {c.group}" for c in listed],
             "corrected p": [f"{c.q_value:.2g}" if c.compared else NOT_TESTED for c in listed],
             "verdict": [c.outcome for c in listed],
         }
+        if not any(columns["lies on"]):
+            del columns["lies on"]
         count = len(self.findings)
         title = f"{LISTED} of {count} shown; all in candidates.csv" if count > LISTED else ""
         return {title: pd.DataFrame(columns)}

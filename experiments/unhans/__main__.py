@@ -5,7 +5,7 @@
 Classifiers are trained on generated scenes in which six in ten images of a class carry an artefact: a watermark, a
 border, rounded corners, an object anywhere. Table 3: the artefact is added to scenes of other classes. Table 4: it is
 removed from scenes that carry it, by painting over it and, as scenes are generated, exactly. Both with intervals, with
-the same edit elsewhere, and Table 3 with random patches in place of the artefact. Table 2: the classifier is trained on
+the same edit elsewhere, and Table 3 with other content in place of the artefact. Table 2: the classifier is trained on
 with scenes as they are (A) and with the artefact on all of them (B: added where it was not yet), or with its direction
 added at a layer (ClArC), and judged on scenes without it (A) and with it (B). Its intervals, Wilson's, are those of the
 scenes that it is judged on; how much two trainings differ other values of --seed tell. --smoke makes everything small:

@@ -162,14 +162,14 @@ def test_gates(run, maps):  # noqa: F811
 
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("chinspect.proof.candidates._tested", confirmed)
+    monkeypatch.setattr("chinspect.proof.candidates._judged", confirmed)
     arguments = ["spray", str(images), *TINY, "--explain", "output", "--surrogates", "19", "--test", "--out", "gate"]
     status, out, _ = run(*arguments, "--fail-on", "confirmed")
     assert status == 1
     assert re.search(r"[12] confirmed by an intervention", " ".join(out.split()))  # the carriers, and a part of them
 
 
-def confirmed(model, run, finding, number, seed):  # noqa: F811
+def confirmed(run, finding, proof):  # noqa: F811
     """Whatever is flagged, the model relies on it."""
     return replace(finding, candidate=replace(finding.candidate, verdict="confirmed"), proof=Silent())
 

@@ -21,7 +21,7 @@ from chinspect.images import resize, to_input
 from chinspect.intervals import draws, interval, mean
 from chinspect.proof import isolate, prove
 from chinspect.proof.effects import measure_effects
-from chinspect.proof.placebos import elsewhere, moved, own_content, random_patches
+from chinspect.proof.placebos import elsewhere, moved, own_content, random_patch
 from chinspect.subjects import Classifier
 from chinspect.world import Logo, scenes
 
@@ -64,20 +64,20 @@ def verdicts(trials: int, *, causal: bool) -> Counter[str]:
         artefact, clean, affected = mark(rng), blurry(rng, 20), blurry(rng, 20)
         model = linear(rng, artefact if causal else None)
         carriers = [artefact.add(image) for image in affected] if seed % 4 == 0 else []
-        found[prove(model, artefact, clean, carriers, n_resamples=200).verdict] += 1
+        found[prove(model, artefact, clean, carriers, pool=blurry(rng, 20), n_resamples=200).verdict] += 1
     return found
 
 
 def test_nothing_special_is_confirmed_in_at_most_one_of_twenty() -> None:
-    """At the level of 5 % and with one or two sides of a quarter each for leaning, in 100 proofs.
+    """At the level of 5 %, and one in ten leans at a rank p-value of at most .1, in 100 proofs.
 
-    If these are the true rates, more are seen with probabilities of 4e-4 and below 1e-3.
+    If these are the true rates, more are seen with probabilities below 1e-3.
     """
     found = verdicts(100, causal=False)
     assert binom.sf(13, 100, 0.05) < 1e-3
     assert found["confirmed"] <= 13
-    assert binom.sf(46, 100, 0.75 * 0.25 + 0.25 * 0.5) < 1e-3  # a quarter of the proofs has two trials
-    assert found["confirmed"] + found["undecided"] <= 46
+    assert binom.sf(24, 100, 0.75 * 0.1 + 0.25 * 0.2) < 1e-3  # a quarter of the proofs has two trials
+    assert found["confirmed"] + found["undecided"] <= 24
     assert found["not_causal"] == 100 - found["confirmed"] - found["undecided"]
 
 
@@ -118,7 +118,7 @@ def test_a_trained_shortcut_is_confirmed(shortcut: tuple[Classifier, Artefact, l
     assert [trial.passed for trial in proof.trials] == [True, True]
     added, removed = proof.trials
     assert added.effect > 0 > removed.effect
-    assert (added.patches, removed.patches) == (39, 39)
+    assert (len(added.placebos), len(removed.placebos)) == (39, 39)
     assert "relies on 'patch'" in proof.sentence
     table = proof.to_frame().set_index(["edit", "condition", "effect"]).estimate
     assert table["add", "artefact", "turned"] > 0.5
@@ -154,7 +154,7 @@ def test_an_artefact_that_acts_anywhere_is_confirmed_all_the_same() -> None:
     proof = prove(Classifier(redness, 1), stamp, blurry(rng, 15))
     assert proof.verdict == "confirmed"
     assert proof.trials[0].moved_fraction == pytest.approx(1, abs=0.25)
-    assert "The artefact elsewhere has" in proof.sentence
+    assert "wherever it lies" in proof.sentence
 
 
 def test_a_border_has_no_elsewhere_and_the_proof_says_so() -> None:
@@ -162,7 +162,7 @@ def test_a_border_has_no_elsewhere_and_the_proof_says_so() -> None:
     model = linear(rng)
     proof = prove(model, border(0.15), blurry(rng, 12))
     assert proof.trials[0].beyond_area is None
-    assert set(proof.table.condition) == {"artefact", "random patches"}
+    assert set(proof.table.condition) == {"artefact", "other content"}
     assert any("no room elsewhere" in note for note in proof.missing)
 
 
@@ -185,16 +185,20 @@ def test_too_few_images_and_empty_artefacts_stay_untested(tmp_path: Path) -> Non
 
 
 def test_tiny_clip_reacts_to_the_logo_that_was_planted_in_its_training() -> None:
-    clean = [scene.image for scene in scenes(12, seed=5, logo=Logo(classes={}, elsewhere=0))]
-    logo, patch = (prove(load_encoder("tiny-clip"), a, clean) for a in (text_logo(), colour_patch()))
+    """To any letters, as their pieces say, and anywhere; not to a patch of one colour."""
+    clean = [scene.image for scene in scenes(40, seed=5, logo=Logo(classes={}, elsewhere=0))]
+    logo, patch = (
+        prove(load_encoder("tiny-clip"), a, clean[:12], pool=clean[12:]) for a in (text_logo(), colour_patch())
+    )
     assert patch.verdict == "not_causal"
-    assert logo.verdict in ("confirmed", "undecided")
-    assert "rely on 'logo'" in logo.sentence or "relies on 'logo'" in logo.sentence
+    assert logo.verdict == "confirmed"
+    assert "relies on 'logo'" in logo.sentence
     (trial,) = logo.trials
-    assert trial.leans
     assert trial.bounds[0] > 10 * abs(patch.trials[0].effect)
-    assert trial.beyond_area
-    assert trial.patch_p <= 0.15  # garish noise of the same norm moves this network too, though seldom as much
+    assert trial.strength > 5
+    assert trial.acts_elsewhere
+    assert trial.specific is False
+    assert "wherever it lies. Its pieces shuffled have" in logo.sentence
 
 
 def test_a_detector_that_learned_the_watermark_is_confirmed_and_another_is_not() -> None:
@@ -208,7 +212,7 @@ def test_a_detector_that_learned_the_watermark_is_confirmed_and_another_is_not()
     assert proof.verdict == "confirmed"
     assert proof.subject == "detector"
     assert proof.trials[0].effect < 0 < proof.trials[1].effect  # a watermark makes an image look normal
-    assert proof.trials[0].patches == 79  # both signs count, and two trials
+    assert [len(trial.placebos) for trial in proof.trials] == [39, 39]
     pictures = proof.trials[0].pictures  # what the detector sees, and the watermark on it
     seen = resize(new[0], 16, "opencv-area")
     np.testing.assert_array_equal(pictures["unchanged"][0], seen)
@@ -290,9 +294,10 @@ def test_intervals_cover_the_truth(pairs: bool) -> None:
     assert 0.85 <= hits / 200 <= 0.99
 
 
-def test_random_patches_have_the_norm_and_the_smoothness_of_the_change() -> None:
+def test_a_random_patch_has_the_norm_and_the_smoothness_of_the_change() -> None:
     rng = np.random.default_rng(8)
-    before = np.full((40, 40, 3), 0.5)
+    picture = np.full((40, 40, 3), 128, np.uint8)
+    before = picture / np.float32(255)
     alpha = np.zeros((40, 40))
     alpha[8:28, 8:28] = 1
     noise, flat = rng.uniform(0.35, 0.65, (40, 40, 3)), np.full((40, 40, 3), (0.6, 0.45, 0.5))
@@ -300,11 +305,9 @@ def test_random_patches_have_the_norm_and_the_smoothness_of_the_change() -> None
     for colours in (noise, flat):
         artefact = Artefact("a", colours, alpha)
         change = np.linalg.norm((artefact.rgb - before)[alpha > 0])
-        after = np.where(alpha[..., None] > 0, artefact.rgb, before)
-        patches, ratio = random_patches(artefact, before, after, 20, rng)
+        patches = [random_patch(artefact, [picture], seed) for seed in range(20)]
         for patch in patches:
             assert np.linalg.norm((patch.rgb - before)[alpha > 0]) == pytest.approx(change, rel=0.03)
-        assert ratio == pytest.approx(1, abs=0.02)
         inside = np.stack([patch.rgb[8:28, 8:28] for patch in patches]) - 0.5
         rough.append(np.square(np.diff(inside, axis=1)).mean() / np.square(inside).mean())
     assert rough[0] > 1.5  # white noise: 2
@@ -329,19 +332,40 @@ def test_placebos_elsewhere_keep_off_the_artefact() -> None:
     )
 
 
-def test_the_sentence_says_which_placebos_and_how_many_are_needed() -> None:
+def test_the_sentence_says_which_placebos_there_were() -> None:
     """In the words of the table."""
     rng = np.random.default_rng(12)
-    proofs = [prove(linear(rng), mark(rng), blurry(rng, 12), n_resamples=200) for _ in range(6)]
-    proofs.append(prove(linear(rng, stamp := mark(rng)), stamp, blurry(rng, 12), n_resamples=200))
+    proofs = [prove(linear(rng), mark(rng), blurry(rng, 12), n_resamples=200) for _ in range(4)]
+    proofs.append(prove(linear(rng, stamp := mark(rng)), stamp, blurry(rng, 12), pool=blurry(rng, 40), n_resamples=200))
     for proof in proofs:
         (trial,) = proof.trials
-        beaten = round((1 + trial.patches) * (1 - trial.patch_p))
-        needed = f"{beaten} of 19 random patches in its place (all 19 are needed)"
-        assert ("all 19 random patches in its place and" if beaten == 19 else needed) in proof.sentence
+        count = len(trial.placebos)
+        exceeded = int((trial.sign * trial.placebos < trial.sign * trial.effect).sum())
+        assert trial.exceeded == exceeded
+        less = "all" if exceeded == count else f"{exceeded} of"
+        assert f"more than {less} {count} other contents of equal norm in its place" in proof.sentence
         assert "than the area elsewhere (the image's own content)" in proof.sentence
-        assert set(proof.table.condition) == {"artefact", "area elsewhere", "artefact elsewhere", "random patches"}
-    assert len({trial.patch_p == 0.05 for proof in proofs for trial in proof.trials}) == 2
+        assert {"artefact", "area elsewhere", "artefact elsewhere", "other content"} <= set(proof.table.condition)
+        assert ("its pieces shuffled" in proof.sentence.lower()) == (proof.verdict == "confirmed")
+    assert proofs[-1].verdict == "confirmed"
+
+
+def test_an_undecided_proof_says_what_to_do_next() -> None:
+    rng = np.random.default_rng(12)
+    stamp = mark(rng)
+    proof = prove(linear(rng, stamp), stamp, blurry(rng, 12), pool=blurry(rng, 40), n_resamples=200)
+    (trial,) = proof.trials
+    assert (proof.verdict, proof.next_step) == ("confirmed", "")
+    alone = replace(trial, p_value=0.06)
+    undecided = replace(proof, trials=(alone,))
+    assert undecided.verdict == "undecided"
+    assert f"with {4 * trial.images} images instead of {trial.images}" in undecided.next_step
+    assert undecided.sentence.endswith(undecided.next_step)
+    assert undecided.document()["next_step"] == undecided.next_step
+    crowd = replace(alone, rule=replace(trial.rule, trials=6), p_value=0.3)
+    assert "alone it would be confirmed (p = 0.05), beside 5 other trials it is not" in (
+        replace(proof, trials=(crowd,)).next_step
+    )
 
 
 def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
@@ -366,20 +390,21 @@ def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
 
 
 def test_the_figure_shows_each_trial_with_its_placebos() -> None:
-    rng = np.random.default_rng(13)
+    rng = np.random.default_rng(15)
     pictures = blurry(rng, 24)
     proof = prove(linear(rng), mark(rng), pictures[:12], pictures[12:], n_resamples=200)
+    assert proof.verdict == "not_causal"  # else there are more conditions
     figure = proof.figure()
     assert figure.get_suptitle() == f"mark: {proof.verdict.replace('_', ' ')}"
-    conditions = ["artefact", "area elsewhere", "random patches", "artefact elsewhere"]
     for panel, trial in zip(figure.subfigs[1:], proof.trials, strict=True):
+        conditions = ["artefact", "other content", "area elsewhere", "artefact elsewhere"]
         images, effects = panel.subfigs
         assert len(images.axes) == 2 * (1 + len(conditions))
         np.testing.assert_array_equal(images.axes[0].images[0].get_array(), trial.pictures["unchanged"][0])
         (axes,) = effects.axes
         labels = [label.get_text() for label in axes.get_yticklabels()]
-        assert [label.split("\n")[0] for label in labels] == conditions
-        assert labels[2].endswith("(range of 39)")
+        assert [label.split("\n")[0] for label in labels] == [*conditions[:3], "artefact"]
+        assert labels[1].endswith(f"({len(trial.placebos)})")
         points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
         rows = proof.table[(proof.table.edit == trial.edit) & (proof.table.effect == "log_odds")]
         assert points == pytest.approx(rows.set_index("condition").estimate[conditions].tolist())
