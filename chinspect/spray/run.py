@@ -188,9 +188,7 @@ class SprayRun(Result):
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know beside the sentence: how faithful the maps are, images that do not count, proofs, and
-        what was not tested.
-        """
+        """Beside the sentence: how faithful the maps are, images that do not count, proofs, and what was not tested."""
         notes = [] if self.faithfulness is None else [self.faithfulness.sentence]
         notes += [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
