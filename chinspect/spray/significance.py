@@ -48,9 +48,9 @@ ALPHA = 0.05
 LARGEST = 1_000  # maps of a surrogate
 MARGIN = 2.0
 """How much more distinct than chance a set has to be."""
-# Of maps as they are, and whitened. It weighs power against level on photographs: with a tenth, ImageNet-W's watermark
-# on a fifth of 251 photographs was flagged in 55 % of the draws, with an eighth in 20 %; in photographs of one class,
-# which have the centre in common for honest reasons, 0.34 and 0.15 candidates a draw were flagged that were no carriers.
+# Of maps as they are, and whitened. The second weighs power against level on photographs: with a tenth, ImageNet-W's
+# watermark on a fifth of 251 was flagged in 55 % of the draws, with an eighth in 20 %; of photographs of one class,
+# which are centred for honest reasons, 0.34 and 0.15 candidates a draw were flagged that were no carriers.
 _FLOORS = np.array([1.0, 0.125])
 _CLASSES = SMALLEST * 1.5 ** np.arange(11)
 """The smallest size of each class of sets; the last one begins at a third of the largest surrogate."""
