@@ -67,7 +67,8 @@ def ground_of(run: SprayRun, candidate: Candidate) -> dict[str, str]:
     members = _some(candidate.indices)
     others = _some(np.setdiff1d(run.spray.kept_, candidate.indices))
     pictures = [[_pixels(run, index) for index in indices] for indices in (members, others)]
-    weights = [np.clip(run.maps[index], 0, None) * core for index in members]
+    # a template has the size at which maps are compared, which may be smaller than theirs
+    weights = [_pooled(np.clip(run.maps[index], 0, None).astype(float), core.shape) * core for index in members]
     text = _text(pictures[0], weights, pictures[1], core) if can_read() else {}
     return text | _place(template) | _colour(pictures[0], pictures[1], core)
 

@@ -35,6 +35,7 @@ from PIL import Image
 from chinspect.errors import InputError
 from chinspect.explain import MapDeletions
 from chinspect.files import output_folder, replacing
+from chinspect.images import can_read
 from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.arrays import Indices, Rows
@@ -196,6 +197,8 @@ class SprayRun(Result):
                 notes.append(f"candidate {number}: {finding.proof.sentence}")
             if finding.note:
                 notes.append(f"candidate {number}: {finding.note}")
+        if self.flagged and self.picture is not None and not can_read():
+            notes.append("text was not looked for, as RapidOCR is not installed: pip install chinspect[text]")
         unreadable = self.made.get("unreadable", [])
         if unreadable:
             notes.append(f"{len(unreadable)} images cannot be read and are left out, such as {unreadable[0]}")

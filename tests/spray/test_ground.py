@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from chinspect.artefacts import ARTEFACTS, resample
+from chinspect.errors import InputError
 from chinspect.images import can_read, read_text
+from chinspect.images.reading import _engine
 from chinspect.spray import SpRAy, SprayRun
 from chinspect.spray.ground import basic_colours, ground_of, grounded
 from chinspect.world import scenes
@@ -71,6 +73,16 @@ def test_colours_are_those_of_their_names() -> None:
     pixels |= {"white": (250, 250, 250), "black": (10, 12, 10), "grey": (128, 128, 130), "orange": (250, 140, 20)}
     pixels |= {"brown": (110, 70, 30), "purple": (130, 40, 190), "pink": (250, 100, 180)}
     assert basic_colours(np.array(list(pixels.values()), np.uint8)).tolist() == list(pixels)
+
+
+def test_what_reading_needs_is_said(monkeypatch) -> None:
+    monkeypatch.setattr("chinspect.images.reading.find_spec", lambda name: None)
+    _engine.cache_clear()
+    with pytest.raises(InputError, match=r"pip install chinspect\[text\]"):
+        read_text(PICTURES[0])
+    assert not can_read()
+    run = planted("patch")
+    assert list(ground_of(run, run.findings[0].candidate)) == ["a corner", "red"]
 
 
 def test_without_images_nothing_is_said() -> None:
