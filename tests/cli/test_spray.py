@@ -26,6 +26,7 @@ def small(monkeypatch):
     """Few sheets, and tests on few images."""
     monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
     monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
+    monkeypatch.setattr("chinspect.proof.experiment._SHUFFLES", 3)
 
 
 @pytest.fixture
