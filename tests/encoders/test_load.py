@@ -125,7 +125,8 @@ def test_a_network_that_gives_no_vector_is_refused(fetched: Path, monkeypatch: p
 
     maps = Architecture(torch.nn.Conv2d(3, 4, 1))
     save(maps.module.state_dict(), fetched)
-    monkeypatch.setattr(libraries, "build", lambda *_: maps)
+    monkeypatch.setattr(libraries.Torchvision, "build", lambda *_: maps)
+    monkeypatch.setattr(libraries.OpenClip, "build", lambda *_: maps)
     with pytest.raises(InputError, match=r"maps 2 images to \(2, 4, 224, 224\)"):
         load_encoder("torchvision:resnet18")
 
