@@ -57,7 +57,7 @@ def odd(n: int = 2, size: int = SIZE) -> Tensor:
 
 
 def small(dtype: torch.dtype = torch.float32, **parameters: object) -> PatchCore:
-    return PatchCore(backbone=Small().to(dtype), size=SIZE, **parameters)
+    return PatchCore(**{"backbone": Small().to(dtype), "size": SIZE, "embedding": "roth"} | parameters)
 
 
 def describe(module: nn.Module, embedding: str, x: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def test_the_backbone_is_left_as_it_was():
     module = Small().train()
     module.layer3.eval()
     before = copy.deepcopy(module.state_dict())
-    detector = PatchCore(backbone=module).fit(images(3))
+    detector = PatchCore(backbone=module, embedding="roth").fit(images(3))
     explain_anomaly(detector, odd(1))
     assert module.training
     assert not module.layer3.training
@@ -152,7 +152,7 @@ def test_images_are_normalised_as_the_backbone_was_trained():
     x = images(4)
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (encoder.preprocessing.mean, encoder.preprocessing.std))
     by_hand = ((x + 1) / 2 - mean) / std
-    detector = PatchCore(backbone=encoder, coreset=1.0).fit(x)
+    detector = PatchCore(backbone=encoder, embedding="roth", coreset=1.0).fit(x)
     torch.testing.assert_close(detector.bank_, describe(encoder.module, "roth", by_hand).flatten(0, 1))
     neutral = PatchCore(backbone=encoder, embedding="kauffmann2025").fit(x)
     torch.testing.assert_close(neutral.bank_, describe(encoder.module, "kauffmann2025", x).flatten(0, 1))
@@ -456,7 +456,7 @@ def test_a_checkpoint_with_objects_is_not_unpickled(tmp_path):
 )
 def test_parameters_that_cannot_be(parameters, message):
     with pytest.raises(InputError, match=message):
-        PatchCore(**{"backbone": Small()} | parameters).fit(images(2))
+        PatchCore(**{"backbone": Small(), "embedding": "roth"} | parameters).fit(images(2))
 
 
 def test_grey_images_are_refused():
@@ -476,7 +476,7 @@ def refuse(url: str) -> None:
 
 
 def test_layers_of_a_tiny_encoder_have_the_paper_s_proportions():
-    detector = PatchCore(backbone=TinyResNet().eval()).fit(images(2, size=64))
+    detector = PatchCore(backbone=TinyResNet().eval(), embedding="roth").fit(images(2, size=64))
     assert detector.map_shape_ == (8, 8)
     assert detector.bank_.shape[1] == 128
 

@@ -166,7 +166,7 @@ def test_spectra_are_drawn_and_cannot_be_tested(tmp_path, encoder):
 
 
 class Reader:
-    """A stand-in for a detector: the score is how white the lower left corner is."""
+    """A stand-in for a detector: the score is how sharp the white edges in the lower left corner are, as in letters."""
 
     kind = "detector"
     device = "cpu"
@@ -185,7 +185,8 @@ class Reader:
     def respond(self, images):
         x = to_input(np.stack(images))
         noise = x[:, :, :32].mean((1, 2, 3)).numpy()
-        logo = x[:, :, -24:, 8:66].amax(1).numpy().reshape(len(x), -1)
+        grey = x[:, :, -24:, 8:66].amin(1)
+        logo = (grey[..., 1:] - grey[..., :-1]).abs().numpy().reshape(len(x), -1)
         return (self.weight * np.sort(logo, axis=1)[:, -100:].mean(1) + 0.05 * noise)[:, None]
 
 
@@ -325,7 +326,8 @@ def test_a_data_set_is_analysed_by_class_and_its_explanations_stay(tmp_path, enc
     run = analyse(encoder, folder, explain="output", labels=labels, n_surrogates=0, path=tmp_path / "run")
     assert run.labels == labels[:8]
     assert run.made["unreadable"] == ["broken.png"]
-    assert run.notes == ["1 images cannot be read and are left out, such as broken.png"]
+    assert run.notes[0].startswith("Without their 10% most relevant patches 8 images lose ")
+    assert run.notes[1:] == ["1 images cannot be read and are left out, such as broken.png"]
     (store,) = (tmp_path / "run" / "explanations").iterdir()
     assert store.name.startswith("output-")
     np.testing.assert_array_equal(run.scores["value"].shape, (8,))

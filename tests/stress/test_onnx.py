@@ -59,7 +59,9 @@ def exported(module: nn.Module, x: Tensor, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def detector() -> PatchCore:
-    return PatchCore(backbone="tiny-supervised", size=SIZE).fit(Resize(antialias=True)(pictures(6, 200)))
+    return PatchCore(backbone="tiny-supervised", embedding="roth", size=SIZE).fit(
+        Resize(antialias=True)(pictures(6, 200))
+    )
 
 
 @pytest.fixture(scope="module")
