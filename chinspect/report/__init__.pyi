@@ -1,5 +1,17 @@
 from .documents import json_text, plain, write_json
+from .glyphs import drawable, with_known_glyphs
 from .result import Result
 from .tables import cell, print_table, records, write_table
 
-__all__ = ["Result", "cell", "json_text", "plain", "print_table", "records", "write_json", "write_table"]
+__all__ = [
+    "Result",
+    "cell",
+    "drawable",
+    "json_text",
+    "plain",
+    "print_table",
+    "records",
+    "with_known_glyphs",
+    "write_json",
+    "write_table",
+]

@@ -71,8 +71,9 @@ class Result:
         """The result drawn. Raises `InputError` for results that have no figure."""
         if not self.drawing:
             raise InputError(f"{type(self).__name__} has no figure: see its tables.")
-        figure: Figure = import_module(self.drawing).draw(self)
-        return figure
+        from chinspect.report.glyphs import with_known_glyphs  # here, so that matplotlib is loaded where it draws
+
+        return with_known_glyphs(import_module(self.drawing).draw(self))
 
     def plot(self, path: str | Path) -> Path:
         """Draws to a PNG, SVG or PDF file. Raises `InputError` for another kind of file."""

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from chinspect.files import replacing
+from chinspect.report import with_known_glyphs
 from chinspect.spray.run import Finding, SprayRun
 from chinspect.spray.sheet import COLOURS, INK, draw_sheet, show_map
 
@@ -79,7 +80,7 @@ def draw_spectrum(run: SprayRun) -> Figure:
 def write(figure: Figure, path: Path) -> Path:
     """A figure as PNG, complete or not at all."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+        with_known_glyphs(figure).savefig(temporary, format="png", dpi=_DPI)
     return path
 
 
