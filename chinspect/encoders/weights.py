@@ -184,12 +184,12 @@ def _in_package(module: str, name: str) -> PackageFile:
 
 
 def list_models() -> list[ModelInfo]:
-    """All models of the zoo: bundled ones first, then by name."""
+    """All models of the zoo: those that need no download first, then by name."""
     cards = [read_card(name) for name in zoo_names()]
     models = [
         ModelInfo(card.name, card.title, card.embedding, card.dimension, card.license, _status(card)) for card in cards
     ]
-    return sorted(models, key=lambda model: (model.status != "bundled", model.name))
+    return sorted(models, key=lambda model: (model.status not in ("bundled", "installed"), model.name))
 
 
 def _status(card: Card) -> Status:

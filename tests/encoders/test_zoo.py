@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch.hub
 
-from chinspect.encoders import list_models, read_card
+from chinspect.encoders import DEFAULT, list_models, read_card
 from chinspect.encoders.weights import UrlFile, locate
 
 SHA = "0123456789abcdef" * 4
@@ -23,9 +23,11 @@ def test_listing_models_imports_no_torch() -> None:
     assert not {"torch", "torchvision", "timm", "open_clip"} & set(loaded)
 
 
-def test_bundled_models_come_first() -> None:
+def test_models_that_need_no_download_come_first() -> None:
     models = list_models()
-    assert [m.name for m in models] == [m.name for m in sorted(models, key=lambda m: (m.status != "bundled", m.name))]
+    here = ("bundled", "installed")
+    assert [m.name for m in models] == [m.name for m in sorted(models, key=lambda m: (m.status not in here, m.name))]
+    assert models[0].name == DEFAULT
     assert all(model.dimension and model.license and model.embedding for model in models)
 
 
