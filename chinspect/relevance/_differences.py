@@ -7,50 +7,28 @@ operation ``f`` so that they sum to ``f(a) - f(a0)`` again, exactly:
 * an element-wise function multiplies by ``(f(a) - f(a0)) / (a - a0)``, and by ``f'(a)`` where both are equal: the
   rescale rule of DeepLIFT (Shrikumar et al. 2017, arXiv:1704.02685);
 * a product is split at the middle, ``a b - a0 b0 = (a - a0) (b + b0) / 2 + (b - b0) (a + a0) / 2``;
-* a maximum is ``max(a, b) = a + relu(b - a)``;
-* normalisations, softmax and attention follow from these; where the primitives would lose precision, their split is
-  written in closed form.
+* a maximum is ``max(a, b) = a + relu(b - a)`` (`_maxima`);
+* normalisations (`_normalisations`), softmax and attention follow from these; where the primitives would lose
+  precision, their split is written in closed form.
 
 A new operation that is not linear is a function from its `Site` to a `Push`, registered with `differs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial, reduce
-from itertools import product
+from functools import reduce
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from chinspect.errors import InputError
-from chinspect.relevance._handlers import (
-    HANDLERS,
-    LINEAR,
-    Handler,
-    Registered,
-    attention_weights,
-    channel_wise,
-    repeated,
-)
-from chinspect.relevance._operations import Push, Site, pair, window
-
-DIFFERENCES: dict[str, Handler] = {}
-Pair = tuple[Tensor, Tensor]
-"""A value at the image and at the reference."""
-
-
-def differs(*names: str) -> Callable[[Registered], Registered]:
-    """Registers the decorated function as the handler of the named operations in reference maps."""
-
-    def register(handler: Registered) -> Registered:
-        DIFFERENCES.update(dict.fromkeys(names, handler))
-        return handler
-
-    return register
+from chinspect.relevance import _maxima, _normalisations  # noqa: F401, their handlers
+from chinspect.relevance._handlers import HANDLERS, LINEAR, attention_weights, repeated
+from chinspect.relevance._operations import Push, Site
+from chinspect.relevance._registry import DIFFERENCES, Handler, Pair, differs
 
 
 def difference_handler(kind: str) -> Handler | None:
@@ -143,241 +121,6 @@ def _where(site: Site) -> Push:
         return reduce(torch.add, (factors[position] * t for position, t in zip(carried, components, strict=True)))
 
     return Push(tuple(site.operation.args[position].name for position in carried), torch.vmap(push), fresh=True)
-
-
-@differs("maximum", "minimum")
-def _extremum(site: Site) -> Push:
-    """``max(a, b) = a + relu(b - a)``, ``min(a, b) = -max(-a, -b)``."""
-    sign = 1 if site.operation.kind in ("maximum", "max") else -1
-    pairs = [(sign * a, sign * a0) for a, a0 in map(site.both, range(2))]
-    weights = dict(enumerate(_tournament(pairs)))
-    carried = [position for position in range(2) if site.carries(position)]
-
-    def push(*components: Tensor) -> Tensor:
-        return reduce(torch.add, (weights[position] * t for position, t in zip(carried, components, strict=True)))
-
-    return Push(site.carried, torch.vmap(push), fresh=True)
-
-
-@differs("amax", "max", "amin", "min")
-def _maximum_over(site: Site) -> Push:
-    """The largest entry along dimensions, a tournament among them; without dimensions along all."""
-    if site.operation.kind in ("max", "min") and isinstance(site.argument(1), Tensor):
-        return _extremum(site)
-    sign = -1 if site.operation.kind in ("amin", "min") else 1
-    a, a0 = (sign * value for value in site.both(0))
-    dims = [dim % a.ndim for dim in _as_list(site.argument(1))] or list(range(a.ndim))
-    several = isinstance(site.output, (tuple, list))
-    keepdim = bool(site.argument(2, False))
-
-    def spread(t: Tensor) -> Tensor:  # the competitors first: (n, ...)
-        leading = t.ndim - a.ndim
-        return t.movedim([dim + leading for dim in dims], list(range(len(dims)))).flatten(0, len(dims) - 1)
-
-    weights = _tournament(list(zip(spread(a), spread(a0), strict=True)))
-
-    def push(t: Tensor) -> object:
-        result = (weights * spread(t)).sum(0)
-        if keepdim:
-            for dim in sorted(dims):
-                result = result.unsqueeze(dim)
-        return (result, result) if several else result
-
-    return Push(site.carried, torch.vmap(push), fresh=not several)
-
-
-def _as_list(dims: int | Sequence[int] | None) -> list[int]:
-    if dims is None:
-        return []
-    return [dims] if isinstance(dims, int) else list(dims)
-
-
-@differs("max_pool2d_with_indices")
-def _max_pool2d_with_indices(site: Site) -> Push:
-    """The values are those of a max pool; their indices carry nothing."""
-    values = _max_pool2d(replace(site, output=site.output[0], reference_output=site.reference_output[0]))
-    return replace(values, function=lambda t: (values(t), t.new_zeros(len(t), 1)), scale=None, fresh=False, window=None)
-
-
-@differs("adaptive_max_pool2d")
-def _adaptive_max_pool2d(site: Site) -> Push:
-    """A tournament among the entries of each cell; cells may overlap by a pixel."""
-    sides = list(zip(site.argument(0).shape[-2:], site.output[0].shape[-2:], strict=True))
-    rows, columns = ([(i * n // k, -(-(i + 1) * n // k)) for i in range(k)] for n, k in sides)
-    cells = [(slice(*row), slice(*column)) for row, column in product(rows, columns)]
-    both = site.both(0)
-
-    def entries(t: Tensor, cell: tuple[slice, slice]) -> Tensor:  # the competitors first
-        return t[(..., *cell)].flatten(-2).movedim(-1, 0)
-
-    weights = [_tournament(list(zip(*(entries(value, cell) for value in both), strict=True))) for cell in cells]
-
-    def push(t: Tensor) -> tuple[Tensor, Tensor]:
-        values = [(weight * entries(t, cell)).sum(0) for weight, cell in zip(weights, cells, strict=True)]
-        return torch.stack(values, -1).view(site.output[0].shape), t.new_zeros(())
-
-    return Push(site.carried, torch.vmap(push))
-
-
-@differs("max_pool2d")
-def _max_pool2d(site: Site) -> Push:
-    """A tournament among the entries of each window; what pads has no components."""
-    kernel = pair(site.argument(1))
-    stride = pair(site.argument(2) or kernel)  # ATen writes an empty stride where it is the kernel's size
-    padding, dilation = (pair(site.argument(position, default)) for position, default in ((3, 0), (4, 1)))
-    size = site.output.shape[2:]
-    lowest = float(torch.minimum(*site.both(0)).min()) - 1  # loses against every entry, and is finite
-
-    def slices(t: Tensor, fill: float = 0.0) -> list[Tensor]:
-        spans = [(n - 1) * s + d * (k - 1) + 1 for n, s, d, k in zip(size, stride, dilation, kernel, strict=True)]
-        below, right = (span - n - p for span, n, p in zip(spans, t.shape[-2:], padding, strict=True))
-        padded = F.pad(t, (padding[1], right, padding[0], below), value=fill)
-        rows, columns = (
-            [slice(i * d, i * d + (n - 1) * s + 1, s) for i in range(k)]
-            for n, s, d, k in zip(size, stride, dilation, kernel, strict=True)
-        )
-        return [padded[..., row, column] for row, column in product(rows, columns)]
-
-    pairs = list(zip(*(slices(value, lowest) for value in site.both(0)), strict=True))
-    weights = _tournament(pairs)
-
-    def push(t: Tensor) -> Tensor:
-        result = torch.zeros_like(slices(t)[0])
-        for weight, entry in zip(weights, slices(t), strict=True):
-            result.addcmul_(weight.expand_as(entry), entry)
-        return result
-
-    return Push(site.carried, push, fresh=True, window=window(kernel, stride, padding, dilation))
-
-
-def _tournament(entries: Sequence[Pair]) -> Tensor:
-    """Weights (n, ...) of the components of n entries in those of their maximum.
-
-    One entry after the other meets the best so far, ``max(a, b) = a + relu(b - a)``. The mean of both orders, so that
-    an image and its mirror image are explained alike.
-    """
-    values, values0 = (torch.stack(side) for side in zip(*entries, strict=True))
-    return (_in_turn(values, values0) + _in_turn(values.flip(0), values0.flip(0)).flip(0)) / 2
-
-
-def _in_turn(values: Tensor, values0: Tensor) -> Tensor:
-    """What entry i takes from the best before it, times what all later ones leave of that."""
-    lead, lead0 = (side[1:] - side.cummax(0).values[:-1] for side in (values, values0))
-    equal = lead == lead0
-    slope = (lead.relu() - lead0.relu()) / (lead - lead0).masked_fill(equal, 1)
-    slope = torch.where(equal, (lead > 0).to(slope), slope)
-    one = torch.ones_like(values[:1])
-    left = torch.cat([1 - slope, one]).flip(0).cumprod(0).flip(0)
-    return torch.cat([one, slope]) * left
-
-
-@differs("layer_norm")
-def _layer_norm(site: Site) -> Push:
-    dims = tuple(range(-len(site.argument(1)), 0))
-    mean = partial(torch.mean, dim=dims, keepdim=True)
-    normalise = _normalised(site.both(0), mean, site.argument(4, 1e-5))
-    return Push(site.carried, normalise, site.argument(2), fresh=True, **channel_wise(site))
-
-
-@differs("group_norm")
-def _group_norm(site: Site) -> Push:
-    x, groups, weight = (site.argument(position) for position in range(3))
-
-    def cells(t: Tensor) -> Tensor:  # (..., N, groups, the rest)
-        return t.unflatten(1 - x.ndim, (groups, -1)).flatten(1 - x.ndim)
-
-    mean = partial(torch.mean, dim=-1, keepdim=True)
-    normalise = _normalised((cells(x), cells(site.both(0)[1])), mean, site.argument(4, 1e-5))
-    scale = None if weight is None else weight.view(-1, *[1] * (x.ndim - 2))
-    return Push(site.carried, lambda t: normalise(cells(t)).reshape(t.shape), scale, fresh=True)
-
-
-@differs("instance_norm")
-def _instance_norm(site: Site) -> Push:
-    """Each channel of each image by its own statistics, or by the stored ones."""
-    x, weight = site.argument(0), site.argument(1)
-    if not site.argument(5):
-        return HANDLERS["instance_norm"](site)  # type: ignore[return-value]
-    mean = partial(torch.mean, dim=tuple(range(2 - x.ndim, 0)), keepdim=True)
-    scale = None if weight is None else weight.view(-1, *[1] * (x.ndim - 2))
-    return Push(site.carried, _normalised(site.both(0), mean, site.argument(7)), scale, fresh=True)
-
-
-def _normalised(values: Pair, mean: Callable[[Tensor], Tensor], epsilon: float) -> Callable[[Tensor], Tensor]:
-    """The push of ``c r``, with ``c = a - mean(a)`` and ``r = (mean(c^2) + epsilon)^(-1/2)``.
-
-    The slope of ``r`` in the variance is ``-(r r0)^2 / (r + r0)``: the difference quotient, written without the
-    difference, which cancels.
-    """
-    centred, centred0 = (value - mean(value) for value in values)
-    r, r0 = ((mean(value.square()) + epsilon).rsqrt() for value in (centred, centred0))
-    middle = (centred + centred0) / 2
-    factor = (r + r0) / 2
-    slope = -2 * (r * r0).square() / (r + r0)
-
-    def push(t: Tensor) -> Tensor:
-        t = t - mean(t)
-        return factor * t + slope * middle * mean(middle * t)
-
-    return push
-
-
-@differs("linalg_vector_norm")
-def _vector_norm(site: Site) -> Push:
-    """The Euclidean norm: ``|a| - |a0| = <a - a0, a + a0> / (|a| + |a0|)``."""
-    dims = site.argument(2, name="dim")
-    keepdim = bool(site.argument(3, False, name="keepdim"))
-    total = (site.output + site.reference_output).clamp_min(torch.finfo(site.output.dtype).tiny)
-    middle = 2 * site.middle().argument(0)
-
-    def push(t: Tensor) -> Tensor:
-        return (t * middle).sum(dims, keepdim=keepdim) / total
-
-    return Push(site.carried, torch.vmap(push), fresh=True)
-
-
-@differs("var")
-def _variance(site: Site) -> Push:
-    """``mean((c - c0) (c + c0))`` of the centred values ``c``."""
-    change, dims, keepdim = _variance_change(site)
-
-    def push(t: Tensor) -> Tensor:
-        return change(t).sum(dims, keepdim=keepdim)
-
-    return Push(site.carried, torch.vmap(push), fresh=True)
-
-
-@differs("std")
-def _deviation(site: Site) -> Push:
-    """The root of the variance: ``s - s0 = (v - v0) / (s + s0)``."""
-    change, dims, keepdim = _variance_change(site)
-    total = (site.output + site.reference_output).clamp_min(torch.finfo(site.output.dtype).tiny)
-
-    def push(t: Tensor) -> Tensor:
-        return change(t).sum(dims, keepdim=keepdim) / total
-
-    return Push(site.carried, torch.vmap(push), fresh=True)
-
-
-@differs("var_mean")
-def _variance_and_mean(site: Site) -> Push:
-    change, dims, keepdim = _variance_change(site)
-
-    def push(t: Tensor) -> tuple[Tensor, Tensor]:
-        return change(t).sum(dims, keepdim=keepdim), t.mean(dims, keepdim=keepdim)
-
-    return Push(site.carried, torch.vmap(push))
-
-
-def _variance_change(site: Site) -> tuple[Callable[[Tensor], Tensor], list[int], bool]:
-    """What each entry adds to the change of the variance; dimensions, and whether they stay."""
-    dims = _as_list(site.argument(1, name="dim")) or list(range(site.argument(0).ndim))
-    correction = site.argument(2, 1, name="correction")
-    keepdim = bool(site.argument(3, False, name="keepdim"))
-    middle = 2 * site.middle().argument(0)
-    middle = middle - middle.mean(dims, keepdim=True)
-    count = middle.numel() / middle.mean(dims).numel() - correction
-    return lambda t: t * middle / count, dims, keepdim
 
 
 @differs("softmax", "_softmax")

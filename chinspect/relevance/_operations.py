@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,13 @@ from chinspect.relevance._graph import Operation, Ref
 Axis = tuple[int, int, int, int]  # kernel, stride, padding, dilation along one axis of the image
 Window = tuple[Axis, Axis]
 Size = int | list[int] | tuple[int, ...]
+
+
+def as_list(dims: int | Sequence[int] | None) -> list[int]:
+    """Dimensions as operations take them; none where all are meant."""
+    if dims is None:
+        return []
+    return [dims] if isinstance(dims, int) else list(dims)
 
 
 def pair(value: Size) -> list[int]:
