@@ -280,8 +280,8 @@ def explain_anomaly(
             those of the difference to the reference: of a blurred image low ones hold next to nothing, and of ``mean``
             nothing but the colour is left out.
         evaluations: masked images an image, of ``shapley``; by default 8 a patch.
-        check: of the first 4 images delete the most relevant patches of a fourteenth of the image, and random ones, and
-            say how their scores fall.
+        check: of the 4 images of the highest scores delete the most relevant patches of a fourteenth of the image, and
+            random ones, and say how their scores fall.
 
     Raises `InputError` for components or bands that do not exist, a detector that cannot be explained so, and
     scikit-learn's `NotFittedError`.
@@ -322,7 +322,7 @@ def explain_anomaly(
     )
     if not check or components not in ("pixels", "pixel_bands"):
         return explanation
-    return replace(explanation, deletions=deletions(detector, batch, explanation.pixels, reference))
+    return replace(explanation, deletions=deletions(detector, batch, explanation.score, explanation.pixels, reference))
 
 
 def _without_bands(components: AnomalyComponents, bands: object) -> AnomalyComponents:

@@ -203,7 +203,9 @@ class AnomalyExplanation(Result):
             return ""
         if len(self) == 1:
             return made[0].told("this image", "the anomaly score")
-        whose = f"the first {len(made)} images" if len(made) < len(self) else f"these {len(made)} images"
+        whose = (
+            f"the {len(made)} images of the highest scores" if len(made) < len(self) else f"these {len(made)} images"
+        )
         return deletions_in_words(made, whose, "what they score above their references")
 
     def document(self) -> dict[str, Any]:

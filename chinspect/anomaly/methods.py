@@ -137,23 +137,32 @@ def shapley_relevance(detector: Scoring, x: Tensor, method: Method) -> dict[str,
 
 
 def deletions(
-    detector: Scoring, x: Tensor, pixels: NDArray[np.floating[Any]], reference: Images | None
+    detector: Scoring,
+    x: Tensor,
+    scores: NDArray[np.floating[Any]],
+    pixels: NDArray[np.floating[Any]],
+    reference: Images | None,
 ) -> tuple[Deletion | None, ...]:
-    """Of the first images how their scores fall without their most relevant patches; None of the others.
+    """Of the images of the highest scores how these fall without their most relevant patches; None of the others.
 
     Args:
-        pixels: relevance (n, H, W) of images ``x`` (n, C, H, W).
+        x: images (n, C, H, W).
+        scores: theirs (n,). One that scores hardly more than a normal image has little to lose.
+        pixels: their relevance (n, H, W).
         reference: what was asked for, see `method_for`.
     """
     cells = patches(-(-min(x.shape[2:]) // _DELETED))
     partition = cells.on(x.shape)
     assert isinstance(partition, Partition)
-    first = x[:CHECKED]
-    origins = references(detector, replacement(detector, reference), first)
-    relevance = partition.sums(torch.from_numpy(pixels[:CHECKED, None]))
+    highest = np.sort(np.argsort(-scores, kind="stable")[:CHECKED])
+    checked = x[torch.from_numpy(highest)]
+    origins = references(detector, replacement(detector, reference), checked)
+    relevance = partition.sums(torch.from_numpy(pixels[highest, None]))
 
     def score(images: Tensor) -> Tensor:
         return torch.from_numpy(detector.decision_function(images))
 
-    made = [deletion(score, first[i : i + 1], relevance[i], cells, origins[:, i]) for i in range(len(first))]
-    return (*made, *[None] * (len(x) - len(made)))
+    made: list[Deletion | None] = [None] * len(x)
+    for i, index in enumerate(highest):
+        made[index] = deletion(score, checked[i : i + 1], relevance[i], cells, origins[:, i])
+    return tuple(made)
