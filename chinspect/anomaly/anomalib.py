@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -77,8 +77,7 @@ def _transform(model: Any, step: str) -> Callable[[Tensor], Tensor]:
             f"a model of anomalib has a module 'model' and a pre_processor with a {step!r}, and this "
             f"{type(model).__name__} has not: give a trained anomalib.models object."
         )
-    typed: Callable[[Tensor], Tensor] = transform
-    return typed
+    return cast(Callable[[Tensor], Tensor], transform)
 
 
 def _resize(step: Any) -> tuple[int, str]:

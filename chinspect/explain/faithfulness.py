@@ -69,11 +69,15 @@ def map_deletions(subject: Subject, explained: ExplainedImages, count: int = 8) 
         raise InputError("spectra have no patches that could be replaced: explain pixels instead.")
     if count < 1:
         raise InputError(f"at least 1 image has to be changed, not {count}.")
-    order = np.arange(len(explained.names)) if subject.kind != "detector" else np.argsort(explained.values)
-    spread = np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)
-    indices = order[spread] if subject.kind != "detector" else order[-count:]
-    normal = _pixels(explained, int(order[0])) if subject.kind == "detector" else None
-    made = tuple(_deletion(subject, explained, int(index), "blur" if normal is None else normal) for index in indices)
+    reference: Reference | str = "blur"
+    if subject.kind == "detector":
+        order = np.argsort(explained.values)
+        indices = order[-count:]
+        reference = _pixels(explained, int(order[0]))
+    else:
+        images = len(explained.names)
+        indices = np.linspace(0, images - 1, min(count, images)).round().astype(int)
+    made = tuple(_deletion(subject, explained, int(index), reference) for index in indices)
     return MapDeletions(tuple(explained.names[i] for i in indices), made, _NOUNS[subject.kind])
 
 

@@ -26,9 +26,10 @@ from chinspect.images import open_image
 from chinspect.known.effect import Effect, Options
 from chinspect.known.models import Models, load_models
 from chinspect.known.registry import EFFECTS
-from chinspect.known.rows import Row, told, valued_row
+from chinspect.known.rows import Row, told
 from chinspect.known.together import GAIN, together_rows
 from chinspect.proof import random_patch
+from chinspect.readouts import measured_row
 from chinspect.report import Result
 from chinspect.spray import analyse
 
@@ -194,21 +195,20 @@ def _strategies(encoder: Encoder, samples: Samples) -> pd.DataFrame:
     smallest = spray.min_detectable_size_
     numbers = {FLAGGED: len(spray.flagged_), DETECTABLE: float("nan") if smallest is None else smallest}
     return pd.DataFrame(
-        [valued_row(measure, _MAPS, (float(value),) * 3, len(samples)) for measure, value in numbers.items()]
+        [measured_row(measure, _MAPS, (float(value),) * 3, len(samples)) for measure, value in numbers.items()]
     )
 
 
 def _leads(table: pd.DataFrame, artefact: Artefact | None) -> dict[str, tuple[str, str]]:
     """Of each subject a measure that all models have, that of the effect if possible, and its condition."""
+    told_by = {name: (effect.lead, effect.condition) for name, effect in EFFECTS.items()}
+    told_by |= {STRATEGIES: (FLAGGED, _MAPS)}
+    if artefact is not None:
+        told_by |= {RELIANCE: (GAIN, artefact.name)}
     leads = {}
     for subject in table["subject"].unique():
         own = table[table["subject"] == subject]
-        if subject in EFFECTS:
-            condition = EFFECTS[subject].condition
-            wanted = EFFECTS[subject].lead
-        else:
-            condition = _MAPS if artefact is None or subject == STRATEGIES else artefact.name
-            wanted = FLAGGED if subject == STRATEGIES else GAIN
+        wanted, condition = told_by[subject]
         measures = own[own["condition"] == condition].groupby("measure", sort=False)["model"].nunique()
         common = measures.index[measures == own["model"].nunique()].tolist()
         if common:

@@ -21,8 +21,8 @@ from chinspect.execute import Samples
 from chinspect.images import open_image
 from chinspect.known.effect import Findings, Options
 from chinspect.known.models import Models
-from chinspect.known.rows import Row, rate_row, valued_row
-from chinspect.readouts import Pictures, balanced_accuracy, embeddings, linear_readout
+from chinspect.known.rows import Row, rate_row
+from chinspect.readouts import Pictures, balanced_accuracy, embeddings, linear_readout, measured_row
 
 ALL = "all"
 ACCURACY = "balanced accuracy"
@@ -40,14 +40,14 @@ def measure_covid(models: Models, data: Path, options: Options) -> Findings:
     sources = np.array(test.sources)
     right = called == truth
     rows: list[Row] = [
-        valued_row(ACCURACY, ALL, balanced_accuracy(right, truth.astype(np.intp), options.seed), len(test))
+        measured_row(ACCURACY, ALL, balanced_accuracy(right, truth.astype(np.intp), options.seed), len(test))
     ]
     notes = [*images.notes]
     for source in sorted({*test.sources}):
         own = sources == source
         if {*truth[own]} == {False, True}:
             values_of = balanced_accuracy(right[own], truth[own].astype(np.intp), options.seed)
-            rows.append(valued_row(ACCURACY, source, values_of, int(own.sum())))
+            rows.append(measured_row(ACCURACY, source, values_of, int(own.sum())))
         if (own & ~truth).any():
             rows.append(rate_row(FALSE, source, called[own & ~truth]))
         else:

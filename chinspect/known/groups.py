@@ -22,7 +22,8 @@ from chinspect.known.effect import Findings, Options
 from chinspect.known.models import CLASSES, Models
 from chinspect.known.photographs import Photographs
 from chinspect.known.responses import logits_of
-from chinspect.known.rows import Row, rate_row, valued_row
+from chinspect.known.rows import Row, rate_row
+from chinspect.readouts import measured_row
 
 COMMON = "common"
 COUNTER = "counter"
@@ -55,8 +56,8 @@ def group_rows(right: Flags, counter: Flags, classes: NDArray[np.intp], seed: in
     return [
         rate_row(ACCURACY, COUNTER, right[counter]),
         rate_row(ACCURACY, COMMON, right[~counter]),
-        valued_row(GAP, COUNTER, _difference(right, counter, rng), len(right)),
-        valued_row(GAP, PERMUTED, _difference(right, permuted, rng), len(right)),
+        measured_row(GAP, COUNTER, _difference(right, counter, rng), len(right)),
+        measured_row(GAP, PERMUTED, _difference(right, permuted, rng), len(right)),
     ]
 
 

@@ -29,9 +29,9 @@ from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
 from chinspect.known.effect import Findings, Options
 from chinspect.known.models import Models
-from chinspect.known.rows import Row, mean_row, valued_row
+from chinspect.known.rows import Row, mean_row
 from chinspect.known.together import nearest, unit
-from chinspect.readouts import cross_validated, index_over_k
+from chinspect.readouts import cross_validated, index_over_k, measured_row
 from chinspect.stress import TRACES, Change, unchanged
 
 Codes = NDArray[np.intp]
@@ -88,7 +88,7 @@ def readable_rows(family: str, values: Values, seed: int = 0) -> list[Row]:
         # images have all variants, so that the mean over them is balanced; they are drawn again with all of theirs
         rows.append(mean_row(measure, condition, right.reshape(count, variants).mean(1), seed))
     majority = 1 / variants
-    return [*rows, valued_row(measure, MAJORITY, (majority, majority, majority), count)]
+    return [*rows, measured_row(measure, MAJORITY, (majority, majority, majority), count)]
 
 
 def neighbour_rows(
@@ -101,9 +101,9 @@ def neighbour_rows(
     if labels is not None:
         curve = index_over_k(values, labels, codes, [min(_NEIGHBOURS, len(codes) - 1)], seed).iloc[0]
         index = f"{family}: robustness index"
-        rows.append(valued_row(index, OWN, (curve["estimate"], curve["low"], curve["high"]), len(codes)))
+        rows.append(measured_row(index, OWN, (curve["estimate"], curve["low"], curve["high"]), len(codes)))
         chance = (curve["chance"], curve["chance_low"], curve["chance_high"])
-        rows.append(valued_row(index, CHANCE, chance, len(codes)))
+        rows.append(measured_row(index, CHANCE, chance, len(codes)))
     return rows
 
 

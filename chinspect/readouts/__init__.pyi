@@ -2,7 +2,7 @@ from .confounder import FOLDER, ConfounderScores, confounder_scores, confounding
 from .evaluation import ReadoutScores, evaluate
 from .folders import Split, interleaved, load_classes, read_groups, split
 from .pictures import Pairs, Pictures, embeddings, painted, pasted, seen
-from .robustness import balanced_accuracy, cross_validated, index_over_k
+from .robustness import balanced_accuracy, cross_validated, index_over_k, measured_row
 from .scores import ALL, each_state, score_classes, score_groups, worst_group
 from .task import ORIGINAL, SHIFTED, Task, folder_task, linear_readout
 
@@ -29,6 +29,7 @@ __all__ = [
     "interleaved",
     "linear_readout",
     "load_classes",
+    "measured_row",
     "painted",
     "pasted",
     "read_groups",

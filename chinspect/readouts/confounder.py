@@ -42,7 +42,7 @@ from chinspect.readouts.robustness import (
     INDEX,
     OWN,
     index_over_k,
-    measured,
+    measured_row,
     performance_drop,
     predictability,
 )
@@ -146,8 +146,8 @@ def confounder_scores(
     row = index[index["k"] == k].iloc[0]
     n = len(values)
     rows = [
-        measured(INDEX, OWN, (row["estimate"], row["low"], row["high"]), n),
-        measured(INDEX, "random neighbours", (row["chance"], row["chance_low"], row["chance_high"]), n),
+        measured_row(INDEX, OWN, (row["estimate"], row["low"], row["high"]), n),
+        measured_row(INDEX, "random neighbours", (row["chance"], row["chance_low"], row["chance_high"]), n),
         *predictability(values, classes, codes, seed),
     ]
     cells = pd.crosstab(labels, confounders)

@@ -45,6 +45,17 @@ def neighbour_kinds(values: Values, labels: Codes, confounders: Codes, most: int
 
 
 def index_over_k(values: Values, labels: Codes, origins: Codes, ks: Sequence[int], seed: int) -> pd.DataFrame:
+    """The robustness index over numbers of neighbours, of the embedding and of random neighbours.
+
+    Args:
+        values: embeddings (n, D).
+        labels, origins: classes and confounders (n,), as numbers from 0.
+        ks: numbers of neighbours.
+        seed: of the bootstrap and of the permutations.
+
+    Returns:
+        A row a k: k, estimate, low, high (the 95 % interval over images), chance, chance_low, chance_high.
+    """
     so, os = neighbour_kinds(values, labels, origins, max(ks))
     counts = draws(len(values), _RESAMPLES, seed)
     rng = np.random.default_rng(seed)
@@ -81,9 +92,9 @@ def predictability(values: Values, labels: Codes, origins: Codes, seed: int) -> 
     rows = []
     for condition, codes in conditions.items():
         right = cross_validated(values, codes, labels, seed)
-        rows.append(measured(PREDICTED, condition, balanced_accuracy(right, codes, seed), len(values)))
+        rows.append(measured_row(PREDICTED, condition, balanced_accuracy(right, codes, seed), len(values)))
     majority = 1 / len(np.unique(origins))
-    return [*rows, measured(PREDICTED, "majority", (majority, majority, majority), len(values))]
+    return [*rows, measured_row(PREDICTED, "majority", (majority, majority, majority), len(values))]
 
 
 def cross_validated(
@@ -143,7 +154,7 @@ def performance_drop(values: Values, labels: Codes, origins: Codes, seed: int) -
         accuracies = [_fitted(values, labels, _train(cells, size, rho), test) for rho in _CORRELATIONS]
         drops.append(np.mean(accuracies[1:]) / accuracies[0] - 1)
     low, high = np.quantile(drops, [0.025, 0.975])
-    return measured(DROP, OWN, (float(np.mean(drops)), float(low), float(high)), len(values))
+    return measured_row(DROP, OWN, (float(np.mean(drops)), float(low), float(high)), len(values))
 
 
 def _train(cells: Mapping[tuple[int, int], Codes], size: int, rho: float) -> Codes:
@@ -169,6 +180,7 @@ def _fitted(values: Values, labels: Codes, train: Codes, test: Codes) -> float:
     return float((predicted == labels[test]).mean())
 
 
-def measured(measure: str, condition: str, values: Triple, n: int) -> Row:
+def measured_row(measure: str, condition: str, values: Triple, n: int) -> Row:
+    """A row of measures: an estimate with the ends of its interval, on n images."""
     estimate, low, high = values
     return {"measure": measure, "condition": condition, "estimate": estimate, "low": low, "high": high, "n": n}

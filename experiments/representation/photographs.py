@@ -16,20 +16,10 @@ from chinspect.artefacts import Artefact, text_logo
 from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import list_images
+from chinspect.known.trucks import TRUCKS as TRUCKS
 from chinspect.readouts import Pictures, pasted
 from chinspect.world import Prevalence
 
-TRUCKS = {
-    "n03770679": "minivan",
-    "n03796401": "moving van",
-    "n03977966": "police van",
-    "n03345487": "fire engine",
-    "n03417042": "garbage truck",
-    "n03930630": "pickup",
-    "n04461696": "tow truck",
-    "n04467665": "trailer truck",
-}
-"""The eight trucks of the paper."""
 FISH = {
     "n01440764": "tench",
     "n02514041": "barracouta",
