@@ -1,5 +1,5 @@
 from .bilrp import explain_similarity
-from .choice import Choice, choose_method
+from .choice import Choice, choose_method, settled_method
 from .explanation import ExplainedImage, PatchPair, SimilarityExplanation
 from .frequency import FrequencySimilarity
 from .index import SimilarityIndex
@@ -14,5 +14,6 @@ __all__ = [
     "SimilarityIndex",
     "choose_method",
     "explain_similarity",
+    "settled_method",
     "suspicious_pairs",
 ]
