@@ -1,7 +1,8 @@
 """Where encoders come from: one class a library that knows the card of each of its models, its module, and its weights.
 
-An architecture is named `timm:NAME`, `torchvision:NAME`, `open_clip:NAME` or `transformers:NAME`; two are built here,
-`tiny-resnet` and `clip-rn50-gap`. A further library is a subclass of `Library` and an entry of `LIBRARIES`.
+An architecture is named `timm:NAME`, `torchvision:NAME`, `open_clip:NAME` or `transformers:NAME`; built here are
+`tiny-resnet`, `efficientnet-lite0` to `2`, `clip-rn50-gap`. A further library is a subclass of `Library` and an entry
+of `LIBRARIES`.
 
 encoder = encoder_of(card, fetch(card))  # its weights from the file that the card names
 """
@@ -23,27 +24,34 @@ from chinspect.encoders.encoder import Encoder, embedding_length
 from chinspect.encoders.finite import check_weights
 from chinspect.encoders.huggingface import Transformers
 from chinspect.encoders.library import Architecture, Library, Weights, library_card
+from chinspect.encoders.lite import SCALES, EfficientNetLite
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError, one_line
 from chinspect.images import Preprocessing
 
 
 class Zoo(Library):
-    """The models that have a folder here, and the two architectures that no library has."""
+    """The models that have a folder here, and the architectures that are built here."""
 
     def card(self, name: str) -> Card:
         """The card of the model's folder."""
         return read_card(name)
 
+    def classifier(self, name: str, size: int) -> nn.Module:
+        """An EfficientNet-Lite with the thousand classes of ImageNet."""
+        return EfficientNetLite(*SCALES[name], classes=1000) if name in SCALES else super().classifier(name, size)
+
     def build(self, name: str, size: int) -> Architecture:  # noqa: ARG002
-        """The embedding of both is a global average pool, so that images of any size pass."""
+        """The embedding of all is a global average pool, so that images of any size pass."""
+        if name in SCALES:
+            return Architecture(EfficientNetLite(*SCALES[name]), heads=("classifier.",))
         if name == "tiny-resnet":
             return Architecture(TinyResNet())
         if name == "clip-rn50-gap":  # what Kauffmann et al. 2025 explain: layer4, without the attention pool behind it
             tower: Any = build("open_clip:RN50", 224).module
             tower.attnpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
             return Architecture(tower, heads=("attnpool.",))
-        known = ", ".join(["tiny-resnet", "clip-rn50-gap", *LIBRARIES])
+        known = ", ".join(["tiny-resnet", *SCALES, "clip-rn50-gap", *LIBRARIES])
         raise InputError(f"There is no architecture {name!r}; use one of {known}.")
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,28 @@ def test_each_tensor_is_where_timm_has_it(name: str) -> None:
     loaded = load_classifier(name).module.state_dict() | load_encoder(name).module.state_dict()
     assert len(ours) == len(theirs) >= 247
     assert all(torch.equal(stored[a], loaded[b]) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+@pytest.mark.parametrize("size", [64, 75])
+def test_the_network_is_that_of_timm(name: str, size: int) -> None:
+    """In the names of its tensors and in its answer, also where padding is odd."""
+    import timm
+
+    theirs = timm.create_model(name.replace("efficientnet-", "tf_efficientnet_")).eval()
+    module = load_classifier(name).module
+    theirs.load_state_dict(module.state_dict())
+    images = torch.randn(1, 3, size, size + 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(module(images), theirs(images), rtol=1e-4, atol=1e-4)
+
+
+def test_the_default_network_is_built_without_slow_imports() -> None:
+    """timm takes torchvision along, and that torch's compiler: two seconds of every command."""
+    code = "import sys; from chinspect.encoders import load_encoder; load_encoder('efficientnet-lite0'); "
+    code += "print(sorted({'timm', 'torchvision', 'torch._dynamo'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", EMBEDDINGS)
