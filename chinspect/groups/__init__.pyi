@@ -1,0 +1,22 @@
+from .controls import class_groups, feature_groups, loss_groups, random_groups, true_groups
+from .groups import Groups
+from .heads import AFR, DFR, ERM, JTT, GroupDRO
+from .pseudo import pseudo_groups
+from .quality import accuracy_by_group, group_quality
+
+__all__ = [
+    "AFR",
+    "DFR",
+    "ERM",
+    "JTT",
+    "GroupDRO",
+    "Groups",
+    "accuracy_by_group",
+    "class_groups",
+    "feature_groups",
+    "group_quality",
+    "loss_groups",
+    "pseudo_groups",
+    "random_groups",
+    "true_groups",
+]
