@@ -1,6 +1,7 @@
 from .controls import class_groups, feature_groups, loss_groups, random_groups, true_groups
 from .groups import Groups
 from .heads import AFR, DFR, ERM, JTT, GroupDRO
+from .maps import EXMAP, class_maps
 from .pseudo import pseudo_groups
 from .quality import accuracy_by_group, group_quality
 
@@ -8,11 +9,13 @@ __all__ = [
     "AFR",
     "DFR",
     "ERM",
+    "EXMAP",
     "JTT",
     "GroupDRO",
     "Groups",
     "accuracy_by_group",
     "class_groups",
+    "class_maps",
     "feature_groups",
     "group_quality",
     "loss_groups",

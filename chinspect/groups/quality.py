@@ -19,7 +19,7 @@ def group_quality(groups: Groups, truth: Groups) -> dict[str, Any]:
     Returns:
         ``adjusted_rand_index``: 1 for the same groups, 0 by chance, in the mean over classes, so that telling classes
         apart counts for nothing; ``worst_recall``, ``worst_precision`` and ``worst_size`` of the smallest true group,
-        for the group that holds most of it; ``groups``, their number.
+        for the group that holds most of it; ``n_groups``, their number.
     """
     scores = []
     for name in np.unique(truth.labels):
@@ -33,7 +33,7 @@ def group_quality(groups: Groups, truth: Groups) -> dict[str, Any]:
         "worst_recall": float(held.sum() / smallest.sum()),
         "worst_precision": float(held.sum() / (groups.ids == best).sum()),
         "worst_size": int(smallest.sum()),
-        "groups": len(groups.names),
+        "n_groups": len(groups.names),
     }
 
 

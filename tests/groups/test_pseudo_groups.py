@@ -39,7 +39,7 @@ def test_places_are_found_of_any_number_of_classes(planted, cluster, scope):
     quality = group_quality(groups, truth)
     assert quality["adjusted_rand_index"] > 0.9
     assert quality["worst_recall"] > 0.9
-    assert quality["groups"] == 6
+    assert quality["n_groups"] == 6
     chance = group_quality(random_groups(groups), truth)
     assert abs(chance["adjusted_rand_index"]) < 0.1
     assert chance["worst_recall"] <= 1
