@@ -16,7 +16,19 @@ from typing import Any
 import typer
 
 from chinspect import __version__
-from chinspect.cli import anomaly, choice, evaluate, known, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
+from chinspect.cli import (  # noqa: F401
+    anomaly,
+    choice,
+    evaluate,
+    groups,
+    known,
+    mitigate,
+    models,
+    similarity,
+    spray,
+    stress,
+    virelay,
+)
 from chinspect.cli.frame import app
 from chinspect.errors import ImageWarning, InputError, SlowWarning
 

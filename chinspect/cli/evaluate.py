@@ -23,6 +23,7 @@ def evaluate_encoder(
     model: str = typer.Option(MODEL, help=ENCODER_HELP),
     groups: str = typer.Option(None, metavar="CSV", help="Columns path and group for the test images."),
     artefact: str = typer.Option(None, help="Also judge with it on every test image: " + ARTEFACT_HELP),
+    head: str = typer.Option(None, metavar="FILE", help="Also judge a head that 'chinspect groups' wrote."),
     confounder: str = typer.Option(None, metavar="CSV|folder", help=_CONFOUNDER_HELP),
     k: int = typer.Option(11, min=1, help="Neighbours of the robustness index, beside its curve."),
     cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
@@ -40,8 +41,8 @@ def evaluate_encoder(
     from chinspect.files import check_output_folder
     from chinspect.report import Result
 
-    if confounder is not None and (groups, artefact) != (None, None):
-        raise InputError("--confounder asks another question than --groups and --artefact: give it alone.")
+    if confounder is not None and (groups, artefact, head) != (None, None, None):
+        raise InputError("--confounder asks another question than --groups, --artefact and --head: give it alone.")
     if out is not None:
         check_output_folder(out)
     encoder = load_encoder(model)
@@ -49,7 +50,9 @@ def evaluate_encoder(
     scores: Result
     with status("embedding and judging"):
         if confounder is None:
-            scores = readouts.evaluate(encoder, data, artefact=overlay, groups=groups, cache=cache, seed=seed)
+            scores = readouts.evaluate(
+                encoder, data, artefact=overlay, groups=groups, head=head, cache=cache, seed=seed
+            )
         else:
             scores = readouts.confounding(encoder, data, confounder, k=k, cache=cache, seed=seed)
     if out is None:

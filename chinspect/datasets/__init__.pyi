@@ -1,4 +1,4 @@
-from .coloured_mnist import ColouredDigits, coloured_mnist
+from .coloured import ColouredDigits, coloured_mnist
 from .mvtec import GOOD, MVTecCategory, categories, load_category, load_folder, load_mvtec
 from .subpopulations import Subpopulations, load_subpopulations
 from .xray import XrayImages

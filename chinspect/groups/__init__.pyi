@@ -4,6 +4,7 @@ from .heads import AFR, DFR, ERM, JTT, GroupDRO
 from .maps import EXMAP, class_maps
 from .pseudo import pseudo_groups
 from .quality import accuracy_by_group, group_quality
+from .regrouping import Regrouping, regroup
 
 __all__ = [
     "AFR",
@@ -13,6 +14,7 @@ __all__ = [
     "JTT",
     "GroupDRO",
     "Groups",
+    "Regrouping",
     "accuracy_by_group",
     "class_groups",
     "class_maps",
@@ -21,5 +23,6 @@ __all__ = [
     "loss_groups",
     "pseudo_groups",
     "random_groups",
+    "regroup",
     "true_groups",
 ]

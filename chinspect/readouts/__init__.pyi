@@ -1,6 +1,7 @@
 from .confounder import FOLDER, ConfounderScores, confounder_scores, confounding
 from .evaluation import ReadoutScores, evaluate
 from .folders import Split, interleaved, load_classes, read_groups, split
+from .heads import LinearHead
 from .pictures import Pairs, Pictures, embeddings, painted, pasted, seen
 from .robustness import balanced_accuracy, cross_validated, index_over_k, measured_row
 from .scores import ALL, each_state, score_classes, score_groups, worst_group
@@ -12,6 +13,7 @@ __all__ = [
     "ORIGINAL",
     "SHIFTED",
     "ConfounderScores",
+    "LinearHead",
     "Pairs",
     "Pictures",
     "ReadoutScores",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import pandas as pd
 
 from chinspect.artefacts import Artefact
 from chinspect.encoders import EditedEncoder, Encoder
+from chinspect.errors import InputError
 from chinspect.readouts.folders import Split, load_classes, read_groups
+from chinspect.readouts.heads import LinearHead
 from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
 from chinspect.readouts.task import folder_task
 from chinspect.report import Result
@@ -77,6 +79,7 @@ def evaluate(
     *,
     artefact: Artefact | None = None,
     groups: str | Path | Sequence[str] | None = None,
+    head: str | Path | LinearHead | None = None,
     cache: str | Path | None = None,
     seed: int = 0,
 ) -> ReadoutScores:
@@ -88,6 +91,7 @@ def evaluate(
         artefact: also judge with it on every test image.
         groups: a CSV file with the columns path and group for the test images, or one name an image; by default the
             classes are the groups.
+        head: a head that `chinspect.groups.regroup` fitted, or its file, which is judged beside the readouts.
         cache: a folder for embeddings.
         seed: of the split, where the folder has none.
 
@@ -96,6 +100,9 @@ def evaluate(
     split = data if isinstance(data, Split) else load_classes(data, seed=seed)
     names = read_groups(groups, split.test) if isinstance(groups, str | Path) else groups
     task = folder_task(split, artefact, names)
+    if head is not None:
+        fitted = _checked_head(head, encoder)
+        task = replace(task, heads={fitted.name: fitted})
     encoders = {"": encoder}
     if isinstance(encoder, EditedEncoder):
         encoders = {"": encoder.base, "mitigated, ": encoder}
@@ -109,3 +116,12 @@ def evaluate(
     classes = each_state(predictions, lambda state: score_classes(state["label"], state["predicted"]))
     confusion = predictions.value_counts([*_KEYS, "label", "predicted"], sort=False).rename("n").reset_index()
     return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion)
+
+
+def _checked_head(head: str | Path | LinearHead, encoder: Encoder) -> LinearHead:
+    """The head; `InputError` where it was fitted on the embeddings of another encoder."""
+    fitted = head if isinstance(head, LinearHead) else LinearHead.load(head)
+    base = encoder.base if isinstance(encoder, EditedEncoder) else encoder
+    if fitted.encoder not in (encoder.fingerprint, base.fingerprint):
+        raise InputError(f"the head {fitted.name!r} was fitted on another encoder than {encoder.name!r}.")
+    return fitted

@@ -27,6 +27,7 @@ from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.images import Preprocessing
 from chinspect.readouts.folders import Split
+from chinspect.readouts.heads import LinearHead
 from chinspect.readouts.pictures import Pairs, Pictures, embeddings
 from chinspect.readouts.scores import each_state, score_groups
 
@@ -52,6 +53,7 @@ class Task:
         readouts: classifiers of scikit-learn by name, not fitted; they are copied for each encoder.
         relabel: by the name of a readout, a mapping of the labels that makes another task of the same images.
         groups: one name a test image; the classes by default.
+        heads: classifiers that are fitted already, by name; they are judged beside the readouts.
     """
 
     train: Sequence[Image.Image]
@@ -61,6 +63,7 @@ class Task:
     readouts: Mapping[str, ClassifierMixin]
     relabel: Mapping[str, Mapping[Any, Any]] = field(default_factory=dict)
     groups: Sequence[str] | None = None
+    heads: Mapping[str, LinearHead] = field(default_factory=dict)
 
     def seen_by(self, view: Preprocessing) -> Task:
         """The same task with artefacts laid over what a network sees; see `Pictures`. Other images stay."""
@@ -89,9 +92,12 @@ class Task:
         seen = self.seen_by(encoder.preprocessing)
         fitted = embeddings(encoder, seen.train, cache)
         judged = {state: embeddings(encoder, pictures, cache) for state, pictures in seen.test.items()}
+        models = {
+            name: clone(readout).fit(fitted, self._labels(name, self.train_labels))
+            for name, readout in self.readouts.items()
+        }
         tables = []
-        for name, readout in self.readouts.items():
-            model = clone(readout).fit(fitted, self._labels(name, self.train_labels))
+        for name, model in (models | dict(self.heads)).items():
             test = self._labels(name, self.test_labels)
             groups = list(map(str, test) if self.groups is None else self.groups)
             for state, values in judged.items():

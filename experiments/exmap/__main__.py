@@ -6,7 +6,7 @@ For each seed a small network is trained by average loss on images whose colour 
 on the validation images: from maps of the predicted class by ExMap's rules, by differences to a reference (`rescale`)
 and by Grad-CAM, from pixels, from features (GEORGE), from quantiles of the loss; beside them the true groups, random
 groups of the sizes of ExMap's, and the classes alone. On the validation embeddings a head is fitted with each of them
-(DFR), and judged on the test images by its worst true group. ``seeds.csv`` has a row a seed, grouping and head: how well
+(DFR), and judged on the test images by its worst true group. ``seeds.csv`` has a row a seed, grouping, head: how well
 groups agree with the true ones, how right the head is, and what it took; ``accuracy_*.csv`` are means over seeds, and
 half the width of 95 % intervals (1.96 standard errors). --smoke makes everything small: its numbers mean nothing.
 """
