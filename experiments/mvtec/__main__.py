@@ -54,6 +54,9 @@ OPTIONS = (
     option("detectors", list(DETECTORS), choices=DETECTORS),
     option("backbone", None, "of PatchCore: an encoder's name"),
     option("embedding", "roth", "protocol of PatchCore; anomalib takes any backbone"),
+    option(
+        "coreset", None, "of PatchCore, where its protocol leaves it open; that of the protocol by default", type=float
+    ),
 )
 
 
@@ -157,7 +160,9 @@ def pair(name: str, protocol: str, options: argparse.Namespace) -> tuple[Detecto
     common: dict[str, Any] = {"resizer": TRAINED[protocol], "size": options.size}
     code = protocol == "kauffmann2025-code"
     if name == "patchcore":
-        plain = PatchCore(backbone=options.backbone, embedding="kauffmann2025" if code else options.embedding, **common)
+        bank = {} if code else {"coreset": options.coreset}
+        embedding = "kauffmann2025" if code else options.embedding
+        plain = PatchCore(backbone=options.backbone, embedding=embedding, **bank, **common)
         return plain, clone(plain).set_params(layer=Blur())
     norm = int(name[1:])
     blurred = D2Neighbors(p=norm, layer=Blur(), calibrate_on="original" if code else "blurred", **common)
