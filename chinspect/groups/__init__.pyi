@@ -4,14 +4,16 @@ from .heads import AFR, DFR, ERM, JTT, GroupDRO
 from .maps import EXMAP, class_maps
 from .pseudo import pseudo_groups
 from .quality import accuracy_by_group, group_quality
-from .regrouping import Regrouping, regroup
+from .regrouping import HEADS, METHODS, Regrouping, regroup
 
 __all__ = [
     "AFR",
     "DFR",
     "ERM",
     "EXMAP",
+    "HEADS",
     "JTT",
+    "METHODS",
     "GroupDRO",
     "Groups",
     "Regrouping",

@@ -17,19 +17,20 @@ def group_quality(groups: Groups, truth: Groups) -> dict[str, Any]:
     """How well groups agree with the true ones.
 
     Returns:
-        ``adjusted_rand_index``: 1 for the same groups, 0 by chance, in the mean over classes, so that telling classes
-        apart counts for nothing; ``worst_recall``, ``worst_precision`` and ``worst_size`` of the smallest true group,
-        for the group that holds most of it; ``n_groups``, their number.
+        ``adjusted_rand_index``: 1 for the same groups, 0 by chance, in the mean over classes of several groups, so
+        that telling classes apart counts for nothing; ``worst_recall``, ``worst_precision`` and ``worst_size`` of the
+        smallest true group, for the group that holds most of it; ``n_groups``, their number.
     """
     scores = []
     for name in np.unique(truth.labels):
         members = truth.labels == name
-        scores.append(adjusted_rand_score(truth.ids[members], groups.ids[members]))
+        if len(np.unique(truth.ids[members])) > 1:  # a class that is one group agrees with anything that leaves it so
+            scores.append(adjusted_rand_score(truth.ids[members], groups.ids[members]))
     smallest = truth.ids == int(truth.sizes.argmin())
     best = int(np.bincount(groups.ids[smallest], minlength=len(groups.names)).argmax())
     held = (groups.ids == best) & smallest
     return {
-        "adjusted_rand_index": float(np.mean(scores)),
+        "adjusted_rand_index": float(np.mean(scores)) if scores else np.nan,
         "worst_recall": float(held.sum() / smallest.sum()),
         "worst_precision": float(held.sum() / (groups.ids == best).sum()),
         "worst_size": int(smallest.sum()),
