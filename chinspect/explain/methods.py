@@ -25,7 +25,7 @@ def method_of(
 ) -> tuple[Method | None, Mapping[str, Any]]:
     """The method by its options and the document of its choice, as in `settled_method`.
 
-    The method is None where the model or the question has one of its own.
+    The method is None where the model or the question has one of its own, or the model's usual one is asked for.
 
     Raises `InputError` for options that mean nothing to the model or the question.
     """
@@ -40,4 +40,4 @@ def method_of(
         return name, {}
     if not usual:
         raise InputError(f"a {type(subject).__name__} is explained by a `Method`, not by the name {name!r}: give one.")
-    return Method(), {}
+    return None, {}
