@@ -11,6 +11,7 @@ import pandas as pd
 
 from chinspect.artefacts import Artefact
 from chinspect.encoders import EditedEncoder, Encoder
+from chinspect.images import cropped_in_words
 from chinspect.readouts.folders import Split, load_classes, read_groups
 from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
 from chinspect.readouts.task import folder_task
@@ -33,6 +34,7 @@ class ReadoutScores(Result):
         worst: those rows of the groups that have the lowest accuracy.
         classes: `score_classes`.
         confusion: numbers of images, n, by label and prediction, those that are not 0.
+        cropped: what the encoder does not see of the images, in words.
     """
 
     stem = "readouts"
@@ -44,6 +46,7 @@ class ReadoutScores(Result):
     worst: pd.DataFrame
     classes: pd.DataFrame
     confusion: pd.DataFrame
+    cropped: str = ""
 
     @property
     def sentence(self) -> str:
@@ -56,7 +59,7 @@ class ReadoutScores(Result):
             if row["fpr"] > 0:
                 called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
             lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self.cropped])])
 
     def document(self) -> dict[str, Any]:
         """The encoder, numbers of images, and all tables."""
@@ -108,4 +111,5 @@ def evaluate(
     worst = pd.DataFrame([worst_group(state) for _, state in rows.groupby(_KEYS, sort=False)])
     classes = each_state(predictions, lambda state: score_classes(state["label"], state["predicted"]))
     confusion = predictions.value_counts([*_KEYS, "label", "predicted"], sort=False).rename("n").reset_index()
-    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion)
+    cropped = cropped_in_words(encoder.preprocessing, [*split.train.paths, *split.test.paths])
+    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion, cropped)
