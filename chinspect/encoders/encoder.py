@@ -71,7 +71,8 @@ class Encoder:
             size: side of its square input, in pixels.
             mean: of each channel, of pixels in [0, 1], which are normalised by it.
             std: standard deviation of each channel, likewise.
-            resize: ``shortest`` keeps the aspect of an image and crops its centre, ``squash`` does not.
+            resize: ``shortest`` keeps the aspect of an image and crops its centre, ``pad`` keeps it and puts the image
+                on a square, ``squash`` does not keep it.
             interpolation: of the resize, ``bilinear`` or ``bicubic``.
             resize_size: length that the resize aims at, before the crop; the size itself by default.
             name: stands in messages and reports; the name of the module's class by default.

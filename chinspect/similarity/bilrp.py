@@ -42,7 +42,7 @@ from chinspect.relevance import (
     patches,
 )
 from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
-from chinspect.similarity.image import Array, ExplainedImage
+from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage
 from chinspect.similarity.standing import sampled_embeddings, standing_among
 
 Source = str | Path | Image.Image
@@ -112,7 +112,7 @@ def explain_similarity(
                 for name, picture in zip(names, pictures, strict=True)
             )
         explanation = SimilarityExplanation(first, second, metric, encoder, options, side)
-        explanation = replace(explanation, uniform=_uniform(model, explanation))
+        explanation = replace(explanation, one_colour=_one_colour(model, explanation))
         frequencies = None if bands is None else explanation.by_frequency(bands)
         deletion = explanation.deleted() if check and not explanation.blank else None
         if among is not None and explanation.cosine is not None:
@@ -177,7 +177,7 @@ def _explained_image(
     )
 
 
-def _uniform(model: nn.Module | Graph, explanation: SimilarityExplanation) -> tuple[Array, Array] | None:
+def _one_colour(model: nn.Module | Graph, explanation: SimilarityExplanation) -> tuple[Array, Array] | None:
     """What images of the mean colours of a and b would get in their stead; None where that is nothing or costs much.
 
     References by blur and by mean colour are what such an image is itself, so that nothing is left of it.
@@ -188,13 +188,13 @@ def _uniform(model: nn.Module | Graph, explanation: SimilarityExplanation) -> tu
         return None
     assert isinstance(model, Graph)  # of all methods but shapley
     first, second = (
-        _marginal_of_uniform(model, explanation, image, other)
+        _marginal_of_one_colour(model, explanation, image, other)
         for image, other in ((explanation.a, explanation.b), (explanation.b, explanation.a))
     )
     return first, second
 
 
-def _marginal_of_uniform(
+def _marginal_of_one_colour(
     graph: Graph, explanation: SimilarityExplanation, image: ExplainedImage, other: ExplainedImage
 ) -> Array:
     """(h, w): where in an image of the mean colour of one lies its similarity to the other; one backward pass."""
@@ -209,4 +209,4 @@ def _marginal_of_uniform(
 
 
 def _name(image: Source) -> str:
-    return "image" if isinstance(image, Image.Image) else str(image)
+    return IN_MEMORY if isinstance(image, Image.Image) else str(image)

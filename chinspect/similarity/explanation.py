@@ -20,9 +20,9 @@ from chinspect.relevance import Method, pair_errors
 from chinspect.report import Result
 from chinspect.similarity.faithfulness import Pair
 from chinspect.similarity.frequency import FrequencySimilarity, similarity_by_frequency
-from chinspect.similarity.image import Array, ExplainedImage, labels
+from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage, labels
 from chinspect.similarity.standing import Standing
-from chinspect.similarity.words import Verdict, blank_in_words, border_in_words, constant_in_words, describe
+from chinspect.similarity.words import Tendency, blank_in_words, border_in_words, constant_in_words, describe
 
 Metric = Literal["dot", "cosine"]
 _ARRIVED = 0.05  # of what is explained: so much may be lost before shares are said to be of what is left
@@ -73,7 +73,7 @@ class SimilarityExplanation(Result):
         agreement: with Shapley values, where it was asked for.
         frequencies: the dot product by frequency bands, where it was asked for.
         verification: by Zennit, where it was asked for.
-        uniform: what an image of one colour, the mean of a or of b, would get in their stead, patch by patch, (h, w)
+        one_colour: what an image of one colour, the mean of a or of b, would get in their stead, patch by patch, (h, w)
             and (h', w'); None where the reference takes that away, or where it was not asked.
         standing: the cosine among those of a data set, where there is one.
         listed: how many of the strongest pairs are printed, and stand in the document.
@@ -91,7 +91,7 @@ class SimilarityExplanation(Result):
     agreement: Agreement | None = None
     frequencies: FrequencySimilarity | None = None
     verification: Verification | None = None
-    uniform: tuple[Array, Array] | None = None
+    one_colour: tuple[Array, Array] | None = None
     standing: Standing | None = None
     listed: int = 20
 
@@ -144,7 +144,7 @@ class SimilarityExplanation(Result):
         return [name for name, image in zip(self.names, (self.a, self.b), strict=True) if image.blank]
 
     @cached_property
-    def verdict(self) -> Verdict:
+    def tendency(self) -> Tendency:
         """What is explained: similarity, dissimilarity, or a number that is next to nothing of what cancels in it."""
         absolute = float(np.abs(self.relevance).sum(dtype=float))
         if self.blank or abs(self.explained) < _CANCELLED * absolute or self.explained == 0:
@@ -265,7 +265,7 @@ class SimilarityExplanation(Result):
 
         Of a dissimilarity, what that loses without the patches that make the images dissimilar.
         """
-        return self.pair().deletion(self.relevance_of_a, opposite=self.verdict == "dissimilar")
+        return self.pair().deletion(self.relevance_of_a, opposite=self.tendency == "dissimilar")
 
     @property
     def relevance_of_a(self) -> torch.Tensor:
@@ -302,14 +302,12 @@ class SimilarityExplanation(Result):
     @property
     def sentence(self) -> str:
         """How much is explained, how concentrated it is and where it lies, how faithful that is; what Zennit says."""
-        lines = [self._cosine_in_words]
-        if self.identical:
-            lines.append(f"{self.names[0]} and {self.names[1]} show the encoder the same pixels: of course they match.")
+        lines = [self._cosine_in_words, self.identical_in_words]
         if self.blank:
             lines.append(blank_in_words(self.blank, self.method.reference_name))
         else:
             lines.append(constant_in_words(self.similarity, self.constant, self.method))
-            lines.append(describe(self.relevance, self.names, self.verdict))
+            lines.append(describe(self.relevance, self.names, self.tendency))
             lines += self._border_in_words()
         if self.deletion is not None:
             lines.append(self.deletion_in_words)
@@ -323,11 +321,20 @@ class SimilarityExplanation(Result):
         return "\n".join([*filter(None, lines), *(f"warning: {warning}" for warning in self.cautions)])
 
     @property
+    def identical_in_words(self) -> str:
+        """That the pictures are one; empty where they are not."""
+        if not self.identical:
+            return ""
+        if self.a.name == self.b.name and self.a.name != IN_MEMORY:
+            return "Both images are one file: of course they match."
+        return f"{self.names[0]} and {self.names[1]} show the encoder the same pixels: of course they match."
+
+    @property
     def deletion_in_words(self) -> str:
         """What deletion says; empty where it was not asked."""
         if self.deletion is None:
             return ""
-        noun = "this dissimilarity" if self.verdict == "dissimilar" else "this similarity"
+        noun = "this dissimilarity" if self.tendency == "dissimilar" else "this similarity"
         return self.deletion.told(self.names[0], noun)
 
     @property
@@ -351,10 +358,10 @@ class SimilarityExplanation(Result):
         return f"Their cosine is {self.cosine:.2f}{where}."
 
     def _border_in_words(self) -> list[str]:
-        if self.uniform is None:
+        if self.one_colour is None:
             return []
-        rows = zip(self.names, self.marginals(), self.uniform, strict=True)
-        return [border_in_words(name, marginal, uniform) for name, marginal, uniform in rows]
+        rows = zip(self.names, self.marginals(), self.one_colour, strict=True)
+        return [border_in_words(name, marginal, one_colour) for name, marginal, one_colour in rows]
 
     def document(self) -> dict[str, Any]:
         """What there is to say, as JSON values."""
@@ -363,7 +370,7 @@ class SimilarityExplanation(Result):
             "metric": self.metric,
             "cosine": self.cosine,
             "among": None if self.standing is None else asdict(self.standing),
-            "verdict": self.verdict,
+            "tendency": self.tendency,
             "same_pixels": self.identical,
             "relevance_sum": float(self.relevance.sum(dtype=float)),
             "explained": self.explained,
@@ -400,8 +407,8 @@ class SimilarityExplanation(Result):
             arrays[f"embedding_{side}"] = image.embedding
             arrays[f"explained_{side}"] = image.explained
             arrays[f"boxes_{side}"] = image.boxes
-        if self.uniform is not None:
-            arrays["uniform_a"], arrays["uniform_b"] = self.uniform
+        if self.one_colour is not None:
+            arrays["one_colour_a"], arrays["one_colour_b"] = self.one_colour
         if self.frequencies is not None:
             arrays["bands"] = self.frequencies.relevance
             arrays["band_orders"] = np.array(self.frequencies.orders)

@@ -68,7 +68,7 @@ def _title(explanation: SimilarityExplanation) -> str:
     size += f", of which {explanation.conservation:.1%} arrives at the patches by {name}"
     lines = [_question(explanation)]
     if explanation.identical:
-        lines.append("Both show the encoder the same pixels.")
+        lines.append(explanation.identical_in_words)
     if explanation.blank:
         size = f"{size.partition(';')[0]}; no more than a reference: {', '.join(explanation.blank)}"
     return "\n".join([*lines, *wrap(size, _CAPTION - 15)])
@@ -79,12 +79,12 @@ def _question(explanation: SimilarityExplanation) -> str:
     beyond = "" if explanation.method.name == "lrp" else " beyond their references"
     if explanation.blank:
         return f"To {explanation.model} there is nothing to explain{beyond}"
-    match explanation.verdict:
+    match explanation.tendency:
         case "similar":
             return f"Why does {explanation.model} call these images similar?"
         case "dissimilar":
             return f"Why does {explanation.model} call these images dissimilar{beyond}?"
-    return f"To {explanation.model} these images are {explanation.verdict}{beyond}"
+    return f"To {explanation.model} these images are {explanation.tendency}{beyond}"
 
 
 def _draw_pairs(axes: Axes, explanation: SimilarityExplanation) -> None:

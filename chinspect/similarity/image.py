@@ -17,6 +17,8 @@ from chinspect.images import Preprocessing
 from chinspect.relevance import ShapleyMap
 
 Array = NDArray[np.floating[Any]]
+IN_MEMORY = "image"
+"""The name of a picture that is no file."""
 _THUMBNAIL = 448  # pixels of the longer side: enough to see in a figure what was cut away
 _BLANK = 1e-4  # of the embedding: single precision rounds to 1e-7, a hundred layers to less than this
 _LONGEST = 120  # characters of a label, three lines under a picture

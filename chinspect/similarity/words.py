@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from chinspect.relevance import Method
 
 Array = NDArray[np.floating[Any]]
-Verdict = Literal["similar", "dissimilar", "neither similar nor dissimilar"]
+Tendency = Literal["similar", "dissimilar", "neither similar nor dissimilar"]
 """What is explained: a positive number, a negative one, or one that is next to nothing of what cancels in it."""
 _SIDE = {"similar": 1, "dissimilar": -1}
 _VERTICAL = ("top", "middle", "bottom")
@@ -52,26 +52,26 @@ def constant_in_words(similarity: float, constant: float, method: Method) -> str
     )
 
 
-def describe(relevance: Array, names: tuple[str, str], verdict: Verdict) -> str:
+def describe(relevance: Array, names: tuple[str, str], tendency: Tendency) -> str:
     """How concentrated relevance (h, w, h', w') is, and where in both images it lies; a few sentences."""
-    values = _towards(relevance.reshape(-1), verdict)
+    values = _towards(relevance.reshape(-1), tendency)
     if values.sum() == 0:
-        return f"No pair of patches makes these images {verdict}."
+        return f"No pair of patches makes these images {tendency}."
     top = max(1, round(0.01 * values.size))
     even = top / values.size
     carried = np.sort(values)[-top:].sum() / values.sum()
-    what = f"what makes the images {verdict}" if verdict in _SIDE else "all relevance, signs aside"
+    what = f"what makes the images {tendency}" if tendency in _SIDE else "all relevance, signs aside"
     lines = [
         f"The strongest {top:,} of {values.size:,} patch pairs carry {carried:.0%} of {what} (evenly spread it would "
         f"be {even:.1%})."
     ]
-    if verdict not in _SIDE:
+    if tendency not in _SIDE:
         lines.insert(0, "What the images have in common and what they differ by nearly cancel.")
     if carried < _STANDS_OUT * even:
         return " ".join([*lines, "Nothing stands out: it lies all over both images."])
     marginals = (relevance.sum((2, 3)), relevance.sum((0, 1)))
-    lines += [_location(name, _towards(marginal, verdict)) for name, marginal in zip(names, marginals, strict=True)]
-    doubt = "similarity" if verdict == "similar" else "dissimilarity" if verdict == "dissimilar" else "number"
+    lines += [_location(name, _towards(marginal, tendency)) for name, marginal in zip(names, marginals, strict=True)]
+    doubt = "similarity" if tendency == "similar" else "dissimilarity" if tendency == "dissimilar" else "number"
     lines.append(
         f"This is what the {doubt} rests on, not yet a proof that it is wrong: change these patches and see whether "
         f"the {doubt} survives."
@@ -88,14 +88,14 @@ def blank_in_words(names: list[str], reference: str) -> str:
     )
 
 
-def border_in_words(name: str, marginal: Array, uniform: Array) -> str:
+def border_in_words(name: str, marginal: Array, one_colour: Array) -> str:
     """What the network's padding does at the border, of an image and of one of its mean colour: (h, w) each."""
-    fractions = np.abs(uniform) / (np.abs(uniform).sum() or 1)
+    fractions = np.abs(one_colour) / (np.abs(one_colour).sum() or 1)
     row, column = np.unravel_index(int(fractions.argmax()), fractions.shape)
     if fractions[row, column] < _BORDER / fractions.size:
         return ""
     own = abs(marginal[row, column]) / (np.abs(marginal).sum() or 1)
-    place = f"patch in row {row + 1}, column {column + 1} of {uniform.shape[0]} x {uniform.shape[1]}"
+    place = f"patch in row {row + 1}, column {column + 1} of {one_colour.shape[0]} x {one_colour.shape[1]}"
     return (
         f"An image of one colour in place of {name} would have {fractions[row, column]:.0%} of its relevance on one "
         f"patch, an effect of the network and no content ({place}); of {name} it has {own:.0%}."
@@ -107,9 +107,9 @@ def percent(fraction: float) -> str:
     return f"{fraction:.0%}" if abs(fraction) >= 0.01 or fraction == 0 else f"{100 * fraction:.1g}%"
 
 
-def _towards(values: Array, verdict: Verdict) -> Array:
-    """Relevance that speaks for a verdict, not below 0; where it is neither, all of it."""
-    side = _SIDE.get(verdict)
+def _towards(values: Array, tendency: Tendency) -> Array:
+    """Relevance that speaks for a tendency, not below 0; where it is neither, all of it."""
+    side = _SIDE.get(tendency)
     return np.abs(values.astype(float)) if side is None else np.clip(side * values.astype(float), 0, None)
 
 

@@ -43,8 +43,8 @@ def drawn(explanation):
 
 
 def test_a_negative_similarity_is_a_dissimilarity_with_the_same_colours(explanation, opposite):
-    assert explanation.verdict == "similar"
-    assert opposite.verdict == "dissimilar"
+    assert explanation.tendency == "similar"
+    assert opposite.tendency == "dissimilar"
     assert "carry" in opposite.sentence
     assert "of what makes the images dissimilar" in opposite.sentence
     figure, axes = drawn(opposite)
@@ -63,7 +63,7 @@ def test_what_cancels_has_shares_of_the_absolute_values(explanation):
     signs = np.where(np.arange(16) % 2, 1.0, -1.0)[:, None]
     balanced = np.abs(a.contributions).mean(0) * signs
     cancelled = replace(explanation, a=replace(a, contributions=balanced, explained=1e-3 * a.explained))
-    assert cancelled.verdict == "neither similar nor dissimilar"
+    assert cancelled.tendency == "neither similar nor dissimilar"
     assert "nearly cancel" in cancelled.sentence
     assert cancelled.share_of == "all relevance, signs aside"
     assert np.abs(cancelled.marginal_shares()[0]).sum() == pytest.approx(1)
@@ -107,14 +107,14 @@ def test_what_padding_does_is_told_apart_from_content(encoder, pictures):
     explanation = explain_similarity(
         encoder, Image.new("RGB", (64, 64), (9, 9, 9)), pictures[1], method="lrp", check=False
     )
-    assert explanation.uniform[0].shape == (4, 4)
-    np.testing.assert_allclose(explanation.uniform[0], explanation.marginals()[0], rtol=1e-3, atol=1e-5)
-    assert explain_similarity(encoder, *pictures, check=False).uniform is None  # the blurred picture is taken away
-    assert explain_similarity(encoder, *pictures, reference="grey", check=False).uniform is not None
+    assert explanation.one_colour[0].shape == (4, 4)
+    np.testing.assert_allclose(explanation.one_colour[0], explanation.marginals()[0], rtol=1e-3, atol=1e-5)
+    assert explain_similarity(encoder, *pictures, check=False).one_colour is None  # the blurred picture is taken away
+    assert explain_similarity(encoder, *pictures, reference="grey", check=False).one_colour is not None
 
 
 def test_an_even_map_is_not_said_to_stand_out():
-    even = np.ones((14, 14, 14, 14)) + np.random.default_rng(0).uniform(0, 1, (14, 14, 14, 14))
+    even = np.ones((14, 14, 14, 14)) + np.random.default_rng(0).one_colour(0, 1, (14, 14, 14, 14))
     text = describe(even, ("a.png", "b.png"), "similar")
     assert "Nothing stands out" in text
     assert "half of it" not in text
@@ -169,6 +169,7 @@ def test_the_same_picture_twice_is_said(encoder, tmp_path):
         picture(np.random.default_rng(2), 64, 64).save(tmp_path / name)
     twice = explain_similarity(encoder, tmp_path / "one.png", tmp_path / "copy.png", check=False)
     assert "one.png and copy.png show the encoder the same pixels" in twice.sentence
+    assert "are one file" in replace(twice, b=twice.a).sentence
     assert twice.document()["same_pixels"]
     assert twice.cosine == pytest.approx(1)
     assert "the same pixels" in drawn(twice)[0].get_suptitle()
@@ -235,6 +236,6 @@ def test_an_untrained_network_is_told_as_it_is():
         warnings.simplefilter("error")
         explanation = explain_similarity(encoder, dark, bright, patch_size=16)
     assert explanation.explained < 0
-    assert explanation.verdict == "dissimilar"
+    assert explanation.tendency == "dissimilar"
     assert "this dissimilarity" in explanation.deletion_in_words
     assert explanation.deletion.explained > 0
