@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -9,10 +10,13 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from chinspect.errors import InputError
+
+_MAX_JSON = 10_000_000  # bytes: a record has kilobytes, and a file that only claims to be one shall not fill the memory
 
 
 def shown(path: str | Path) -> str:
@@ -102,3 +106,17 @@ def output_folder(path: str | Path) -> Path:
 def _check_writable(folder: Path) -> None:
     if not os.access(folder, os.W_OK):
         raise InputError(f"the output folder {str(folder)!r} cannot be written to: choose another.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises `FileNotFoundError` where there is none, and `InputError` for anything else."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = json.loads(file.read(_MAX_JSON))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{str(path)!r} cannot be read ({error}).") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{str(path)!r} cannot be read (it holds no JSON object).")
+    return document

@@ -24,12 +24,11 @@ from PIL import Image
 
 from chinspect.artefacts.pixels import Layer, Mask, Pixels, checked, painted, read_rgba, resample, square, widened
 from chinspect.errors import InputError
-from chinspect.files import replacing
+from chinspect.files import read_json, replacing
 from chinspect.images import MARGIN, MAX_PIXELS
 
 CANVAS = 224
 """Side of the canvas of an artefact that is made of a small picture, in pixels."""
-_MAX_JSON = 10_000  # characters; a file of ours has below 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +139,7 @@ class Artefact:
         beside = source.with_suffix(".json")
         rgb, alpha = read_rgba(source)
         try:
-            with beside.open(encoding="utf-8") as file:
-                document = json.loads(file.read(_MAX_JSON))
+            document = read_json(beside)
             name = document["name"]
             anchor = document["anchor"]
             if anchor is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Device, Out, resolve_device, status, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Device, Out, progress, resolve_device, verb
 
 
 @verb("choose-method")
@@ -23,6 +23,7 @@ def choose(
 
     check_output_folder(out)
     encoder = load_encoder(model, device=resolve_device(device))
-    with status("trying methods"):
-        choice = choose_method(encoder, load_samples(images), pairs=pairs)
-    return Answer.of(choice, choice.save(out))
+    with progress("trying methods") as count:
+        choice = choose_method(encoder, load_samples(images), pairs=pairs, progress=count)
+    written = choice.save(out)
+    return Answer.of(choice, written, notes=[f"--method {written[0]} explains this model by it"])

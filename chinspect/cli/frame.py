@@ -40,8 +40,9 @@ MODEL = DEFAULT
 ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
 METHOD_HELP = (
     "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "
-    "(rules); auto is rescale."
+    "(rules), or the choice.json of 'chinspect choose-method'. By default what the model's card says, else rescale."
 )
+AUTO_HELP = " auto tries all on the images first, and keeps the most faithful."
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"

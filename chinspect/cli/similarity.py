@@ -30,7 +30,7 @@ def explain_pair(
     model: str = typer.Option(MODEL, help=ENCODER_HELP + " A checkpoint's path takes --arch."),
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: str = typer.Option("16", help="Side of a patch in pixels of the encoder's input, or auto."),
-    method: str = typer.Option("auto", help=METHOD_HELP),
+    method: str = typer.Option(None, help=METHOD_HELP),
     composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),
     evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),

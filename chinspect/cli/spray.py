@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli.frame import (
+    AUTO_HELP,
     ENCODER_HELP,
     METHOD_HELP,
     MODEL,
@@ -24,7 +25,6 @@ from chinspect.cli.frame import (
 from chinspect.errors import InputError
 
 if TYPE_CHECKING:
-    from chinspect.relevance import Method
     from chinspect.subjects import Subject
 
 
@@ -35,7 +35,7 @@ def analyse_images(
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
     explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
-    method: str = typer.Option("auto", help=METHOD_HELP),
+    method: str = typer.Option(None, help=METHOD_HELP + AUTO_HELP),
     composite: str = typer.Option(None, help="The rules of the method lrp, by name."),
     reference: str = typer.Option("blur", help=f"{REFERENCE_HELP} Or dataset: the mean over some of the images."),
     fit: Fitting = None,
@@ -60,13 +60,19 @@ def analyse_images(
 
     named = model is not None or detector is not None
     _check_sources(images, maps, pictures, both=model is not None and detector is not None)
-    _check_options(maps, explain, test=test, testable=pictures is not None and named, fail_on=fail_on)
+    usual = {
+        "--explain": explain is None,
+        "--method": method is None,
+        "--composite": composite is None,
+        "--reference": reference == "blur",
+    }
+    explained = [name for name, left_out in usual.items() if not left_out]
+    _check_options(maps, explained, test=test, testable=pictures is not None and named, fail_on=fail_on)
     subject = _subject(model, arch, detector, device, fit) if maps is None or named else None
     with progress("explaining and clustering") as count:
         options: dict[str, Any] = {"labels": labels, "n_surrogates": surrogates}
-        if (method, composite, reference) != ("auto", None, "blur"):
-            options["method"] = _method(subject, method, composite, reference, images)
         if maps is None:
+            options |= {"method": method, "composite": composite, "reference": reference}
             run = analyse(
                 subject, images, explain=explain, path=out, workers=workers, check=check, progress=count, **options
             )
@@ -93,9 +99,9 @@ def _check_sources(images: str | None, maps: str | None, pictures: str | None, *
         raise InputError("give --model or --detector, not both: maps explain one model.")
 
 
-def _check_options(maps: str | None, explain: str | None, *, test: bool, testable: bool, fail_on: str | None) -> None:
-    if maps is not None and explain is not None:
-        raise InputError("--maps are explanations already: leave --explain out.")
+def _check_options(maps: str | None, explained: list[str], *, test: bool, testable: bool, fail_on: str | None) -> None:
+    if maps is not None and explained:
+        raise InputError(f"--maps are explanations already: leave {explained[0]} out.")
     if maps is not None and test and not testable:
         raise InputError(
             "--test changes images and asks the model: with --maps, give --images and --model or --detector."
@@ -104,16 +110,6 @@ def _check_options(maps: str | None, explain: str | None, *, test: bool, testabl
         raise InputError(f"--fail-on knows the verdicts confirmed and candidate, not {fail_on!r}.")
     if fail_on == "confirmed" and not test:
         raise InputError("nothing is confirmed without an intervention: add --test to --fail-on confirmed.")
-
-
-def _method(subject: Subject | None, name: str, composite: str | None, reference: str, images: str | None) -> Method:
-    from chinspect.encoders import Encoder, method_for
-    from chinspect.execute import load_samples
-
-    if images is None or not isinstance(subject, Encoder):
-        raise InputError("--method, --composite and --reference say how an encoder's images are explained.")
-    samples = load_samples(images)
-    return method_for(subject, name, composite=composite, reference=reference, samples=samples)  # type: ignore[arg-type]
 
 
 def _subject(model: str | None, arch: str | None, detector: str | None, device: str, fit: Any) -> Subject:

@@ -7,13 +7,13 @@ from .layers import attention_projection, candidate_layers, channel_axis, observ
 from .libraries import card_of, encoder_of
 from .load import load_classifier, load_encoder
 from .maps import as_map, check_layout
-from .methods import AUTO, MethodChoice, References, dataset_references, method_for
+from .methods import USUAL, MethodChoice, References, dataset_references, is_default, method_for
 from .texts import TextEncoder, load_text_encoder
 from .weights import ModelInfo, list_models
 
 __all__ = [
-    "AUTO",
     "DEFAULT",
+    "USUAL",
     "Card",
     "Edit",
     "EditedEncoder",
@@ -35,6 +35,7 @@ __all__ = [
     "dataset_references",
     "edited",
     "encoder_of",
+    "is_default",
     "list_models",
     "load_classifier",
     "load_encoder",

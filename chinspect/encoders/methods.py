@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,18 +14,20 @@ from torch import Tensor
 from chinspect.encoders.encoder import AnyImage, Encoder
 from chinspect.errors import InputError
 from chinspect.execute import Samples
+from chinspect.files import read_json
 from chinspect.relevance import Composite, Method, MethodName, Reference, ReferenceName, check_reference, composite
 
-AUTO: MethodName = "rescale"
-"""The method that ``auto`` stands for: of those that take one pass a component the most faithful."""
-MethodChoice = MethodName | Literal["auto"]
+USUAL: MethodName = "rescale"
+"""The method of encoders whose card records none: of those that take one pass a component the most faithful."""
+MethodChoice = MethodName | Literal["auto"] | str
+"""A family; ``auto``, which is chosen on the images at hand; or the file of a choice that was made before."""
 References = Reference | AnyImage | Sequence[AnyImage]
 """The name of a reference, an image, or several."""
 
 
 def method_for(
     encoder: Encoder,
-    name: MethodChoice | Method,
+    name: MethodChoice | Method | None = None,
     *,
     composite: str | Composite | None = None,
     reference: References = "blur",
@@ -35,20 +37,26 @@ def method_for(
     """A method with what depends on the encoder filled in.
 
     Args:
-        name: the family; ``auto`` is `AUTO`, or the one that a composite or a number of evaluations belongs to. A
-            `Method` is taken as it is, and leaves no other options.
+        name: the family, or the path of a ``choice.json`` that `chinspect.similarity.choose_method` made for this
+            encoder. None is the one that a composite or a number of evaluations belongs to, else what the encoder's
+            card records under ``[explanation]``, else `USUAL`. A `Method` is taken as it is. A file and a `Method`
+            leave no other options.
         composite: the rules of ``lrp``, by default ``epsilon_plus_flat``; the bounds of z-box rules are black and white
             as the encoder reads them.
         reference: ``blur``, ``mean`` or ``grey``; or images (paths, pictures or pixels), prepared as all others; or
             ``dataset`` for some of the ``samples``.
         samples: the data set that is explained.
 
-    Raises `InputError` for what is not known, and for images that cannot be read.
+    Raises `InputError` for what is not known, for images that cannot be read, and for another encoder's choice.
     """
-    if isinstance(name, Method):
-        if composite is not None or evaluations is not None or not _is_default(reference):
-            raise InputError(f"the method {name.label!r} holds all options: leave out the others.")
-        return name
+    usual = composite is None and evaluations is None and is_default(reference)
+    if isinstance(name, Method) or _is_file(name):
+        if not usual:
+            raise InputError(f"the method {getattr(name, 'label', name)!r} holds all options: leave out the others.")
+        return name if isinstance(name, Method) else _recorded(encoder, *_read_choice(encoder, Path(str(name))))
+    card = {} if encoder.card is None else encoder.card.extra.get("explanation", {})
+    if name is None and usual and card:
+        return _recorded(encoder, card, f"the card of {encoder.name!r}")
     family = _family(name, composite, evaluations)
     if composite is not None and family != "lrp":
         raise InputError(f"a composite belongs to the method lrp, not to {family}: leave out one of both.")
@@ -59,16 +67,45 @@ def method_for(
     return Method(family, table, prepared_reference(encoder, reference), evaluations)
 
 
-def _is_default(reference: References) -> bool:
+def is_default(reference: References) -> bool:
+    """Whether a reference is the one that stands where none is named."""
     return isinstance(reference, str) and reference == "blur"
 
 
-def _family(name: MethodChoice, composite: object, evaluations: int | None) -> MethodName:
-    if name != "auto":
-        return name
+def _is_file(name: object) -> bool:
+    return isinstance(name, str) and name.endswith(".json")
+
+
+def _read_choice(encoder: Encoder, path: Path) -> tuple[Mapping[str, Any], str]:
+    """What a file chose, and where it stands. `InputError` unless it was chosen for this encoder."""
+    try:
+        document = read_json(path)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"there is no file {str(path)!r} of a chosen method: 'chinspect choose-method' writes one."
+        ) from error
+    if "choice" not in document or "fingerprint" not in document:
+        raise InputError(f"{str(path)!r} holds no choice: 'chinspect choose-method' writes one.")
+    if document["fingerprint"] != encoder.fingerprint:
+        raise InputError(f"{str(path)!r} was chosen for {document.get('encoder')!r}, not for {encoder.name!r}.")
+    return document["choice"], repr(str(path))
+
+
+def _recorded(encoder: Encoder, record: Mapping[str, Any], where: str) -> Method:
+    """The method of a record: ``method``, and its ``composite`` or ``reference``."""
+    options = {key: record[key] for key in ("composite", "reference", "evaluations") if record.get(key) is not None}
+    try:
+        return method_for(encoder, record["method"], **options)
+    except (KeyError, TypeError, InputError) as error:
+        raise InputError(f"{where} records a method of explanation that is none ({error}).") from error
+
+
+def _family(name: MethodChoice | None, composite: object, evaluations: int | None) -> MethodName:
+    if name is not None:
+        return name  # type: ignore[return-value]  # of what is no family, `Method` says so
     if composite is not None:
         return "lrp"
-    return AUTO if evaluations is None else "shapley"
+    return USUAL if evaluations is None else "shapley"
 
 
 def dataset_references(encoder: Encoder, samples: Samples, *, count: int = 8, random_state: int = 0) -> Tensor:

@@ -11,7 +11,6 @@ Both fingerprints are compared when it is loaded: another base, or an edited rec
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, Retrai
 from chinspect.encoders.encoder import Encoder
 from chinspect.encoders.libraries import encoder_of
 from chinspect.errors import InputError
+from chinspect.files import read_json
 
 CARD = "card.toml"
 RECORD = "mitigation.json"
@@ -34,7 +34,6 @@ TENSORS = "mitigation.safetensors"
 SCHEMA = 1
 WEIGHTS = "base."
 """Stands before the names of the base's weights among the tensors."""
-_MAX_JSON = 10_000_000  # bytes: a record has kilobytes, and a file that only claims to be one shall not fill the memory
 
 
 def restore(path: Path, load: Callable[[str], Encoder]) -> EditedEncoder:
@@ -43,7 +42,7 @@ def restore(path: Path, load: Callable[[str], Encoder]) -> EditedEncoder:
     Raises `InputError` for a file that is missing, damaged, or not of this form, and unless the base and the result are
     those that were saved.
     """
-    document = _json(path / RECORD)
+    document = _record(path / RECORD)
     card, tensors = _card_and_tensors(path)
     try:
         name = document["base"]["name"]
@@ -123,15 +122,12 @@ def _card_and_tensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
         raise InputError(f"{str(path / name)!r} cannot be read ({error}).") from error
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _record(path: Path) -> dict[str, Any]:
     try:
-        with path.open(encoding="utf-8") as file:
-            document = json.loads(file.read(_MAX_JSON))
+        document = read_json(path)
     except FileNotFoundError as error:
         raise InputError(f"{str(path.parent)!r} is no mitigated encoder: it holds no {path.name}.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{str(path)!r} cannot be read ({error}).") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if document.get("schema") != SCHEMA:
         raise InputError(f"{str(path)!r} is no record of a mitigation that this version reads.")
     return document
 

@@ -43,14 +43,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.cam import grad_cam
-from chinspect.encoders import check_finite
+from chinspect.encoders import MethodChoice, References, check_finite
 from chinspect.encoders.explaining import banded
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples, map_images
+from chinspect.explain.methods import method_of
 from chinspect.explain.neighbours import nearest
 from chinspect.explain.pooling import area_sum
 from chinspect.images import open_image
-from chinspect.relevance import Method
+from chinspect.relevance import Composite, Method
 from chinspect.subjects import Kind, Pixels, Subject, check_subject
 
 Explain = Literal["neighbours", "output", "anomaly", "frequency", "gradcam"]
@@ -139,7 +140,9 @@ def explain_images(
     targets: Targets = None,
     layer: str | None = None,
     k: int = 10,
-    method: Method | None = None,
+    method: MethodChoice | Method | None = None,
+    composite: str | Composite | None = None,
+    reference: References = "blur",
     workers: int = 0,
     progress: Progress | None = None,
 ) -> ExplainedImages:
@@ -155,8 +158,10 @@ def explain_images(
             for the largest output; None for all outputs as they are.
         layer: ``gradcam``: name of a layer of feature maps.
         k: number of neighbours, where they are asked for.
-        method: how encoders and classifiers are explained, by default ``rescale`` against the blurred image; see
-            `chinspect.encoders.method_for`.
+        method, composite, reference: how encoders are explained, by default what the encoder's card records, else
+            ``rescale`` against the blurred image (see `chinspect.encoders.method_for`); ``auto`` is the most faithful
+            method on these images, which ``path`` then records (see `chinspect.similarity.choose_method`). Classifiers
+            take a `Method`.
         workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
         progress: called with the number of images explained and in all, after each shard.
 
@@ -171,9 +176,9 @@ def explain_images(
         raise InputError("Grad-CAM needs a layer of feature maps: give its name as in named_modules().")
     samples = images if isinstance(images, Samples) else load_samples(images)
     targets = _checked(targets, len(samples))
-    if method is not None and (subject.kind == "detector" or explain == "gradcam"):
-        raise InputError(f"{explain!r} has a method of its own: leave out {method.label!r}.")
-    made = _description(subject, explain, targets, layer, k, method)
+    home = None if path is None else Path(path)
+    options, choice = method_of(subject, explain, samples, method, composite, reference, home)
+    made = _description(subject, explain, targets, layer, k, options)
     # Workers leave their results in a folder, also where none is wanted.
     temporary = path is None and workers > 0
     with TemporaryDirectory(prefix="chinspect-") if temporary else nullcontext(path) as folder:
@@ -194,7 +199,7 @@ def explain_images(
             weights=weights,
             question=_QUESTIONS[explain],
             layer=layer if explain == "gradcam" else None,
-            options={} if method is None else {"method": method},
+            options={} if options is None else {"method": options},
         )
         maps = run("maps", compute, {"kind": "explanations of images", **made}, progress).arrays("maps")[readable]
     paths = samples.paths
@@ -206,7 +211,7 @@ def explain_images(
         paths=tuple(paths[i] for i in readable),
         unreadable=tuple(np.delete(np.array(samples.names, dtype=object), readable)),
         visible=partial(seen_by, subject),
-        description={"images": str(samples.root), **made},
+        description={"images": str(samples.root), **made} | ({"choice": choice} if choice else {}),
     )
 
 

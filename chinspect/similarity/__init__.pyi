@@ -1,5 +1,5 @@
 from .bilrp import explain_similarity
-from .choice import Choice, choose_method
+from .choice import Choice, choose_method, settled_method
 from .explanation import PatchPair, SimilarityExplanation
 from .frequency import FrequencySimilarity
 from .image import ExplainedImage
@@ -17,5 +17,6 @@ __all__ = [
     "Standing",
     "choose_method",
     "explain_similarity",
+    "settled_method",
     "suspicious_pairs",
 ]

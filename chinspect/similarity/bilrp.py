@@ -56,7 +56,7 @@ def explain_similarity(
     a: Source,
     b: Source,
     *,
-    method: MethodChoice | Method = "auto",
+    method: MethodChoice | Method | None = None,
     composite: str | Composite | None = None,
     reference: References = "blur",
     evaluations: int | None = None,
@@ -73,8 +73,8 @@ def explain_similarity(
         encoder: an encoder, or the name of one (see `load_encoder`).
         a, b: paths or pictures.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
-            product; a `Method` holds all four options; ``auto`` is ``rescale``, or the method that a composite or
-            evaluations belong to.
+            product; a `Method` holds all four options; by default what the encoder's card records, else
+            ``rescale``, or the method that a composite or evaluations belong to (see `method_for`).
         composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.

@@ -26,12 +26,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, method_for
+from chinspect.encoders import Encoder, MethodChoice, References
 from chinspect.errors import InputError
 from chinspect.execute import Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
 from chinspect.relevance import Graph, Method
 from chinspect.similarity.bilrp import explain_image
+from chinspect.similarity.choice import settled_method
 from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
 from chinspect.similarity.image import Array, ExplainedImage, patch_boxes
 from chinspect.similarity.standing import standing_among
@@ -89,7 +90,7 @@ class SimilarityIndex:
         images: str | Path,
         path: str | Path,
         *,
-        method: MethodChoice | Method = "auto",
+        method: MethodChoice | Method | None = None,
         composite: str | None = None,
         reference: References = "blur",
         evaluations: int | None = None,
@@ -103,7 +104,8 @@ class SimilarityIndex:
             images: folder, read recursively, or a list or table of paths (see `load_samples`).
             path: folder of the index, made if need be.
             method, composite, reference, evaluations, patch_size: as in `explain_similarity`; the reference ``dataset``
-                is the mean over some images of the data set.
+                is the mean over some images of the data set, and the method ``auto`` is the most faithful one on it,
+                which the index's folder then records (see `choose_method`).
             workers: 0 to work in this process, else how many workers on Ray (see `chinspect.execute.mapping`).
             progress: called with the number of images done and in all, after each shard.
 
@@ -111,8 +113,14 @@ class SimilarityIndex:
             InputError: there are no images, or ``path`` holds an index of something else.
         """
         samples = load_samples(images)
-        options = method_for(
-            encoder, method, composite=composite, reference=reference, evaluations=evaluations, samples=samples
+        options, _ = settled_method(
+            encoder,
+            method,
+            samples,
+            composite=composite,
+            reference=reference,
+            evaluations=evaluations,
+            folder=Path(path),
         )
         function = _Explain(encoder, patch_size, options)
         map_images(function, samples, path, shard_size=SHARD, workers=workers, progress=progress)

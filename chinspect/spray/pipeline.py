@@ -57,7 +57,7 @@ def analyse(
         workers: 0 to explain in this process, else how many workers on Ray.
         check: whether the most relevant patches of some images are replaced, to see how faithful the maps are.
         progress: called with the number of images explained and in all.
-        options: further ones of `explain_images`: targets, layer, k.
+        options: further ones of `explain_images`: targets, layer, k, method, composite, reference.
 
     Raises `InputError` where the question, the images, the labels or the folder do not fit, before anything is
     explained, and for fewer than 3 maps that differ.

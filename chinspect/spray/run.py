@@ -189,8 +189,9 @@ class SprayRun(Result):
 
     @property
     def notes(self) -> list[str]:
-        """Beside the sentence: how faithful the maps are, images that do not count, proofs, and what was not tested."""
-        notes = [] if self.faithfulness is None else [self.faithfulness.sentence]
+        """Beside the sentence: method and faithfulness of maps, images that do not count, proofs, what was untested."""
+        notes = [self.made["choice"]["sentence"]] if "choice" in self.made else []
+        notes += [] if self.faithfulness is None else [self.faithfulness.sentence]
         notes += [self.repeated] if self.repeated else []
         for number, finding in enumerate(self.findings, 1):
             if finding.proof is not None:
@@ -251,7 +252,7 @@ class SprayRun(Result):
         return document
 
     def overview(self) -> dict[str, pd.DataFrame]:
-        """The first candidates, as they are printed."""
+        """The methods that were tried, and the first candidates."""
         listed = [finding.candidate for finding in self.findings[:LISTED]]
         columns = {
             "candidate": range(1, len(listed) + 1),
@@ -267,7 +268,8 @@ class SprayRun(Result):
             del columns["lies on"]
         count = len(self.findings)
         title = f"{LISTED} of {count} shown; all in candidates.csv" if count > LISTED else ""
-        return {title: pd.DataFrame(columns)}
+        tried = {"methods by faithfulness": pd.DataFrame(self.made["choice"]["tried"])} if "choice" in self.made else {}
+        return tried | {title: pd.DataFrame(columns)}
 
     def save(self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
         """Writes the folder, see the module; returns its files, those that a reader starts with first.

@@ -1,18 +1,23 @@
 """Whether explanations of similarities are faithful, and which method is most so."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from chinspect.encoders import method_for, read_card
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
 from chinspect.relevance import Composite, Method
 from chinspect.relevance.composites import Row
 from chinspect.relevance.rules import Epsilon, Flat
-from chinspect.similarity import SimilarityIndex, choose_method, explain_similarity
+from chinspect.similarity import SimilarityIndex, choose_method, explain_similarity, settled_method
+from chinspect.similarity.choice import candidate_methods
 from tests.similarity.conftest import picture
+
+BLIND = Method("lrp", Composite("blind", (Row(Flat(stabiliser=1e9), position="first"), Row(Epsilon()))))
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +71,15 @@ def test_images_of_the_data_set_are_references(encoder, folder, tmp_path):
 
 def test_the_most_faithful_method_is_chosen_and_the_table_says_why(encoder, folder):
     """Even over the picture is no explanation: its advantage over random patches is none but by chance."""
-    blind = Method("lrp", Composite("blind", (Row(Flat(stabiliser=1e9), position="first"), Row(Epsilon()))))
     choice = choose_method(
-        encoder, load_samples(folder), candidates=[blind, Method("shapley", evaluations=300)], pairs=3
+        encoder, load_samples(folder), candidates=[BLIND, Method("shapley", evaluations=300)], pairs=3
     )
     assert choice.method.name == "shapley"
-    assert list(choice.table.columns) == ["method", "advantage", "standard_error", "conservation", "seconds"]
+    assert list(choice.table.columns[:4]) == ["method", "advantage", "standard_error", "more"]
     assert choice.table.advantage.is_monotonic_decreasing
     assert choice.table.conservation[0] == pytest.approx(1, abs=1e-3)
     assert "most faithful of 2 methods on 3 pairs" in choice.sentence
+    assert choice.usual is BLIND
     assert choice.document()["choice"]["method"] == "shapley"
 
 
@@ -95,3 +100,53 @@ def test_a_black_box_is_explained_by_shapley_values(pictures):
     box = Encoder.wrap(Box(), size=32, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     why = explain_similarity(box, *pictures, method="shapley", patch_size=8, evaluations=200)
     assert why.conservation == pytest.approx(1, abs=1e-4)
+
+
+def test_auto_is_chosen_on_the_data_set_once_and_recorded(encoder, folder, tmp_path, monkeypatch):
+    index = SimilarityIndex.build(encoder, folder, tmp_path / "index", method="auto", patch_size=32)
+    record = json.loads((tmp_path / "index" / "choice.json").read_text())
+    assert index.method.document == record["choice"]
+    assert record["fingerprint"] == encoder.fingerprint
+    assert len(record["tried"]) == len(candidate_methods(encoder)) > 8
+    monkeypatch.setattr("chinspect.similarity.choice.choose_method", lambda *_, **__: pytest.fail("chosen twice"))
+    again = SimilarityIndex.build(encoder, folder, tmp_path / "index", method="auto", patch_size=32)
+    assert again.method.document == index.method.document
+    with pytest.raises(InputError, match="auto chooses composite and reference"):
+        settled_method(encoder, "auto", load_samples(folder), reference="grey")
+
+
+def test_the_usual_method_stays_unless_another_is_clearly_more_faithful(encoder, folder):
+    """A blind one is worse, and one that is better by chance is not chosen."""
+    usual = Method()
+    choice = choose_method(encoder, load_samples(folder), candidates=[usual, BLIND], pairs=3)
+    assert choice.method is choice.usual is usual
+    row = choice.table.set_index("method").loc["blind"]
+    assert row.more < 0
+    assert "stays" in choice.sentence
+
+
+def test_a_choice_is_a_method_of_its_encoder_alone(encoder, folder, tmp_path):
+    choice = choose_method(encoder, load_samples(folder), candidates=[Method("lrp", "epsilon_plus")], pairs=1)
+    path = str(choice.save(tmp_path)[0])
+    assert method_for(encoder, path).document == choice.method.document
+    other = replace(encoder, preprocessing=replace(encoder.preprocessing, mean=(0.4, 0.5, 0.5)))
+    with pytest.raises(InputError, match="was chosen for"):
+        method_for(other, path)
+    with pytest.raises(InputError, match="holds all options"):
+        method_for(encoder, path, reference="grey")
+    with pytest.raises(InputError, match="there is no file"):
+        method_for(encoder, str(tmp_path / "none.json"))
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(InputError, match="holds no choice"):
+        method_for(encoder, str(tmp_path / "other.json"))
+
+
+def test_a_card_records_the_method_of_its_encoder(encoder):
+    card = replace(read_card("tiny-clip"), extra={"explanation": {"method": "lrp", "composite": "epsilon_plus"}})
+    recorded = replace(encoder, card=card)
+    assert method_for(recorded).label == "epsilon_plus"
+    assert method_for(recorded, reference="grey").label == "rescale, reference grey"
+    assert method_for(recorded, "rescale").label == "rescale, reference blur"
+    damaged = replace(encoder, card=replace(card, extra={"explanation": {"method": "magic"}}))
+    with pytest.raises(InputError, match="records a method of explanation that is none"):
+        method_for(damaged)
