@@ -114,7 +114,7 @@ def test_what_padding_does_is_told_apart_from_content(encoder, pictures):
 
 
 def test_an_even_map_is_not_said_to_stand_out():
-    even = np.ones((14, 14, 14, 14)) + np.random.default_rng(0).one_colour(0, 1, (14, 14, 14, 14))
+    even = np.ones((14, 14, 14, 14)) + np.random.default_rng(0).uniform(0, 1, (14, 14, 14, 14))
     text = describe(even, ("a.png", "b.png"), "similar")
     assert "Nothing stands out" in text
     assert "half of it" not in text
