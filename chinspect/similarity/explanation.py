@@ -302,7 +302,7 @@ class SimilarityExplanation(Result):
     @property
     def sentence(self) -> str:
         """How much is explained, how concentrated it is and where it lies, how faithful that is; what Zennit says."""
-        lines = [self._cosine_in_words, self.identical_in_words]
+        lines = [self._lead, self.identical_in_words]
         if self.blank:
             lines.append(blank_in_words(self.blank, self.method.reference_name))
         else:
@@ -351,11 +351,18 @@ class SimilarityExplanation(Result):
         return [*self.warnings, crop]
 
     @property
-    def _cosine_in_words(self) -> str:
-        if self.cosine is None:
-            return ""
-        where = f", {self.standing.sentence}" if self.standing is not None else ""
-        return f"Their cosine is {self.cosine:.2f}{where}."
+    def beyond(self) -> str:
+        """What a tendency is relative to, in words: references, where these are taken away."""
+        return "" if self.method.name == "lrp" or self.tendency == "similar" else " beyond their references"
+
+    @property
+    def _lead(self) -> str:
+        first, second = self.names
+        size = f"dot {self.similarity:.4g}" if self.metric == "dot" else ""
+        cosine = "" if self.cosine is None else f"cosine {self.cosine:.2f}"
+        where = "" if self.standing is None else self.standing.sentence
+        numbers = ", ".join(filter(None, [size, cosine, where]))
+        return f"To {self.model} {first} and {second} are {self.tendency}{self.beyond}: {numbers}."
 
     def _border_in_words(self) -> list[str]:
         if self.one_colour is None:

@@ -76,15 +76,11 @@ def _title(explanation: SimilarityExplanation) -> str:
 
 def _question(explanation: SimilarityExplanation) -> str:
     """What the figure answers."""
-    beyond = "" if explanation.method.name == "lrp" else " beyond their references"
     if explanation.blank:
-        return f"To {explanation.model} there is nothing to explain{beyond}"
-    match explanation.tendency:
-        case "similar":
-            return f"Why does {explanation.model} call these images similar?"
-        case "dissimilar":
-            return f"Why does {explanation.model} call these images dissimilar{beyond}?"
-    return f"To {explanation.model} these images are {explanation.tendency}{beyond}"
+        return f"To {explanation.model} there is nothing to explain{explanation.beyond}"
+    if explanation.tendency in ("similar", "dissimilar"):
+        return f"Why does {explanation.model} call these images {explanation.tendency}{explanation.beyond}?"
+    return f"To {explanation.model} these images are {explanation.tendency}{explanation.beyond}"
 
 
 def _draw_pairs(axes: Axes, explanation: SimilarityExplanation) -> None:
@@ -207,9 +203,11 @@ def _draw_bands(axes: Axes, bands: FrequencySimilarity) -> None:
     limit = float(np.abs(shares).max()) or 1.0
     axes.imshow(shares, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.62, aspect="auto")
     count = len(shares)
-    if count <= 6:  # more numbers would overlap
-        for row, column in np.ndindex(shares.shape):
-            axes.text(column, row, f"{shares[row, column]:+.0%}", ha="center", va="center", fontsize=8)
+    cells = [Rectangle((column - 0.5, row - 0.5), 1, 1) for row, column in np.argwhere(shares < -_HATCHED * limit)]
+    axes.add_collection(PatchCollection(cells, facecolor="none", edgecolor=(*_BLUE, 0.5), hatch=_HATCH, linewidth=0))
+    if count <= 8:  # more numbers would overlap
+        for row, column in np.argwhere(np.abs(shares) >= 0.005):  # what rounds to a percent
+            axes.text(column, row, f"{shares[row, column]:+.0%}", ha="center", va="center", fontsize=7)
     step = -(-count // 8)
     ticks = range(0, count, step)
     axes.set_xticks(ticks, [bands.cycles[tick] for tick in ticks], fontsize=7)

@@ -47,6 +47,9 @@ def test_a_negative_similarity_is_a_dissimilarity_with_the_same_colours(explanat
     assert opposite.tendency == "dissimilar"
     assert "carry" in opposite.sentence
     assert "of what makes the images dissimilar" in opposite.sentence
+    assert repr(opposite).startswith(
+        "<SimilarityExplanation: To random image (left) and image (right) are dissimilar: dot"
+    )
     figure, axes = drawn(opposite)
     assert "call these images dissimilar?" in figure.get_suptitle()
     maps = [image.get_array() for image in axes["marginals"].images if image.get_array().ndim == 2]
