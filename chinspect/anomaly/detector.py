@@ -76,6 +76,8 @@ class Detector(BaseEstimator, ABC):
     def fit(self, X: Images, y: object = None) -> Self:  # noqa: ARG002 - the contract has labels, novelty has none
         """Learns what normal images ``X`` look like; ``y`` is ignored.
 
+        There is no ``fit_predict``: a detector that was fitted on images cannot say how anomalous they are.
+
         Warns with `ImageWarning` of images that are the same, pixel by pixel: a held-out one still has its copy.
 
         Raises `InputError` for fewer than 2 images, for a whole data set with its test images, for pixels that are not
@@ -99,6 +101,10 @@ class Detector(BaseEstimator, ABC):
         scores = np.concatenate([np.asarray(self._score(batch), dtype=np.float64) for batch in batches])
         check_finite(scores, f"the score by {type(self).__name__}")
         return scores
+
+    def score_samples(self, X: Images) -> NDArray[np.float64]:
+        """The opposite of `decision_function` (N,): lower is more anomalous, as scikit-learn has it."""
+        return -self.decision_function(X)
 
     def predict(self, X: Images) -> NDArray[np.int64]:
         """1 for each image whose score exceeds ``threshold_``, else 0: (N,)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, status, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, Fitting, status, verb
 
 _CONFOUNDER_HELP = (
     "Measure the robustness to it instead: a CSV with the columns path and confounder, or 'folder' for images in "
@@ -26,6 +26,7 @@ def evaluate_encoder(
     head: str = typer.Option(None, metavar="FILE", help="Also judge a head that 'chinspect groups' wrote."),
     confounder: str = typer.Option(None, metavar="CSV|folder", help=_CONFOUNDER_HELP),
     k: int = typer.Option(11, min=1, help="Neighbours of the robustness index, beside its curve."),
+    fit: Fitting = None,
     cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
     seed: int = typer.Option(0, help="Of the split, where the data have none, and of other draws."),
     out: str = typer.Option(None, "--out", metavar="DIR", help="Write tables, and the figure where there is one."),
@@ -45,7 +46,7 @@ def evaluate_encoder(
         raise InputError("--confounder asks another question than --groups, --artefact and --head: give it alone.")
     if out is not None:
         check_output_folder(out)
-    encoder = load_encoder(model)
+    encoder = load_encoder(model).fitted(fit)  # type: ignore[arg-type]
     overlay = None if artefact is None else artefact_named(artefact)
     scores: Result
     with status("embedding and judging"):

@@ -46,6 +46,15 @@ AUTO_HELP = " auto tries all on the images first, and keeps the most faithful."
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
+Fitting = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        metavar="crop|pad|squash",
+        help="How a picture that is no square becomes one: cut, put on a border, or distorted; as is usual for the "
+        "encoder by default.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
 _SHARED_OPTIONS: dict[str, Any] = {
     "context": typer.Context,

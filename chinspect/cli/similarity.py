@@ -16,6 +16,7 @@ from chinspect.cli.frame import (
     REFERENCE_HELP,
     Answer,
     Device,
+    Fitting,
     Out,
     resolve_device,
     verb,
@@ -38,6 +39,8 @@ def explain_pair(
     faithfulness: int = typer.Option(None, min=1, help="Correlate with Shapley values from this many masked images."),
     bands: int = typer.Option(None, min=1, max=64, help="Also explain the dot product by this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
+    fit: Fitting = None,
+    among: str = typer.Option(None, metavar="IMAGES_DIR", help="Say where the cosine lies among those of a data set."),
     out: Out = OUT,
     verify: int = typer.Option(None, min=1, help="Recompute this many neurons with Zennit and report the difference."),
     device: Device = "auto",
@@ -69,6 +72,8 @@ def explain_pair(
             metric=metric,  # type: ignore[arg-type]
             bands=bands,
             check=check,
+            fit=fit,  # type: ignore[arg-type]
+            among=among,
         )
     if faithfulness is not None:
         explanation = replace(explanation, agreement=explanation.faithfulness(faithfulness))

@@ -16,6 +16,7 @@ from chinspect.cli.frame import (
     REFERENCE_HELP,
     Answer,
     Device,
+    Fitting,
     Out,
     progress,
     resolve_device,
@@ -37,6 +38,7 @@ def analyse_images(
     method: str = typer.Option(None, help=METHOD_HELP + AUTO_HELP),
     composite: str = typer.Option(None, help="The rules of the method lrp, by name."),
     reference: str = typer.Option("blur", help=f"{REFERENCE_HELP} Or dataset: the mean over some of the images."),
+    fit: Fitting = None,
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
     labels: str = typer.Option(None, metavar="folder|FILE", help="Classes: folder, a table path,label, or an .npy."),
@@ -66,7 +68,7 @@ def analyse_images(
     }
     explained = [name for name, left_out in usual.items() if not left_out]
     _check_options(maps, explained, test=test, testable=pictures is not None and named, fail_on=fail_on)
-    subject = _subject(model, arch, detector, device) if maps is None or named else None
+    subject = _subject(model, arch, detector, device, fit) if maps is None or named else None
     with progress("explaining and clustering") as count:
         options: dict[str, Any] = {"labels": labels, "n_surrogates": surrogates}
         if maps is None:
@@ -110,11 +112,13 @@ def _check_options(maps: str | None, explained: list[str], *, test: bool, testab
         raise InputError("nothing is confirmed without an intervention: add --test to --fail-on confirmed.")
 
 
-def _subject(model: str | None, arch: str | None, detector: str | None, device: str) -> Subject:
+def _subject(model: str | None, arch: str | None, detector: str | None, device: str, fit: Any) -> Subject:
     if detector is not None:
+        if fit is not None:
+            raise InputError("--fit is of encoders: a detector squashes images, as it did when it was fitted.")
         from chinspect.anomaly import load_detector
 
         return load_detector(detector)
     from chinspect.encoders import load_encoder
 
-    return load_encoder(model or MODEL, arch=arch, device=resolve_device(device))
+    return load_encoder(model or MODEL, arch=arch, device=resolve_device(device)).fitted(fit)

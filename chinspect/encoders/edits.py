@@ -22,7 +22,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from chinspect.encoders.encoder import Encoder
 from chinspect.encoders.layers import attention_projection, channel_axis, output_shape
 from chinspect.errors import InputError, one_line
+from chinspect.images import Fit
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,10 @@ class EditedEncoder(Encoder):
 
     base: Encoder
     edits: tuple[Edit, ...]
+
+    def fitted(self, fit: Fit | None) -> Self:
+        """As of each encoder; the base, beside which it is judged, sees images in the same way."""
+        return replace(super().fitted(fit), base=self.base.fitted(fit))
 
 
 def edited(encoder: Encoder, *edits: Edit) -> EditedEncoder:

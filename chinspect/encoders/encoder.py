@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from chinspect.encoders.cards import Card
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError, one_line
-from chinspect.images import Preprocessing, as_picture, to_rgb
+from chinspect.images import Fit, Preprocessing, as_picture, to_rgb
 from chinspect.relevance import Method
 
 Pixels = NDArray[np.uint8]
@@ -71,7 +71,8 @@ class Encoder:
             size: side of its square input, in pixels.
             mean: of each channel, of pixels in [0, 1], which are normalised by it.
             std: standard deviation of each channel, likewise.
-            resize: ``shortest`` keeps the aspect of an image and crops its centre, ``squash`` does not.
+            resize: ``shortest`` keeps the aspect of an image and crops its centre, ``pad`` keeps it and puts the image
+                on a square, ``squash`` does not keep it.
             interpolation: of the resize, ``bilinear`` or ``bicubic``.
             resize_size: length that the resize aims at, before the crop; the size itself by default.
             name: stands in messages and reports; the name of the module's class by default.
@@ -175,6 +176,10 @@ class Encoder:
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """
         return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands, method=method)
+
+    def fitted(self, fit: Fit | None) -> Self:
+        """The same encoder with another way to make a square of an image, see `Preprocessing.fitted`."""
+        return replace(self, preprocessing=self.preprocessing.fitted(fit))
 
     @property
     def _uncropped(self) -> Encoder:

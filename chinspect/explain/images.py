@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,11 +110,11 @@ class ExplainedImages:
         description: how they were made, as JSON values.
     """
 
-    maps: NDArray[np.float32]
-    values: NDArray[np.float32]
-    weights: NDArray[np.float32]
-    names: tuple[str, ...]
-    paths: tuple[Path, ...]
+    maps: NDArray[np.float32] = field(repr=False)
+    values: NDArray[np.float32] = field(repr=False)
+    weights: NDArray[np.float32] = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    paths: tuple[Path, ...] = field(repr=False)
     unreadable: tuple[str, ...]
     visible: Callable[[Image.Image], Image.Image]
     description: dict[str, Any]

@@ -25,7 +25,7 @@ Values = NDArray[np.float64]
 _LEVEL = 0.05  # the interval misses with this probability
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Agreement(Result):
     """How a map agrees with Shapley values; see `shapley_agreement`.
 

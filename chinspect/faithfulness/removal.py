@@ -39,7 +39,7 @@ TOLD = 0.1  # the fraction of components that the sentence is about, or the near
 _LEVEL = 0.05  # of a random order that is said to do better than random ones
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deletion(Result):
     """Falls of a score without components of the image; see `deletion`.
 

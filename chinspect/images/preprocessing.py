@@ -6,8 +6,8 @@ at ((x + left) W / w, (y + top) H / h) in the image.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _INTERPOLATION = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-_RESIZE = ("shortest", "squash")
+_RESIZE = ("shortest", "squash", "pad")
+Fit = Literal["crop", "pad", "squash"]
+"""How an image that is no square becomes one: cut, put on a square of one colour, or distorted."""
+CROPPED = 0.1
+"""The fraction of an image that a network may miss without a warning: annotations stand at the border."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Preprocessing:
     size: int
     """Side of the square input of the network, in pixels."""
     resize: str
-    """`shortest`: the shorter side becomes `resize_size`, the aspect is kept; `squash`: both sides do, it is not."""
+    """`shortest`: the shorter side becomes `resize_size`, the aspect is kept; `squash`: both sides do, it is not;
+    `pad`: the longer side does, the aspect is kept, and what is missing is filled with the colour of `mean`."""
     interpolation: str
     """`bilinear` or `bicubic`, both with Pillow's antialiasing."""
     mean: tuple[float, float, float]
@@ -69,7 +74,10 @@ class Preprocessing:
             )
         left, top = self._corner(width, height)
         resized = to_rgb(image).resize((width, height), _INTERPOLATION[self.interpolation])
-        return resized.crop((left, top, left + self.size, top + self.size))
+        colour = tuple(round(255 * value) for value in self.mean)  # zero after normalisation: nothing to see there
+        square = Image.new("RGB", (self.size, self.size), colour)
+        square.paste(resized, (-left, -top))
+        return square
 
     def to_original(self, boxes: ArrayLike, original_size: tuple[int, int]) -> NDArray[np.float64]:
         """Map boxes from the network's input back to the image: resize and crop are undone.
@@ -90,6 +98,29 @@ class Preprocessing:
         left, top, right, bottom = (int(edge) for edge in edges.round())
         return left, top, max(right, left + 1), max(bottom, top + 1)
 
+    def seen(self, original_size: tuple[int, int]) -> float:
+        """The fraction of an image of a size (width, height) that the network sees, in (0, 1]."""
+        left, top, right, bottom = self.to_original([0, 0, self.size, self.size], original_size)
+        return float((right - left) * (bottom - top)) / (original_size[0] * original_size[1])
+
+    def fitted(self, fit: Fit | None) -> Preprocessing:
+        """The same with another way to make a square of an image.
+
+        Args:
+            fit: ``crop`` keeps the aspect and cuts what is beyond the square, at the resize and margin that are usual
+                for the network; ``pad`` and ``squash`` show all of the image, the first with its aspect and a border of
+                one colour, the second distorted; None changes nothing.
+
+        Raises `InputError` for another word.
+        """
+        if fit is None:
+            return self
+        if fit not in get_args(Fit):
+            raise InputError(f"an image is fitted by crop, pad or squash, not by {fit!r}.")
+        if fit == "crop":
+            return replace(self, resize="shortest")
+        return replace(self, resize=fit, resize_size=None)
+
     @property
     def _target(self) -> int:
         return self.size if self.resize_size is None else self.resize_size
@@ -98,11 +129,11 @@ class Preprocessing:
         """Size after the resize."""
         if self.resize == "squash":
             return self._target, self._target
-        shorter = min(original_size)
-        # the longer side is truncated, as in torchvision; in this order, since a rounded ratio could lose a pixel
-        width, height = (int(self._target * side / shorter) for side in original_size)
+        measure = max(original_size) if self.resize == "pad" else min(original_size)
+        # the other side is truncated, as in torchvision; in this order, since a rounded ratio could lose a pixel
+        width, height = (max(int(self._target * side / measure), 1) for side in original_size)
         return width, height
 
     def _corner(self, width: int, height: int) -> tuple[int, int]:
-        """Left and top edge of the centre crop, rounded to even as in torchvision."""
+        """Left and top edge of the centre crop, rounded to even as in torchvision; negative where there is a border."""
         return round((width - self.size) / 2.0), round((height - self.size) / 2.0)

@@ -12,6 +12,7 @@ import pandas as pd
 from chinspect.artefacts import Artefact
 from chinspect.encoders import EditedEncoder, Encoder
 from chinspect.errors import InputError
+from chinspect.images import cropped_in_words
 from chinspect.readouts.folders import Split, load_classes, read_groups
 from chinspect.readouts.heads import LinearHead
 from chinspect.readouts.scores import ALL, each_state, score_classes, worst_group
@@ -35,6 +36,7 @@ class ReadoutScores(Result):
         worst: those rows of the groups that have the lowest accuracy.
         classes: `score_classes`.
         confusion: numbers of images, n, by label and prediction, those that are not 0.
+        cropped: what the encoder does not see of the images, in words.
     """
 
     stem = "readouts"
@@ -46,6 +48,7 @@ class ReadoutScores(Result):
     worst: pd.DataFrame
     classes: pd.DataFrame
     confusion: pd.DataFrame
+    cropped: str = ""
 
     @property
     def sentence(self) -> str:
@@ -58,7 +61,7 @@ class ReadoutScores(Result):
             if row["fpr"] > 0:
                 called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
             lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *filter(None, [self.cropped])])
 
     def document(self) -> dict[str, Any]:
         """The encoder, numbers of images, and all tables."""
@@ -115,7 +118,8 @@ def evaluate(
     worst = pd.DataFrame([worst_group(state) for _, state in rows.groupby(_KEYS, sort=False)])
     classes = each_state(predictions, lambda state: score_classes(state["label"], state["predicted"]))
     confusion = predictions.value_counts([*_KEYS, "label", "predicted"], sort=False).rename("n").reset_index()
-    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion)
+    cropped = cropped_in_words(encoder.preprocessing, [*split.train.paths, *split.test.paths])
+    return ReadoutScores(encoder.name, len(split.train), len(split.test), rows, worst, classes, confusion, cropped)
 
 
 def _checked_head(head: str | Path | LinearHead, encoder: Encoder) -> LinearHead:

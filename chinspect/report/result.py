@@ -20,7 +20,8 @@ import io
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 _DPI = 120  # fine enough to read the labels of a figure at its size on a screen
+_LINE = 160  # characters of a representation, which stands in a list or after a prompt
 
 
 class Result:
@@ -75,8 +77,19 @@ class Result:
 
         return with_known_glyphs(import_module(self.drawing).draw(self))
 
-    def plot(self, path: str | Path) -> Path:
-        """Draws to a PNG, SVG or PDF file. Raises `InputError` for another kind of file."""
+    @overload
+    def plot(self, path: None = None) -> Figure: ...
+
+    @overload
+    def plot(self, path: str | Path) -> Path: ...
+
+    def plot(self, path: str | Path | None = None) -> Figure | Path:
+        """Draws to a PNG, SVG or PDF file, and returns its path; without one returns the figure, as `figure` does.
+
+        Raises `InputError` for another kind of file.
+        """
+        if path is None:
+            return self.figure()
         target = Path(path)
         if target.suffix.lower() not in FORMATS:
             raise InputError(f"a figure is written as {', '.join(FORMATS)}, not as {target.name!r}.")
@@ -112,11 +125,13 @@ class Result:
             print(self.sentence)  # noqa: T201, this is what it is for
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.sentence or self.stem}>"
+        """One line: the beginning of the sentence."""
+        first = (self.sentence or self.stem).partition("\n")[0]
+        return f"<{type(self).__name__}: {shorten(first, _LINE, placeholder=' ...')}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the sentence, the tables, the figure."""
-        blocks = [f"<p>{html.escape(self.sentence)}</p>"]
+        blocks = [f"<p>{html.escape(line)}</p>" for line in self.sentence.splitlines()]
         for title, table in self.overview().items():
             blocks.append(f"<h4>{html.escape(title)}</h4>{table.to_html(index=False, escape=True)}")
         if self.drawing:

@@ -1,8 +1,10 @@
 from .bilrp import explain_similarity
 from .choice import Choice, choose_method, settled_method
-from .explanation import ExplainedImage, PatchPair, SimilarityExplanation
+from .explanation import PatchPair, SimilarityExplanation
 from .frequency import FrequencySimilarity
+from .image import ExplainedImage
 from .index import SimilarityIndex
+from .standing import Standing
 from .suspicious import suspicious_pairs
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "PatchPair",
     "SimilarityExplanation",
     "SimilarityIndex",
+    "Standing",
     "choose_method",
     "explain_similarity",
     "settled_method",

@@ -23,16 +23,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
 from chinspect.errors import InputError
-from chinspect.images import as_picture
-from chinspect.relevance import Composite, Contributions, Graph, Method, adaptive_push, contributions, patches
-from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
+from chinspect.execute import Samples
+from chinspect.images import Fit, as_picture
+from chinspect.relevance import (
+    Composite,
+    Contributions,
+    Graph,
+    Method,
+    Partition,
+    adaptive_push,
+    contributions,
+    patches,
+)
+from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
+from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage
+from chinspect.similarity.standing import sampled_embeddings, standing_among
 
 Source = str | Path | Image.Image
 # of the adaptive grid in pixels: 7 x 7 patches at 224 pixels, and the detail of 28 x 28
@@ -53,6 +64,8 @@ def explain_similarity(
     metric: Metric = "dot",
     bands: int | Sequence[int] | None = None,
     check: bool = True,
+    fit: Fit | None = None,
+    among: str | Path | Samples | None = None,
 ) -> SimilarityExplanation:
     """Explains the similarity of two images by pairs of their patches.
 
@@ -70,6 +83,9 @@ def explain_similarity(
         metric: ``dot`` explains ``<y_a, y_b>``, ``cosine`` divides it by both norms.
         bands: explain the dot product by this many frequency bands as well (see `frequency_bands`).
         check: delete the most relevant patches of a, and random ones, and say how the similarity falls.
+        fit: ``crop``, ``pad`` or ``squash``: how an image that is no square becomes one; by default as is usual for the
+            encoder. A crop that cuts away more than a tenth of an image is warned about.
+        among: a data set (see `load_samples`): where the cosine lies among those of its pairs.
 
     Raises:
         InputError: an image cannot be read, a patch does not fit, the model, method or composite is unknown.
@@ -77,7 +93,7 @@ def explain_similarity(
     check_metric(metric)
     if isinstance(patch_size, str) and patch_size != "auto":
         raise InputError(f"a patch size is a number of pixels or auto, not {patch_size!r}.")
-    encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+    encoder = (load_encoder(encoder) if isinstance(encoder, str) else encoder).fitted(fit)
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
     options = method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
@@ -96,8 +112,12 @@ def explain_similarity(
                 for name, picture in zip(names, pictures, strict=True)
             )
         explanation = SimilarityExplanation(first, second, metric, encoder, options, side)
+        explanation = replace(explanation, one_colour=_one_colour(model, explanation))
         frequencies = None if bands is None else explanation.by_frequency(bands)
-        deletion = explanation.deleted() if check else None
+        deletion = explanation.deleted() if check and not explanation.blank else None
+        if among is not None and explanation.cosine is not None:
+            where = standing_among(sampled_embeddings(encoder, among), explanation.cosine)
+            explanation = replace(explanation, standing=where)
     for warning in caught:
         warnings.warn(warning.message, stacklevel=2)
     return replace(
@@ -144,12 +164,11 @@ def _explained_image(
 ) -> ExplainedImage:
     check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
     check_finite(table.values[None], f"the relevance of {name}", encoder.module)
-    boxes = patch_boxes(x.shape[-2:], patch_size)
-    return ExplainedImage(
-        name=name,
-        picture=encoder.preprocessing.visible(picture),
-        original_size=picture.size,
-        boxes=encoder.preprocessing.to_original(boxes.reshape(-1, 4), picture.size).reshape(boxes.shape),
+    return ExplainedImage.of(
+        name,
+        picture,
+        encoder.preprocessing,
+        patch_size,
         embedding=table.output.cpu().numpy(),
         contributions=table.values.cpu().numpy(),
         explained=table.explained.cpu().numpy(),
@@ -158,14 +177,36 @@ def _explained_image(
     )
 
 
-def patch_boxes(shape: Sequence[int], patch_size: int) -> NDArray[np.float64]:
-    """The patches of an input of ``shape`` (H, W) as (rows, columns, 4) boxes x0, y0, x1, y1 in its pixels."""
-    height, width = shape
-    top, left = np.meshgrid(np.arange(0, height, patch_size), np.arange(0, width, patch_size), indexing="ij")
-    bottom = np.minimum(top + patch_size, height)
-    right = np.minimum(left + patch_size, width)
-    return np.stack([left, top, right, bottom], -1).astype(float)
+def _one_colour(model: nn.Module | Graph, explanation: SimilarityExplanation) -> tuple[Array, Array] | None:
+    """What images of the mean colours of a and b would get in their stead; None where that is nothing or costs much.
+
+    References by blur and by mean colour are what such an image is itself, so that nothing is left of it.
+    """
+    method = explanation.method
+    named = isinstance(method.reference, str) and method.reference in ("blur", "mean")
+    if method.name == "shapley" or (method.name == "rescale" and named):
+        return None
+    assert isinstance(model, Graph)  # of all methods but shapley
+    first, second = (
+        _marginal_of_one_colour(model, explanation, image, other)
+        for image, other in ((explanation.a, explanation.b), (explanation.b, explanation.a))
+    )
+    return first, second
+
+
+def _marginal_of_one_colour(
+    graph: Graph, explanation: SimilarityExplanation, image: ExplainedImage, other: ExplainedImage
+) -> Array:
+    """(h, w): where in an image of the mean colour of one lies its similarity to the other; one backward pass."""
+    assert image.input is not None
+    x = image.input
+    mapped = explanation.method.map(graph, x.mean((2, 3), keepdim=True).expand_as(x).contiguous())
+    seed = mapped.explained * torch.from_numpy(other.explained / explanation.norm).to(mapped.explained)
+    partition = patches(explanation.patch_size).on(x.shape)
+    assert isinstance(partition, Partition)
+    marginal: Array = partition.sums(mapped.pull(seed)).reshape(image.grid).float().cpu().numpy()
+    return marginal
 
 
 def _name(image: Source) -> str:
-    return "image" if isinstance(image, Image.Image) else str(image)
+    return IN_MEMORY if isinstance(image, Image.Image) else str(image)

@@ -3,64 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
-from torch import Tensor
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.faithfulness import Agreement, Deletion
-from chinspect.relevance import Method, ShapleyMap, pair_errors
+from chinspect.images import CROPPED
+from chinspect.relevance import Method, pair_errors
 from chinspect.report import Result
 from chinspect.similarity.faithfulness import Pair
 from chinspect.similarity.frequency import FrequencySimilarity, similarity_by_frequency
-from chinspect.similarity.words import constant_in_words, describe
+from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage, labels
+from chinspect.similarity.standing import Standing
+from chinspect.similarity.words import Tendency, blank_in_words, border_in_words, constant_in_words, describe
 
 Metric = Literal["dot", "cosine"]
-Array = NDArray[np.floating[Any]]
-_PRINTED = 5  # pairs in the printed table; the document lists more
+_ARRIVED = 0.05  # of what is explained: so much may be lost before shares are said to be of what is left
 _CANCELLED = 0.1  # of the absolute values: shares of a smaller sum would be many times the sum, and say nothing
-
-
-@dataclass(frozen=True, eq=False)
-class ExplainedImage:
-    """One image, and what its patches contribute to its embedding.
-
-    Attributes:
-        name: its path, for a picture in memory ``image``.
-        picture: what the encoder sees of it, RGB.
-        original_size: (width, height) of the image before resize and crop.
-        boxes: (h, w, 4) patches as x0, y0, x1, y1 in pixels of the original image, resize and crop undone.
-        embedding: (D,).
-        contributions: ``T`` (h * w, D), row-major patches; the sum over patches is what is explained if relevance is
-            conserved.
-        explained: the embedding, or its difference to that of the reference, (D,).
-        sampling: the Shapley map that the contributions are, with their standard errors.
-        input: what the encoder reads, (1, C, H, W); None where it was not stored.
-    """
-
-    name: str
-    picture: Image.Image
-    original_size: tuple[int, int]
-    boxes: Array
-    embedding: Array
-    contributions: Array
-    explained: Array
-    sampling: ShapleyMap | None = field(default=None, repr=False)
-    input: Tensor | None = field(default=None, repr=False)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        return self.boxes.shape[0], self.boxes.shape[1]
 
 
 @dataclass(frozen=True)
@@ -107,7 +73,10 @@ class SimilarityExplanation(Result):
         agreement: with Shapley values, where it was asked for.
         frequencies: the dot product by frequency bands, where it was asked for.
         verification: by Zennit, where it was asked for.
-        listed: how many of the strongest pairs stand in the document.
+        one_colour: what an image of one colour, the mean of a or of b, would get in their stead, patch by patch, (h, w)
+            and (h', w'); None where the reference takes that away, or where it was not asked.
+        standing: the cosine among those of a data set, where there is one.
+        listed: how many of the strongest pairs are printed, and stand in the document.
     """
 
     a: ExplainedImage
@@ -122,6 +91,8 @@ class SimilarityExplanation(Result):
     agreement: Agreement | None = None
     frequencies: FrequencySimilarity | None = None
     verification: Verification | None = None
+    one_colour: tuple[Array, Array] | None = None
+    standing: Standing | None = None
     listed: int = 20
 
     stem = "similarity"
@@ -149,6 +120,36 @@ class SimilarityExplanation(Result):
     def similarity(self) -> float:
         """The dot product or cosine of the embeddings, as the encoder gives it."""
         return float(self.a.embedding.astype(float) @ self.b.embedding.astype(float)) / self.norm
+
+    @cached_property
+    def cosine(self) -> float | None:
+        """The cosine of the embeddings; None where one of them is zero."""
+        a, b = (image.embedding.astype(float) for image in (self.a, self.b))
+        norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+        return float(a @ b) / norm if norm else None
+
+    @cached_property
+    def names(self) -> tuple[str, str]:
+        """What the images are called in sentences and figures: short, and never the same."""
+        return labels(self.a.name, self.b.name)
+
+    @cached_property
+    def identical(self) -> bool:
+        """Whether the encoder sees the same pixels twice."""
+        return np.array_equal(np.asarray(self.a.picture), np.asarray(self.b.picture))
+
+    @property
+    def blank(self) -> list[str]:
+        """Names of the images that are nothing beyond their references, so that nothing is to be explained."""
+        return [name for name, image in zip(self.names, (self.a, self.b), strict=True) if image.blank]
+
+    @cached_property
+    def tendency(self) -> Tendency:
+        """What is explained: similarity, dissimilarity, or a number that is next to nothing of what cancels in it."""
+        absolute = float(np.abs(self.relevance).sum(dtype=float))
+        if self.blank or abs(self.explained) < _CANCELLED * absolute or self.explained == 0:
+            return "neither similar nor dissimilar"
+        return "similar" if self.explained > 0 else "dissimilar"
 
     @cached_property
     def relevance(self) -> Array:
@@ -181,8 +182,10 @@ class SimilarityExplanation(Result):
 
     @property
     def conservation(self) -> float:
-        """Sum of all relevance over what is explained: 1 where none is lost."""
-        return float(self.relevance.sum(dtype=float)) / self.explained if self.explained else float("nan")
+        """Sum of all relevance over what is explained: 1 where none is lost, and where there is nothing to explain."""
+        if self.blank or self.explained == 0:
+            return 1.0
+        return float(self.relevance.sum(dtype=float)) / self.explained
 
     @property
     def constant(self) -> float:
@@ -191,14 +194,37 @@ class SimilarityExplanation(Result):
 
     @cached_property
     def scale(self) -> float:
-        """What shares are of: the sum of all relevance, or that of all absolute values where much cancels in it."""
+        """What shares are of, above 0: the size of the sum of all relevance, or the sum of its sizes if it cancels."""
         total = abs(float(self.relevance.sum(dtype=float)))
+        return (float(np.abs(self.relevance).sum(dtype=float)) if self.cancels else total) or 1.0
+
+    @cached_property
+    def cancels(self) -> bool:
+        """Whether positive and negative relevance leave less than a tenth of both together."""
         absolute = float(np.abs(self.relevance).sum(dtype=float))
-        return (total if total >= _CANCELLED * absolute else absolute) or 1.0
+        return abs(float(self.relevance.sum(dtype=float))) < _CANCELLED * absolute
+
+    @property
+    def share_of(self) -> str:
+        """What shares are of, in words."""
+        if self.cancels:
+            return "all relevance, signs aside"
+        arrived = abs(self.conservation - 1) < _ARRIVED
+        return "what is explained" if arrived else "what arrives at the patches"
 
     def marginals(self) -> tuple[Array, Array]:
         """What each patch contributes with all patches of the other image: (h, w) for a, (h', w') for b."""
         return self.relevance.sum((2, 3)), self.relevance.sum((0, 1))
+
+    def marginal_shares(self) -> tuple[Array, Array]:
+        """The same as shares, positive where a patch adds to the similarity, whatever its sign is.
+
+        Where positive and negative relevance cancel, the absolute values of each image add to 1.
+        """
+        first, second = self.marginals()
+        if not self.cancels:
+            return first / self.scale, second / self.scale
+        return first / (float(np.abs(first).sum()) or 1.0), second / (float(np.abs(second).sum()) or 1.0)
 
     def matches(self, region: ArrayLike) -> Array:
         """What in a matches a region of b.
@@ -210,7 +236,7 @@ class SimilarityExplanation(Result):
         Returns:
             (h, w): relevance of the patches of a together with the region. It sums to what the region contributes.
         """
-        return np.tensordot(self.relevance, _weights(region, self.b), axes=2)
+        return np.tensordot(self.relevance, self.b.weights(region), axes=2)
 
     def by_frequency(self, bands: int | Sequence[int], *, composite: str = "epsilon_plus") -> FrequencySimilarity:
         """What is explained by pairs of frequency bands (see `frequency_bands`) instead of patches.
@@ -235,8 +261,11 @@ class SimilarityExplanation(Result):
         )
 
     def deleted(self) -> Deletion:
-        """What the similarity loses without the most relevant patches of a; see `chinspect.faithfulness.deletion`."""
-        return self.pair().deletion(self.relevance_of_a)
+        """What the similarity loses without the most relevant patches of a; see `chinspect.faithfulness.deletion`.
+
+        Of a dissimilarity, what that loses without the patches that make the images dissimilar.
+        """
+        return self.pair().deletion(self.relevance_of_a, opposite=self.tendency == "dissimilar")
 
     @property
     def relevance_of_a(self) -> torch.Tensor:
@@ -273,12 +302,15 @@ class SimilarityExplanation(Result):
     @property
     def sentence(self) -> str:
         """How much is explained, how concentrated it is and where it lies, how faithful that is; what Zennit says."""
-        lines = [
-            constant_in_words(self.similarity, self.constant, self.method),
-            describe(self.relevance, self.a.name, self.b.name),
-        ]
+        lines = [self._lead, self.identical_in_words]
+        if self.blank:
+            lines.append(blank_in_words(self.blank, self.method.reference_name))
+        else:
+            lines.append(constant_in_words(self.similarity, self.constant, self.method))
+            lines.append(describe(self.relevance, self.names, self.tendency))
+            lines += self._border_in_words()
         if self.deletion is not None:
-            lines.append(self.deletion.told(Path(self.a.name).name, "this similarity"))
+            lines.append(self.deletion_in_words)
         if self.agreement is not None:
             lines.append(self.agreement.sentence)
         if self.verification is not None:
@@ -286,28 +318,86 @@ class SimilarityExplanation(Result):
                 f"Zennit agrees on {len(self.verification.neurons)} neurons up to a relative difference of "
                 f"{self.verification.max_relative_difference:.1e}."
             )
-        return "\n".join([*filter(None, lines), *(f"warning: {warning}" for warning in self.warnings)])
+        return "\n".join([*filter(None, lines), *(f"warning: {warning}" for warning in self.cautions)])
+
+    @property
+    def identical_in_words(self) -> str:
+        """That the pictures are one; empty where they are not."""
+        if not self.identical:
+            return ""
+        if self.a.name == self.b.name and self.a.name != IN_MEMORY:
+            return "Both images are one file: of course they match."
+        return f"{self.names[0]} and {self.names[1]} show the encoder the same pixels: of course they match."
+
+    @property
+    def deletion_in_words(self) -> str:
+        """What deletion says; empty where it was not asked."""
+        if self.deletion is None:
+            return ""
+        noun = "this dissimilarity" if self.tendency == "dissimilar" else "this similarity"
+        return self.deletion.told(self.names[0], noun)
+
+    @property
+    def cautions(self) -> list[str]:
+        """The warnings, and what of the images is not seen where that is more than a tenth."""
+        cut = [
+            f"of {name} the encoder sees {image.seen:.0%}"
+            for name, image in zip(self.names, (self.a, self.b), strict=True)
+            if image.seen < 1 - CROPPED
+        ]
+        if not cut:
+            return list(self.warnings)
+        crop = f"{' and '.join(cut)}: the rest is cut away. Choose fit pad (--fit pad) to see all."
+        return [*self.warnings, crop]
+
+    @property
+    def beyond(self) -> str:
+        """What a tendency is relative to, in words: references, where these are taken away."""
+        return "" if self.method.name == "lrp" or self.tendency == "similar" else " beyond their references"
+
+    @property
+    def _lead(self) -> str:
+        first, second = self.names
+        size = f"dot {self.similarity:.4g}" if self.metric == "dot" else ""
+        cosine = "" if self.cosine is None else f"cosine {self.cosine:.2f}"
+        where = "" if self.standing is None else self.standing.sentence
+        numbers = ", ".join(filter(None, [size, cosine, where]))
+        return f"To {self.model} {first} and {second} are {self.tendency}{self.beyond}: {numbers}."
+
+    def _border_in_words(self) -> list[str]:
+        if self.one_colour is None:
+            return []
+        rows = zip(self.names, self.marginals(), self.one_colour, strict=True)
+        return [border_in_words(name, marginal, one_colour) for name, marginal, one_colour in rows]
 
     def document(self) -> dict[str, Any]:
         """What there is to say, as JSON values."""
         document: dict[str, Any] = {
             "similarity": self.similarity,
             "metric": self.metric,
+            "cosine": self.cosine,
+            "among": None if self.standing is None else asdict(self.standing),
+            "tendency": self.tendency,
+            "same_pixels": self.identical,
             "relevance_sum": float(self.relevance.sum(dtype=float)),
             "explained": self.explained,
             "constant": self.constant,
             "conservation": self.conservation,
             "images": [self.a.name, self.b.name],
+            "seen": [
+                {"fraction": image.seen, "box": image.frame, "of": image.original_size} for image in (self.a, self.b)
+            ],
             "model": self.model,
             **self.method.document,
             "patch_size": self.patch_size,
             "patch_grid": [*self.a.grid, *self.b.grid],
+            "shares_of": self.share_of,
             "top_pairs": [asdict(pair) for pair in self.top_pairs(self.listed)],
             "seconds": self.seconds,
-            "warnings": list(self.warnings),
+            "warnings": self.cautions,
         }
         if self.frequencies is not None:
-            document["bands"] = asdict(self.frequencies)
+            document["bands"] = self.frequencies.document()
         if self.deletion is not None:
             document["faithfulness"] = self.deletion.document()
         if self.agreement is not None:
@@ -324,6 +414,11 @@ class SimilarityExplanation(Result):
             arrays[f"embedding_{side}"] = image.embedding
             arrays[f"explained_{side}"] = image.explained
             arrays[f"boxes_{side}"] = image.boxes
+        if self.one_colour is not None:
+            arrays["one_colour_a"], arrays["one_colour_b"] = self.one_colour
+        if self.frequencies is not None:
+            arrays["bands"] = self.frequencies.relevance
+            arrays["band_orders"] = np.array(self.frequencies.orders)
         if self.standard_errors is not None:
             arrays["standard_errors"] = self.standard_errors
         return arrays
@@ -332,19 +427,22 @@ class SimilarityExplanation(Result):
         """The strongest pairs, and the similarity by frequency bands where it was asked for."""
         headline = (
             f"{self.model}  {self.metric} similarity {self.similarity:.4g}, explained {self.explained:.4g}: "
-            f"{self.conservation:.1%} of it arrives at the patches ({self.method.label}, {self.seconds:.1f} s)"
+            f"{self.conservation:.1%} of it arrives at the patches ({self.method.label}, {self.seconds:.1f} s); "
+            f"shares are of {self.share_of}"
         )
+        if self.blank:
+            return {headline: pd.DataFrame({"": ["nothing to explain"]})}
         rows = [
             {
                 "share": f"{pair.share:+.2%}",
                 "in IMG1 (x0, y0, x1, y1)": _corners(pair.box_a),
                 "in IMG2": _corners(pair.box_b),
             }
-            for pair in self.top_pairs(_PRINTED)
+            for pair in self.top_pairs(self.listed)
         ]
         tables = {headline: pd.DataFrame(rows)}
         if self.frequencies is not None:
-            tables["frequency (DCT order)"] = self.frequencies.overview()
+            tables[self.frequencies.title] = self.frequencies.overview()
         return tables
 
 
@@ -360,22 +458,6 @@ def strongest(values: Array, n: int) -> NDArray[np.intp]:
     # a partition first: sorting all of the 600,000 pairs of a fine grid would take longer than explaining them
     candidates = np.argpartition(-np.abs(values), n - 1)[:n] if n else np.empty(0, np.intp)
     return candidates[np.argsort(-np.abs(values[candidates]), kind="stable")]
-
-
-def _weights(region: ArrayLike, image: ExplainedImage) -> Array:
-    """How much of each patch lies in the region, (h, w) in [0, 1]."""
-    values = np.asarray(region)
-    if values.shape == image.grid:
-        return values.astype(float)
-    if values.shape != (4,):
-        raise InputError(f"a region is a mask of {image.grid} patches or a box of 4 numbers, not {values.shape}.")
-    x0, y0, x1, y1 = values.astype(float)
-    if x1 <= x0 or y1 <= y0:
-        raise InputError(f"the box {values.tolist()} is empty: give x0 < x1 and y0 < y1.")
-    left, top, right, bottom = np.moveaxis(image.boxes, -1, 0)
-    width = np.clip(np.minimum(right, x1) - np.maximum(left, x0), 0, None)
-    height = np.clip(np.minimum(bottom, y1) - np.maximum(top, y0), 0, None)
-    return width * height / ((right - left) * (bottom - top))
 
 
 def _box(values: Array) -> tuple[float, ...]:

@@ -35,16 +35,17 @@ class Pair:
     patch_size: int
     norm: float = 1.0
 
-    def deletion(self, relevance: Tensor) -> Deletion:
-        """The fall of the similarity to b without patches of a, whose relevance is (P,)."""
+    def deletion(self, relevance: Tensor, *, opposite: bool = False) -> Deletion:
+        """The fall of the similarity to b without patches of a, whose relevance is (P,); or that of its opposite."""
+        sign = -1 if opposite else 1
         with torch.no_grad():
             origins = self.method.references(self.b).flatten(0, 1)
             direction = (self.module(self.b) - self.module(origins).mean(0))[0] / self.norm
 
         def score(images: Tensor) -> Tensor:
-            return self.module(images) @ direction  # type: ignore[no-any-return]
+            return sign * (self.module(images) @ direction)  # type: ignore[no-any-return]
 
-        return deletion(score, self.a, relevance, patches(self.patch_size), self.method.reference)
+        return deletion(score, self.a, sign * relevance, patches(self.patch_size), self.method.reference)
 
     def agreement(self, relevance: Tensor, evaluations: int) -> Agreement:
         """Correlation of the relevance of pairs of patches (P, Q) with their Shapley values.

@@ -8,9 +8,9 @@ or z-box.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,21 +26,38 @@ class FrequencySimilarity:
 
     Attributes:
         relevance: (B, B), bands of a by bands of b; sums to the dot product as far as relevance is conserved.
-        orders: (first, last) DCT order ``u + v`` of each band, the number of half periods across the image.
+        orders: (first, last) DCT order ``u + v`` of each band, the number of half periods down plus those across.
     """
 
-    relevance: NDArray[np.floating[Any]]
+    relevance: NDArray[np.floating[Any]] = field(repr=False)
     orders: tuple[tuple[int, int], ...]
 
+    title: ClassVar[str] = (
+        "by frequency, in cycles per image (down + across): shares of all relevance, whose sizes add to 100 %"
+    )
+
+    @property
+    def cycles(self) -> list[str]:
+        """What each band holds, in whole periods down plus across what the encoder sees: half of its orders."""
+        return [f"{first / 2:g}-{last / 2:g}" for first, last in self.orders]
+
+    @property
+    def shares(self) -> NDArray[np.floating[Any]]:
+        """The relevance over the sum of its absolute values (B, B), which is never zero where there is any."""
+        return self.relevance / (float(np.abs(self.relevance).sum()) or 1.0)
+
+    def document(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return {"relevance": self.relevance, "orders": self.orders, "cycles": self.cycles, "shares": self.shares}
+
     def to_frame(self) -> pd.DataFrame:
-        """The relevance with the bands' orders as labels, bands of a in rows."""
-        labels = [f"{first}-{last}" for first, last in self.orders]
-        return pd.DataFrame(self.relevance, index=labels, columns=labels)
+        """The relevance with the bands' cycles per image as labels, bands of a in rows."""
+        return pd.DataFrame(self.relevance, index=self.cycles, columns=self.cycles)
 
     def overview(self) -> pd.DataFrame:
-        """The same as percentages of the sum, to print."""
-        table = (self.to_frame() / self.relevance.sum()).map("{:+.1%}".format)
-        table.insert(0, "", [f"IMG1 {label}" for label in table.index])
+        """The shares as percentages, to print."""
+        table = pd.DataFrame(self.shares, columns=[f"IMG2 {label}" for label in self.cycles]).map("{:+.1%}".format)
+        table.insert(0, "", [f"IMG1 {label}" for label in self.cycles])
         return table
 
 

@@ -16,7 +16,7 @@ image that was edited, is refused instead of mixed in. To explain a pair, two ro
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,11 @@ from chinspect.errors import InputError
 from chinspect.execute import Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
 from chinspect.relevance import Graph, Method
-from chinspect.similarity.bilrp import explain_image, patch_boxes
+from chinspect.similarity.bilrp import explain_image
 from chinspect.similarity.choice import settled_method
-from chinspect.similarity.explanation import Array, ExplainedImage, Metric, SimilarityExplanation, check_metric
+from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
+from chinspect.similarity.image import Array, ExplainedImage, patch_boxes
+from chinspect.similarity.standing import standing_among
 
 SHARD = 16
 _KIND = "similarity index"
@@ -160,8 +162,11 @@ class SimilarityIndex:
         return [(int(j), float(similarities[j])) for j in order]
 
     def explain(self, i: int, j: int, *, metric: Metric = "dot") -> SimilarityExplanation:
-        """The explanation of one pair, from the stored tables; the encoder is not needed."""
-        return SimilarityExplanation(
+        """The explanation of one pair, from the stored tables; the encoder is not needed.
+
+        Where its cosine lies among those of all pairs of the index stands beside it.
+        """
+        explanation = SimilarityExplanation(
             self._image(i),
             self._image(j),
             metric=metric,
@@ -169,17 +174,18 @@ class SimilarityIndex:
             method=self.method,
             patch_size=self._made["patch_size"],
         )
+        if explanation.cosine is None or len(self) < 3:
+            return explanation
+        return replace(explanation, standing=standing_among(self.embeddings, explanation.cosine))
 
     def _image(self, i: int) -> ExplainedImage:
         preprocessing = Preprocessing(**self._made["preprocessing"])
         path = Path(self._made["folder"]) / self.names[i]
-        picture = open_image(path)
-        boxes = patch_boxes((preprocessing.size, preprocessing.size), self._made["patch_size"])
-        return ExplainedImage(
-            name=str(path),
-            picture=preprocessing.visible(picture),
-            original_size=picture.size,
-            boxes=preprocessing.to_original(boxes, picture.size),
+        return ExplainedImage.of(
+            str(path),
+            open_image(path),
+            preprocessing,
+            self._made["patch_size"],
             embedding=self.embeddings[i],
             contributions=self.contributions(i),
             explained=self.explained[i],

@@ -1,19 +1,24 @@
-"""Which similarities of a data set deserve a look: an automatic search for suspicious pairs.
+"""Which similarities of a data set deserve a look: a search for pairs that are similar by something in one place.
 
-A Clever Hans similarity rests on little of both images, and on something else than what these images are usually
-similar by. For a pair (a, b), let ``p(i, j)`` be the fraction of the positive relevance on patch pair (i, j), and
-``m_a(i)``, ``m_b(j)`` the fractions of the patches in the images' *usual* marginals, their similarity to the average
-image of the data set. The score is the Kullback-Leibler divergence
+A watermark, a logo or an annotation lies in the same place in all images that carry it, and what images show does not.
+For a pair (a, b) on one grid of patches, with the relevance R[i, j] of patch i of a together with patch j of b, the
+score is the fraction of what makes the images similar that lies on pairs of patches in the same place,
 
-    score(a, b) = sum_ij p(i, j) * log2( p(i, j) / (m_a(i) * m_b(j)) )      [bits]
+    score(a, b) = sum_i max(R[i, i], 0) / sum_ij max(R[i, j], 0),
 
-It is 0 where the pair is similar in the usual way, and grows when the relevance is concentrated on few pairs of
-patches and when these are unusual for their images. 3 bits: as if seven eighths of what usually counts did not.
+1 / P on P patches where position plays no role.
 
-*The null.* Neighbours share content, so their relevance is more specific than that of any two images. The p-value is
-therefore read against shuffled pairs: each image with partners drawn at random. It says how rarely two images of this
-data set, taken at random, are similar in so specific a way; it does not say that the reason is an artefact. Neighbours
-with honest common content score as well: the score ranks what to look at, a test decides.
+*The null.* Photographs are centred and X-rays are aligned, so that some relevance is in place for honest reasons. The
+p-value is therefore read against shuffled pairs: each image with partners drawn at random. It says how rarely two
+images of this data set, taken at random, are similar in place to such an extent; it does not say that the reason is an
+artefact. The score ranks what to look at, a test decides.
+
+*What it finds*, measured on 251 photographs with EfficientNet-Lite0 (``experiments/suspicious``): with ImageNet-W's
+watermark on 6, 12 and 24 of them, 5.7, 10 and 10 of the first 10 pairs are pairs of carriers (means of three draws),
+without it none. This score was chosen among some others on the same photographs and the same watermark, so that these
+numbers may be better than others will find theirs. It finds nothing that moves from image to image, and next to nothing
+that the network does not answer to, as the logo here (2 of 10 in one of nine draws): pairs are looked for among nearest
+neighbours, which such a mark does not make. For these see `chinspect.spray`.
 """
 
 from __future__ import annotations
@@ -23,8 +28,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chinspect.errors import InputError
-from chinspect.similarity.explanation import Array
+from chinspect.similarity.image import Array
 from chinspect.similarity.index import SimilarityIndex
+
+_SAME = 1e-3  # of the length: embeddings that differ by less are of one image, saved twice
 
 
 def suspicious_pairs(
@@ -34,62 +41,56 @@ def suspicious_pairs(
     n_null: int = 500,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Ranks neighbouring images by how specific the patches are that make them similar.
+    """Ranks neighbouring images by how much of what makes them similar lies in the same place in both.
 
     Args:
         n_neighbors: how many nearest neighbours (cosine) of each image are looked at.
         n_null: number of shuffled pairs that the p-values are read against.
 
     Returns:
-        One row a pair, most suspicious first: ``a, b`` (names), ``similarity`` (cosine), ``score`` (bits, see the
-        module), ``p_value`` (rank among shuffled pairs, at least ``1 / (n_null + 1)``), ``focus`` (fraction of the
-        positive relevance on the strongest percent of patch pairs), ``row_a, column_a, row_b, column_b`` (the strongest
-        pair of patches).
+        One row a pair, most suspicious first: ``a, b`` (names), ``similarity`` (cosine), ``score`` (the fraction in
+        place, see the module), ``p_value`` (rank among shuffled pairs, at least ``1 / (n_null + 1)``), ``even`` (the
+        score where position plays no role), ``row, column`` (the patch that holds most of what is in place). Images
+        that the encoder cannot tell apart are one image twice, and no pair.
 
     Raises:
         InputError: the index has fewer than three images.
     """
     if len(index) < 3:
         raise InputError(f"suspicious pairs need at least 3 images, and the index has {len(index)}.")
-    usual = [_distribution(index.marginal(i)) for i in range(len(index))]
     pairs: dict[tuple[int, int], float] = {}
     for i in range(len(index)):
         for j, similarity in index.neighbours(i, n_neighbors):
-            pairs[min(i, j), max(i, j)] = similarity
-    null = np.sort(
-        [_specificity(index.relevance(i, j), usual[i], usual[j])[0] for i, j in _shuffled(index, n_null, random_state)]
-    )
+            if not _same(index.embeddings[i], index.embeddings[j]):
+                pairs[min(i, j), max(i, j)] = similarity
+    shuffled = _shuffled(len(index), n_null, random_state)
+    null = np.sort([_in_place(index.relevance(i, j)).sum() for i, j in shuffled])
     rows = []
     for (i, j), similarity in pairs.items():
-        relevance = index.relevance(i, j)
-        score, focus = _specificity(relevance, usual[i], usual[j])
+        in_place = _in_place(index.relevance(i, j))
+        score = float(in_place.sum())
         exceeding = len(null) - int(np.searchsorted(null, score, side="left"))
-        strongest = np.unravel_index(int(relevance.argmax()), relevance.shape)
         p_value = (1 + exceeding) / (1 + len(null))
-        rows.append((index.names[i], index.names[j], similarity, score, p_value, focus, *map(int, strongest)))
-    columns = ["a", "b", "similarity", "score", "p_value", "focus", "row_a", "column_a", "row_b", "column_b"]
+        row, column = np.unravel_index(int(in_place.argmax()), in_place.shape)
+        rows.append((index.names[i], index.names[j], similarity, score, p_value, 1 / in_place.size, row, column))
+    columns = ["a", "b", "similarity", "score", "p_value", "even", "row", "column"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("score", ascending=False, ignore_index=True)
 
 
-def _shuffled(index: SimilarityIndex, count: int, random_state: int) -> NDArray[np.intp]:
+def _same(first: Array, second: Array) -> bool:
+    return bool(np.linalg.norm(first - second) <= _SAME * np.linalg.norm(first))
+
+
+def _shuffled(images: int, count: int, random_state: int) -> NDArray[np.intp]:
     """Pairs (count, 2) of different images at random."""
     generator = np.random.default_rng(random_state)
-    first = generator.integers(0, len(index), count)
-    return np.column_stack([first, (first + generator.integers(1, len(index), count)) % len(index)])
+    first = generator.integers(0, images, count)
+    return np.column_stack([first, (first + generator.integers(1, images, count)) % images])
 
 
-def _distribution(relevance: Array) -> Array:
-    """Positive relevance, flat, scaled to the sum 1; no entry is smaller than a thousandth of an even distribution."""
-    positive = np.clip(relevance.reshape(-1).astype(float), 0, None)
-    fractions = positive / positive.sum() if positive.sum() > 0 else np.full(positive.size, 1 / positive.size)
-    floor = 1e-3 / positive.size  # keeps the logarithms finite, and adds less than a thousandth to the sum
-    return (fractions + floor) / (1 + floor * positive.size)
-
-
-def _specificity(relevance: Array, usual_a: Array, usual_b: Array) -> tuple[float, float]:
-    """The score in bits, and the fraction on the strongest percent of pairs."""
-    fractions = _distribution(relevance).reshape(len(usual_a), len(usual_b))
-    score = float((fractions * np.log2(fractions / np.outer(usual_a, usual_b))).sum())
-    top = max(1, fractions.size // 100)
-    return score, float(np.partition(fractions.reshape(-1), -top)[-top:].sum())
+def _in_place(relevance: Array) -> Array:
+    """(h, w): the positive relevance of each patch with that in the same place, over all that is positive."""
+    positive = np.clip(relevance.astype(float), 0, None)
+    fractions: Array = np.einsum("ijij->ij", positive) / (positive.sum() or 1.0)
+    return fractions

@@ -112,6 +112,13 @@ class SpRAy(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
+    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.intp]:
+        """Analyses maps as `fit` does, and returns ``labels_`` (N,); -1 is left out.
+
+        There is no `predict`: clusters are those of the maps that were analysed together.
+        """
+        return self.fit(X, y).labels_
+
     def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, images: Pictures | None = None) -> Self:
         """Analyses maps.
 

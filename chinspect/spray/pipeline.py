@@ -18,7 +18,8 @@ from PIL import Image
 from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
-from chinspect.explain import Explain, explain_images, map_deletions, question_for, seen_by
+from chinspect.explain import Explain, ExplainedImages, explain_images, map_deletions, question_for, seen_by
+from chinspect.images import Preprocessing, cropped_in_words
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.ground import grounded
 from chinspect.spray.maps import Labels, load_labels, load_maps
@@ -83,7 +84,7 @@ def analyse(
         paths=explained.paths,
         labels=classes,
         picture=explained.picture,
-        made=explained.description | {"unreadable": list(explained.unreadable)},
+        made=explained.description | {"unreadable": list(explained.unreadable), "cropped": _cropped(explained)},
         scores={"value": explained.values, "conservation": explained.conservation},
         faithfulness=map_deletions(subject, explained) if check and spatial else None,
     )
@@ -130,6 +131,12 @@ def analyse_maps(
         },
     )
     return grounded(run)
+
+
+def _cropped(explained: ExplainedImages) -> str:
+    """What encoders do not see of the images, in words."""
+    fields = explained.description.get("preprocessing")  # detectors and classifiers have none of their own
+    return "" if fields is None else cropped_in_words(Preprocessing(**fields), explained.paths)
 
 
 def _picture(samples: Samples, subject: Subject | None, index: int) -> Image.Image:

@@ -200,6 +200,7 @@ class SprayRun(Result):
                 notes.append(f"candidate {number}: {finding.note}")
         if self.flagged and self.picture is not None and not can_read():
             notes.append("text was not looked for, as RapidOCR is not installed: pip install chinspect[text]")
+        notes += [self.made["cropped"]] if self.made.get("cropped") else []
         unreadable = self.made.get("unreadable", [])
         if unreadable:
             notes.append(f"{len(unreadable)} images cannot be read and are left out, such as {unreadable[0]}")

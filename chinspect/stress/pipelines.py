@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ class Parity:
         stage_differences: largest absolute difference after each stage; nan where shapes differ; empty as above.
     """
 
-    scores_a: NDArray[np.float64]
-    scores_b: NDArray[np.float64]
+    scores_a: NDArray[np.float64] = field(repr=False)
+    scores_b: NDArray[np.float64] = field(repr=False)
     largest_difference: float
     worst: int
     label_flips: int | None

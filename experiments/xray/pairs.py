@@ -52,7 +52,7 @@ def ranked_pairs(
             index.explain(rows[a], rows[b]).plot(out / f"{name}-{number}.png")
     for column in ("a", "b"):
         table[column] = [Path(name).stem for name in table[column]]
-    return table.drop(columns=["row_a", "column_a", "row_b", "column_b"])
+    return table.drop(columns=["row", "column"])
 
 
 def strategies(

@@ -168,3 +168,7 @@ def test_copies_among_training_images_are_told(tmp_path: Path) -> None:
         Image.new("RGB", (12, 12), (grey,) * 3).save(tmp_path / f"{name}.png")
     with pytest.warns(ImageWarning, match=r"c\.png' has the same pixels as .*a\.png', and 1 of 3"):
         D2Neighbors(size=12).fit(tmp_path)
+
+
+def test_samples_are_scored_the_other_way_round_as_scikit_learn_has_it(detector: Detector) -> None:
+    np.testing.assert_array_equal(detector.score_samples(images(3)), -detector.decision_function(images(3)))

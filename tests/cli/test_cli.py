@@ -262,3 +262,19 @@ def test_the_command_is_installed():
     found = subprocess.run([command, "--version"], capture_output=True, text=True, check=True, env={**os.environ})
     assert found.stdout.startswith("chinspect 0.")
     assert time.perf_counter() - start < 30
+
+
+def test_how_a_picture_becomes_a_square_is_for_people_to_decide(run, tmp_path):
+    Image.open(PHOTOGRAPHS[0]).resize((160, 64)).save(tmp_path / "wide.png")
+    pair = ["explain-similarity", "wide.png", PHOTOGRAPHS[1], *TINY, "--json"]
+    cropped = json.loads(run(*pair)[1])
+    assert [round(row["fraction"], 2) for row in cropped["seen"]] == [0.4, 1]
+    assert "of wide.png the encoder sees 40%" in cropped["warnings"][0]
+    assert "(--fit pad)" in cropped["warnings"][0]
+    padded = json.loads(run(*pair, "--fit", "pad", "--among", str(ASSETS))[1])
+    assert [row["fraction"] for row in padded["seen"]] == [1, 1]
+    assert padded["warnings"] == []
+    assert padded["among"]["images"] == len(list(ASSETS.glob("*.*g")))
+    assert padded["among"]["pairs"] == padded["among"]["images"] * (padded["among"]["images"] - 1) / 2
+    status, _, err = run(*pair, "--fit", "fill")
+    assert (status, err) == (2, "chinspect: an image is fitted by crop, pad or squash, not by 'fill'.\n")

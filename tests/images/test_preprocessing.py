@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision import transforms
 
 from chinspect.errors import InputError
-from chinspect.images import Preprocessing
+from chinspect.images import Preprocessing, cropped_in_words
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIZES = [(64, 64), (100, 60), (60, 101), (333, 47), (20, 30)]
@@ -125,3 +125,28 @@ class _Strip:
 def test_unknown_values_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(InputError):
         preprocessing(**changes)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_padded_picture_keeps_all_and_its_aspect(size: tuple[int, int]) -> None:
+    padded = preprocessing(resize_size=40).fitted("pad")
+    shown = np.asarray(padded.visible(Image.new("RGB", size, (255, 0, 0))))
+    border = tuple(round(255 * value) for value in MEAN)
+    inside = (shown == (255, 0, 0)).all(-1)
+    assert ((shown == border).all(-1) | inside).all()
+    assert inside.any(0).sum() == max(int(32 * size[0] / max(size)), 1)
+    assert inside.any(1).sum() == max(int(32 * size[1] / max(size)), 1)
+    np.testing.assert_allclose(padded.to_original([0, 0, 32, 32], size), (0, 0, *size))
+    assert padded.seen(size) == pytest.approx(1)
+    assert preprocessing(resize="squash", resize_size=40).fitted("squash").seen(size) == pytest.approx(1)
+    assert preprocessing().fitted("crop") == preprocessing().fitted(None) == preprocessing()
+
+
+def test_what_a_crop_cuts_away_is_counted_over_a_data_set(tmp_path) -> None:
+    for number, size in enumerate([(64, 64), (64, 66), (128, 64), (64, 256)]):
+        picture(*size).save(tmp_path / f"{number}.png")
+    (tmp_path / "4.png").write_bytes(b"no image")
+    paths = sorted(tmp_path.iterdir())
+    text = cropped_in_words(preprocessing(), paths)
+    assert text.startswith("2 of 4 images lose more than 10% of the picture to the network's crop (62% in the median)")
+    assert cropped_in_words(preprocessing().fitted("pad"), paths) == ""

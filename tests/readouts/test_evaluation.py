@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import confusion_matrix
 
 from chinspect.encoders.edits import Prune, edited
@@ -75,3 +76,14 @@ def test_groups_are_a_file_or_names(root: Path, tmp_path: Path) -> None:
     assert scores.equals(evaluate(planted(), root, groups=groups).rows)
     with pytest.raises(InputError, match="no file of groups"):
         evaluate(planted(), root, groups="nowhere.csv")
+
+
+def test_what_the_encoder_does_not_see_is_said(root: Path) -> None:
+    Image.new("RGB", (64, 128), (9, 9, 9)).save(root / "warm" / "tall.png")
+    encoder = planted()
+    scores = evaluate(encoder, root)
+    assert scores.sentence.splitlines()[-1].startswith("1 of 41 images lose more than 10% of the picture")
+    assert scores.document()["cropped"].endswith("choose fit pad (--fit pad) to see all")
+    assert "lose more" not in evaluate(encoder.fitted("pad"), root).sentence
+    both = edited(encoder, Prune(LAYER, (CHANNEL,))).fitted("pad")
+    assert both.preprocessing == both.base.preprocessing == encoder.preprocessing.fitted("pad")

@@ -1,6 +1,8 @@
 """The base of all results: how they are written, printed, drawn, and shown in a notebook."""
 
+import importlib
 import json
+import pkgutil
 import re
 from dataclasses import dataclass, field
 
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import chinspect
 from chinspect.errors import InputError
 from chinspect.report import Result, json_text, plain, print_table, records
 
@@ -114,3 +117,36 @@ def test_a_printed_table_shows_text_as_it_is(capsys, monkeypatch):
 def test_values_become_json(value, expected):
     assert plain(value) == expected
     assert json.loads(json_text(value)) == expected
+
+
+def test_a_figure_comes_back_where_no_path_is_named():
+    assert Drawn().plot().axes[0].get_title() == "example"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Long(Example):
+    @property
+    def sentence(self):
+        return "many words " * 1000 + "\nand more"
+
+
+def test_a_representation_is_a_line():
+    assert len(repr(Long())) < 200
+    assert "\n" not in repr(Long())
+    assert Long()._repr_html_().count("<p>") == 2
+
+
+def test_all_results_of_the_package_are_shown_in_this_one_way():
+    """A dataclass would write a representation of its own: all arrays, in 18,000 characters."""
+    for module in pkgutil.walk_packages(chinspect.__path__, "chinspect."):
+        if not module.name.startswith(("chinspect.cli", "chinspect.compat")):
+            importlib.import_module(module.name)
+    results = [kind for kind in _below(Result) if kind.__module__.startswith("chinspect.")]
+    assert len(results) > 12
+    for kind in results:
+        for name in ("__repr__", "_repr_html_", "plot"):
+            assert getattr(kind, name) is getattr(Result, name), (kind, name)
+
+
+def _below(kind):
+    return [*kind.__subclasses__(), *(other for below in kind.__subclasses__() for other in _below(below))]

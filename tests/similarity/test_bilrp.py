@@ -71,7 +71,9 @@ def test_every_result_says_how_the_similarity_falls(against_blur, encoder, pictu
     falls = against_blur.document()["faithfulness"]["falls"]
     assert [row["fraction"] for row in falls] == [0.05, 0.1, 0.2, 0.4]
     caption = against_blur.figure().get_supxlabel()
-    assert " ".join(caption.split()) in against_blur.sentence
+    told, _, glossary = " ".join(caption.split()).partition("The words of this figure: ")
+    assert told.strip() in against_blur.sentence
+    assert "GLOSSARY" in glossary
     assert max(map(len, caption.splitlines())) <= 110  # wider lines are cut off at both sides
     unchecked = explain_similarity(encoder, *pictures, check=False)
     assert unchecked.deletion is None
@@ -170,7 +172,9 @@ def test_frequencies_share_the_dot_product(explanation):
     assert by_band.orders == ((0, 1), (2, 18), (19, 126))
     assert by_band.relevance.shape == (3, 3)
     assert by_band.relevance.sum() == pytest.approx(explanation.similarity, rel=1e-3)
-    assert by_band.to_frame().columns.tolist() == ["0-1", "2-18", "19-126"]
+    assert by_band.to_frame().columns.tolist() == ["0-0.5", "1-9", "9.5-63"]  # cycles: half as many as half periods
+    assert np.abs(by_band.shares).sum() == pytest.approx(1)
+    assert (np.sign(by_band.shares) == np.sign(by_band.relevance)).all()
 
 
 def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
@@ -191,14 +195,15 @@ def test_the_figure_shows_the_strongest_pairs_between_both_images_and_where_the_
     figure = explanation.figure()
     axes = {axes.get_label(): axes for axes in figure.axes}
     assert f"dot {explanation.similarity:.4g}" in figure.get_suptitle()
-    (curves,) = axes["pairs"].collections
-    assert len(curves.get_segments()) == 256  # fewer than the 400 that are drawn at most
-    strongest = np.argmax(curves.get_colors()[:, 3])
-    index = np.argmax(np.abs(explanation.relevance))
-    red = curves.get_colors()[strongest, 0] > curves.get_colors()[strongest, 2]
-    assert red == (explanation.relevance.reshape(-1)[index] > 0)
+    red, blue = axes["pairs"].collections
+    drawn = np.argsort(-np.abs(explanation.relevance.reshape(-1)))[:40]
+    positive = int((explanation.relevance.reshape(-1)[drawn] > 0).sum())
+    assert (len(red.get_segments()), len(blue.get_segments())) == (positive, 40 - positive)
+    assert "The 40 strongest of 256 pairs of patches" in axes["pairs"].get_title()
+    for curve in (*red.get_segments(), *blue.get_segments()):
+        assert curve[:, 1].min() >= 0  # inside the frame
     names = [text.get_text() for text in axes["pairs"].texts]
-    assert names == [explanation.a.name, explanation.b.name]
+    assert names == ["image (left)", "image (right)"]
     maps = [image.get_array() for image in axes["marginals"].images if image.get_array().ndim == 2]
     for shown, marginal in zip(maps, explanation.marginals(), strict=True):
         np.testing.assert_allclose(shown, marginal / explanation.scale)

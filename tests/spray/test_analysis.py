@@ -323,3 +323,9 @@ def test_without_umap_the_message_names_the_extra(spray, monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(InputError, match=r"UMAP needs umap-learn: pip install 'chinspect\[spray\]', or use tsne"):
         spray.project("umap")
+
+
+def test_clusters_come_back_where_scikit_learn_gives_them():
+    few = blobs(30, 0)
+    spray = SpRAy(n_surrogates=0)
+    np.testing.assert_array_equal(spray.fit_predict(few), SpRAy(n_surrogates=0).fit(few).labels_)
