@@ -25,9 +25,9 @@ from typing import Literal
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
+from chinspect.encoders import Encoder, MethodChoice, References, load_encoder
 from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import Fit, as_picture
@@ -38,9 +38,10 @@ from chinspect.relevance import (
     Method,
     Partition,
     adaptive_push,
-    contributions,
     patches,
 )
+from chinspect.similarity.choice import settled_method
+from chinspect.similarity.explained import explain_image, explained_image
 from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
 from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage
 from chinspect.similarity.standing import sampled_embeddings, standing_among
@@ -74,7 +75,8 @@ def explain_similarity(
         a, b: paths or pictures.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
             product; a `Method` holds all four options; by default what the encoder's card records, else
-            ``rescale``, or the method that a composite or evaluations belong to (see `method_for`).
+            ``rescale``, or the method that a composite or evaluations belong to (see `method_for`). ``auto`` is the
+            most faithful one on pairs of images of ``among``, without it on this pair (see `choose_method`).
         composite: the rules of ``lrp``, by name or a table; ``epsilon_plus_flat`` by default.
         reference: ``blur``, ``mean`` or ``grey``, or images, of ``rescale`` and ``shapley``.
         evaluations: masked images an image, of ``shapley``.
@@ -96,7 +98,14 @@ def explain_similarity(
     encoder = (load_encoder(encoder) if isinstance(encoder, str) else encoder).fitted(fit)
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
-    options = method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
+    options, choice = settled_method(
+        encoder,
+        method,
+        pictures if among is None else among,
+        composite=composite,
+        reference=reference,
+        evaluations=evaluations,
+    )
     x = encoder.prepare(pictures[0])
     side = _FINE if patch_size == "auto" else patch_size
     patches(side).on(x.shape)  # refuses what does not fit before the long work
@@ -122,26 +131,12 @@ def explain_similarity(
         warnings.warn(warning.message, stacklevel=2)
     return replace(
         explanation,
+        choice=choice,
         frequencies=frequencies,
         deletion=deletion,
         seconds=time.perf_counter() - start,
         warnings=tuple(dict.fromkeys(str(warning.message) for warning in caught)),
     )
-
-
-def explain_image(
-    encoder: Encoder,
-    model: nn.Module | Graph,
-    picture: Image.Image,
-    method: Method,
-    patch_size: int,
-    *,
-    name: str,
-) -> ExplainedImage:
-    """What each patch of one image contributes to its embedding; ``model`` is the encoder's (see `Method.reader`)."""
-    x = encoder.prepare(picture)
-    table = contributions(model, x, patches(patch_size), method)
-    return _explained_image(encoder, picture, x, table, patch_size, name)
 
 
 def _adaptively(
@@ -155,26 +150,8 @@ def _adaptively(
         cells = pushed.labels[::_FINE, ::_FINE].reshape(-1)
         values = (pushed.table / cells.bincount().to(pushed.table)[:, None])[cells]
         table = Contributions(values, mapped.output[0], mapped.explained[0])
-        images.append(_explained_image(encoder, picture, mapped.x, table, _FINE, name))
+        images.append(explained_image(encoder, picture, mapped.x, table, _FINE, name))
     return images[0], images[1]
-
-
-def _explained_image(
-    encoder: Encoder, picture: Image.Image, x: Tensor, table: Contributions, patch_size: int, name: str
-) -> ExplainedImage:
-    check_finite(table.output[None], f"the embedding by {encoder.name!r}", encoder.module)
-    check_finite(table.values[None], f"the relevance of {name}", encoder.module)
-    return ExplainedImage.of(
-        name,
-        picture,
-        encoder.preprocessing,
-        patch_size,
-        embedding=table.output.cpu().numpy(),
-        contributions=table.values.cpu().numpy(),
-        explained=table.explained.cpu().numpy(),
-        sampling=table.sampling,
-        input=x,
-    )
 
 
 def _one_colour(model: nn.Module | Graph, explanation: SimilarityExplanation) -> tuple[Array, Array] | None:

@@ -16,23 +16,25 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from chinspect.encoders import Encoder, MethodChoice, References, is_default, method_for
 from chinspect.errors import InputError
-from chinspect.execute import Samples
+from chinspect.execute import Samples, load_samples
 from chinspect.files import read_json
 from chinspect.relevance import COMPOSITES, Composite, Graph, Method, RelevanceWarning
 from chinspect.report import Result
 from chinspect.report.tables import records
-from chinspect.similarity.bilrp import explain_image
+from chinspect.similarity.explained import explain_image
 from chinspect.similarity.explanation import SimilarityExplanation
 
+Pictures: TypeAlias = Samples | Sequence[Image.Image]
 PAIRS = 4
 """Pairs of images by default: differences of a tenth in the advantage are seen."""
 _COLUMNS = (
@@ -116,7 +118,7 @@ def candidate_methods(encoder: Encoder) -> list[Method]:
 
 def choose_method(
     encoder: Encoder,
-    images: Samples,
+    images: Pictures,
     *,
     candidates: Sequence[Method] | None = None,
     pairs: int = PAIRS,
@@ -126,7 +128,7 @@ def choose_method(
     """The most faithful of some methods for an encoder.
 
     Args:
-        images: the data set; pairs are drawn at random from what can be read.
+        images: the data set, or its pictures; pairs are drawn at random from what can be read.
         candidates: methods to try, the usual one first; by default `candidate_methods`.
         pairs: how many; of one pair no difference is told from chance, and the largest advantage wins.
         progress: called with the number of methods tried and in all.
@@ -158,7 +160,7 @@ def choose_method(
 def settled_method(
     encoder: Encoder,
     name: MethodChoice | Method | None,
-    samples: Samples,
+    images: Pictures | str | Path,
     *,
     composite: str | Composite | None = None,
     reference: References = "blur",
@@ -168,26 +170,34 @@ def settled_method(
     """A method by its options (see `method_for`); ``auto`` is what `choose_method` chooses on the data set.
 
     Args:
+        images: the data set, its folder, or pictures.
         folder: of a run, where that choice is written to, and read from when the run goes on.
 
     Returns the method, and the document of the choice, which is empty where none was made.
     """
     if name != "auto":
+        samples = images if isinstance(images, Samples) else None
         options: dict[str, Any] = {"composite": composite, "reference": reference, "evaluations": evaluations}
         return method_for(encoder, name, **options, samples=samples), {}
+    if isinstance(images, str | Path):
+        images = load_samples(images)
     if composite is not None or evaluations is not None or not is_default(reference):
         raise InputError("the method auto chooses composite and reference: leave them out, and evaluations.")
     if folder is None:
-        choice = choose_method(encoder, samples)
+        choice = choose_method(encoder, images)
         return choice.method, choice.document()
     record = folder / f"{Choice.stem}.json"
     if not record.exists():
-        choose_method(encoder, samples).save(folder)
+        choose_method(encoder, images).save(folder)
     return method_for(encoder, str(record)), read_json(record)
 
 
 def _tried(
-    encoder: Encoder, method: Method, graph: Graph | nn.Module, images: Samples, drawn: Sequence[tuple[int, int]]
+    encoder: Encoder,
+    method: Method,
+    graph: Graph | nn.Module,
+    images: Pictures,
+    drawn: Sequence[tuple[int, int]],
 ) -> dict[str, Any]:
     model = encoder.module if method.name == "shapley" else graph
     start = time.perf_counter()
@@ -212,18 +222,22 @@ def _compared(advantages: NDArray[np.float64]) -> pd.DataFrame:
 
 
 def _advantage(
-    encoder: Encoder, method: Method, model: Graph | nn.Module, images: Samples, pair: tuple[int, int]
+    encoder: Encoder,
+    method: Method,
+    model: Graph | nn.Module,
+    images: Pictures,
+    pair: tuple[int, int],
 ) -> tuple[float, float]:
     """Advantage over random patches, and conservation."""
     size = min(_PATCH_SIZE, encoder.preprocessing.size // 4)  # 16 patches at least
-    a, b = (explain_image(encoder, model, images[index], method, size, name=images.names[index]) for index in pair)
+    a, b = (explain_image(encoder, model, images[index], method, size, name=f"image {index}") for index in pair)
     explanation = SimilarityExplanation(a, b, "dot", encoder, method, size)
     deletion = replace(explanation.pair(), method=Method()).deletion(explanation.relevance_of_a)
     unit = abs(deletion.explained) or 1.0
     return float((deletion.most - deletion.random.mean(1)).mean()) / unit, explanation.conservation
 
 
-def _pairs(images: Samples, count: int, random_state: int) -> list[tuple[int, int]]:
+def _pairs(images: Pictures, count: int, random_state: int) -> list[tuple[int, int]]:
     """Pairs of images that can be read, each image once."""
     readable: list[int] = []
     for index in np.random.default_rng(random_state).permutation(len(images)):

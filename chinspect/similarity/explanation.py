@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -76,6 +76,7 @@ class SimilarityExplanation(Result):
         one_colour: what an image of one colour, the mean of a or of b, would get in their stead, patch by patch, (h, w)
             and (h', w'); None where the reference takes that away, or where it was not asked.
         standing: the cosine among those of a data set, where there is one.
+        choice: how the method was chosen, where that was left to `choose_method`: its document.
         listed: how many of the strongest pairs are printed, and stand in the document.
     """
 
@@ -94,6 +95,7 @@ class SimilarityExplanation(Result):
     one_colour: tuple[Array, Array] | None = None
     standing: Standing | None = None
     listed: int = 20
+    choice: Mapping[str, Any] = field(default_factory=dict)
 
     stem = "similarity"
     drawing = "chinspect.similarity.figure"
@@ -396,6 +398,8 @@ class SimilarityExplanation(Result):
             "seconds": self.seconds,
             "warnings": self.cautions,
         }
+        if self.choice:
+            document["choice"] = dict(self.choice)
         if self.frequencies is not None:
             document["bands"] = self.frequencies.document()
         if self.deletion is not None:

@@ -31,8 +31,8 @@ from chinspect.errors import InputError
 from chinspect.execute import Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
 from chinspect.relevance import Graph, Method
-from chinspect.similarity.bilrp import explain_image
 from chinspect.similarity.choice import settled_method
+from chinspect.similarity.explained import explain_image
 from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
 from chinspect.similarity.image import Array, ExplainedImage, patch_boxes
 from chinspect.similarity.standing import standing_among

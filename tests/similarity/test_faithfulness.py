@@ -150,3 +150,12 @@ def test_a_card_records_the_method_of_its_encoder(encoder):
     damaged = replace(encoder, card=replace(card, extra={"explanation": {"method": "magic"}}))
     with pytest.raises(InputError, match="records a method of explanation that is none"):
         method_for(damaged)
+
+
+def test_auto_of_a_pair_is_chosen_on_the_pair(encoder, pictures):
+    why = explain_similarity(encoder, *pictures, method="auto", check=False)
+    assert why.method.document == why.choice["choice"] == why.document()["choice"]["choice"]
+    assert why.choice["pairs"] == 1
+    plain = explain_similarity(encoder, *pictures, method=why.method, check=False)
+    np.testing.assert_allclose(why.relevance, plain.relevance)
+    assert plain.choice == {}
