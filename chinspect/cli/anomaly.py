@@ -34,7 +34,7 @@ _METHOD_HELP = (
 )
 _REFERENCE_HELP = (
     "What rescale, shapley and the check compare with: normal (an image that the detector was fitted on), blur, mean, "
-    "grey, or an image file."
+    "grey, or an image file; by default normal where the detector holds some, and blur for rescale."
 )
 
 
@@ -48,17 +48,27 @@ def fit_detector(
     fpr: float = typer.Option(
         0.05, min=0, max=1, help="False positive rate of the threshold, on held-out scores; N images allow 1/(N+1)."
     ),
-    blur: float = typer.Option(None, min=0, metavar="SIGMA", help="Blur images by this many pixels first."),
+    blur: float = typer.Option(
+        None, min=0, metavar="SIGMA", help="Blur images by this many pixels first; not at all by default."
+    ),
     p: int = typer.Option(2, help="d2neighbors: norm of the distance, 1, 2 or 4."),
     perplexity: float = typer.Option(
         0.25, min=0, max=1, help="d2neighbors: effective number of neighbours, as a fraction of all."
     ),
     backbone: str = typer.Option(MODEL, help="patchcore: an encoder, or wide_resnet50_2 as in its paper."),
     layers: str = typer.Option(
-        None, metavar="LAYER,LAYER", help="patchcore: names of the layers to compare, the largest maps first."
+        None,
+        metavar="LAYER,LAYER",
+        help="patchcore: names of the layers to compare, the largest maps first; by default the last ones at 1/8 and "
+        "1/16 of the size.",
     ),
     embedding: str = typer.Option("anomalib", help="patchcore: protocol, anomalib, roth or kauffmann2025."),
-    coreset: float = typer.Option(None, min=0, max=1, help="patchcore: fraction of the patches that the bank holds."),
+    coreset: float = typer.Option(
+        None,
+        min=0,
+        max=1,
+        help="patchcore: fraction of the patches that the bank holds; 0.1 by default, or what memory and time allow.",
+    ),
     strict: Strict = False,
     force: Force = False,
 ) -> Answer:
@@ -129,7 +139,9 @@ def explain_scores(
     method: str = typer.Option("auto", help=_METHOD_HELP),
     composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus by default."),
     reference: str = typer.Option(None, help=_REFERENCE_HELP),
-    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
+    evaluations: int = typer.Option(
+        None, min=1, help="Masked images an image, of the method shapley; 8 a patch by default."
+    ),
     check: bool = typer.Option(True, help="Delete the most relevant patches of 4 images and say how scores fall."),
     out: Out = OUT,
     force: Force = False,
@@ -141,6 +153,9 @@ def explain_scores(
         from chinspect.anomaly import explain_anomaly, load_detector
 
         fitted = load_detector(detector)
+    own = method == "auto" and fitted.usual_method is None and evaluations is None
+    if not check and (own or method == "lrp" or composite is not None):
+        without_effect("without the check: relevance by rules is not compared with anything", "reference")
     asked: Any = int(bands) if bands is not None and bands.isdecimal() else bands
     with status("explaining"):
         explanation = explain_anomaly(

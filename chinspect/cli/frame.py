@@ -53,7 +53,7 @@ METHOD_HELP = (
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 COMPOSITE_HELP = (
     "The rules of the method lrp: epsilon_plus_flat, epsilon_plus, epsilon_gamma_box, epsilon_alpha2_beta1_flat, "
-    "epsilon, kauffmann2025; "
+    "epsilon, kauffmann2025, attn_lrp; "
 )
 Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"

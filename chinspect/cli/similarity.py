@@ -22,6 +22,7 @@ from chinspect.cli.frame import (
     loading,
     resolve_device,
     verb,
+    without_effect,
 )
 from chinspect.files import claim_folder
 
@@ -36,7 +37,9 @@ def explain_pair(
     method: str = typer.Option("auto", help=METHOD_HELP),
     composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),
-    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
+    evaluations: int = typer.Option(
+        None, min=1, help="Masked images an image, of the method shapley; 8 a patch by default."
+    ),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
     check: bool = typer.Option(True, help="Delete the most relevant patches and say how the similarity falls."),
     faithfulness: int = typer.Option(None, min=1, help="Correlate with Shapley values from this many masked images."),
@@ -50,6 +53,8 @@ def explain_pair(
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
     from chinspect.images import check_image_file
 
+    if not check and (method == "lrp" or composite is not None):
+        without_effect("on the method lrp without the check", "reference")
     claim_folder(out, ["similarity"], inputs=[image_a, image_b, model, reference], force=force)
     for path in (image_a, image_b):  # before a model is loaded
         check_image_file(path)

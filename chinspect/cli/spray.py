@@ -47,13 +47,19 @@ _FILES = (
 """Of a run, beside the folders of its candidates; see `chinspect.spray.run`."""
 
 
+_QUESTION_HELP = (
+    "What is explained of each image: neighbours (its similarity to those nearest to it; the default of an encoder), "
+    "output (its own output), anomaly (its score; the default of a detector) or frequency (the same by bands)."
+)
+
+
 @verb("spray")
 def analyse_images(
     images: str = typer.Argument(None, metavar="[IMAGES_DIR]", help="Folder of images, or a list or table of paths."),
     model: str = typer.Option(None, help=ENCODER_HELP + f" {MODEL} for images alone."),
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
-    explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
+    explain: str = typer.Option(None, metavar="QUESTION", help=_QUESTION_HELP),
     method: str = typer.Option("auto", help=METHOD_HELP),
     composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=f"{REFERENCE_HELP} Or dataset: the mean over some of the images."),

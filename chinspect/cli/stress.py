@@ -66,12 +66,12 @@ def stress_test(
         gate = None if fail_on is None else Gate.parse(fail_on)
         fitted = load_detector(detector)
         data = load_category(dataset)
-        if gate is not None:
-            gate.check(fitted, deploy)
         if named("deploy") and fitted.resizer in deploy:
             raise InputError(
                 f"--deploy {fitted.resizer} has no effect, as the detector was fitted with it: leave it out."
             )
+        if gate is not None:
+            gate.check(fitted, deploy)
     with resuming(Path(out) / ".resume") as folder:
         with progress("scoring under every condition") as count:
             remedies = [detector_remedy(name, fitted, data.train) for name in mitigate]
@@ -103,8 +103,9 @@ def compare_resizers(
         fitted = load_detector(detector)
         paths = image_paths(images)
     with status(f"scoring {len(paths)} images twice"):
-        pipelines = [resized(fitted, resizer) for resizer in (resizer_a, resizer_b)]
-        result = parity(*pipelines, paths, threshold=fitted.threshold_)
+        a = resized(fitted, resizer_a)
+        b = resized(fitted, resizer_b)
+        result = parity(a, b, paths, threshold=fitted.threshold_)
     document = {
         "images": len(paths),
         "largest_difference": result.largest_difference,

@@ -61,9 +61,7 @@ def draw(run: SprayRun) -> Figure:
             bbox=disc,
         )
     axes.set(xticks=[], yticks=[])
-    meaning = (
-        "in colour: flagged candidates" if flagged else "grey: nothing is flagged, outlined are the strongest sets"
-    )
+    meaning = "in colour: flagged candidates" if flagged else "nothing is flagged; outlined: the strongest sets"
     axes.set_xlabel(
         f"each point is an image, near points are explained alike (t-SNE of the SpRAy embedding, axes have no unit)\n"
         f"{meaning}. {GLOSSARY}",
