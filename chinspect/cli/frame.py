@@ -42,7 +42,6 @@ app = typer.Typer(
     context_settings=_HELP,
     rich_markup_mode=None,  # plain lines, which pipes and screen readers take as they are
     pretty_exceptions_enable=False,
-    help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
 MODEL = DEFAULT
 ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
