@@ -18,8 +18,8 @@ _RED = "#d55e00"
 _INK = "0.25"
 _GROUPS = (("normal", 0, _BLUE, -0.2, "o", ""), ("defect", 1, _RED, 0.2, "s", "////"))
 """Name, label, colour, offset from the middle of a row, and marker and hatching, which grey print tells apart."""
-_FORESEEN = ((0.7, "well"), (0.4, "partly"), (-1.0, "hardly"))
-"""How well a shift was foreseen, by the least correlation: half of its variance, a sixth, and less."""
+_FORESEEN = ((0.7, "well"), (0.4, "partly"), (-0.4, "hardly"), (-1.0, "wrongly"))
+"""How well a shift was foreseen, by the least correlation: half of its variance, a sixth, less, and the opposite."""
 _WORSE = 0.02  # of the images of each class, in the mean: less is told apart by no test set of a few hundred
 _MOVED = 0.5  # interquartile ranges: the smallest shift that is worth a word
 
@@ -124,7 +124,7 @@ def _prediction(axes: Axes, report: StressReport) -> None:
         colours = np.where(prediction.label == 1, _RED, _BLUE)
         axes.scatter(prediction.predicted, prediction.measured, c=colours, marker=marker, s=16, alpha=0.7)
         word = next((word for least, word in _FORESEEN if prediction.correlation >= least), "not")
-        text = f"{prediction.resizer}: {word} foreseen (r = {prediction.correlation:.2f}, 1: order of shifts known)"
+        text = f"{prediction.resizer}: {word} foreseen (r = {prediction.correlation:.2f}; 1: in proportion)"
         axes.plot([], [], marker, color="0.4", label=text)
     corners = np.array([axes.get_xlim(), axes.get_ylim()])
     diagonal = [corners.min(), corners.max()]
@@ -132,7 +132,7 @@ def _prediction(axes: Axes, report: StressReport) -> None:
     axes.set(xlabel="predicted score shift, from training images only", ylabel="measured score shift")
     axes.set(xlim=corners[0], ylim=corners[1])
     axes.set_title("Could it have been known before?\non the line: the shift is as predicted", fontsize=10)
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.17), frameon=False)
 
 
 def _moved(report: StressReport) -> str:
