@@ -56,8 +56,8 @@ def _measures(axes: Axes, scores: ConfounderScores) -> None:
     axes.set(ylim=(len(rows) - 0.5, -0.5), xlim=(min(-0.05, *(row["low"] for row in rows)) * 1.05, 1.05))
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set_title(
-        "fractions of images: what a readout tells, and what it loses by a\ncorrelation (circles: the embedding; squares: "
-        "what it is compared with)",
+        "fractions of images: what a readout tells, and what it loses by a\n"
+        "correlation (circles: the embedding; squares: what it is compared with)",
         fontsize=9.5,
         loc="left",
     )

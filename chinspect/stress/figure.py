@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from chinspect.report import GLOSSARY
+from chinspect.report import GLOSSARY, records
 from chinspect.stress.report import KEYS, StressReport
 from chinspect.stress.scoring import NONE
 
@@ -137,34 +136,41 @@ def _prediction(axes: Axes, report: StressReport) -> None:
 
 def _moved(report: StressReport) -> str:
     """The condition that moves scores most, in words."""
-    table = report.table
-    shifts = table[["shift_normal", "shift_defect"]].abs().max(axis=1)
-    worst = table.loc[shifts.idxmax()]
-    if shifts.max() < _MOVED:
+    rows = records(report.table)
+    shifts = [_largest(row) for row in rows]
+    worst = int(np.argmax(shifts))
+    if shifts[worst] < _MOVED:
         return f"no condition moves a median by {_MOVED:g} IQR: scores stay"
-    return f"{_condition(worst)} moves them most, by {shifts.max():.1f} IQR"
+    return f"{_condition(rows[worst])} moves them most, by {shifts[worst]:.1f} IQR"
 
 
 def _erring(report: StressReport) -> str:
     """The condition under which most is decided wrongly beside the unchanged one, in words."""
-    table = report.table
-    errors = (table["fpr"] + table["fnr"]) / 2
-    worst = table.loc[errors.idxmax()]
-    if errors.max() - errors.iloc[0] < _WORSE:
+    rows = records(report.table)
+    errors = [(row["fpr"] + row["fnr"]) / 2 for row in rows]
+    worst = int(np.argmax(errors))
+    if errors[worst] - errors[0] < _WORSE:
         return f"no condition makes decisions worse by {_WORSE:.0%}"
-    return f"worst: {_condition(worst)}, FPR {worst.fpr:.2f} and FNR {worst.fnr:.2f}"
+    row = rows[worst]
+    return f"worst: {_condition(row)}, FPR {row['fpr']:.2f} and FNR {row['fnr']:.2f}"
 
 
 def _stepping(report: StressReport) -> str:
     """The step of the largest shift, in words."""
-    shifts = report.steps[["shift_normal", "shift_defect"]].abs().max(axis=1)
-    worst = report.steps.loc[shifts.idxmax()]
-    size = "small" if shifts.max() < _MOVED else "large"
-    return f"the largest is {worst.step}: {shifts.max():.2g} IQR, which is {size}"
+    rows = records(report.steps)
+    shifts = [_largest(row) for row in rows]
+    worst = int(np.argmax(shifts))
+    size = "small" if shifts[worst] < _MOVED else "large"
+    return f"the largest is {rows[worst]['step']}: {shifts[worst]:.2g} IQR, which is {size}"
 
 
-def _condition(row: pd.Series[Any]) -> str:
-    return str(row.resizer if row.change == NONE else row.change)
+def _largest(row: dict[str, Any]) -> float:
+    """The larger shift of the two groups; one that is not defined counts as none."""
+    return max(abs(row[f"shift_{name}"] or 0.0) for name in ("normal", "defect"))
+
+
+def _condition(row: dict[str, Any]) -> str:
+    return str(row["resizer"] if row["change"] == NONE else row["change"])
 
 
 def _say(axes: Axes, text: str) -> None:
