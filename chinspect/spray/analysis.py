@@ -40,6 +40,8 @@ from chinspect.spray.views import View, views_of
 
 Metric = Literal["euclidean", "cosine", "wasserstein", "gromov_wasserstein"]
 Pictures = Sequence[str | Path | Image.Image]
+STRONGEST = 5
+"""Candidates that are listed beside those that are flagged: on photographs there are a hundred, of no meaning."""
 LEAST = 2 * SMALLEST
 """Maps that a class needs to be analysed on its own: twice the smallest set that is looked for."""
 
@@ -76,6 +78,7 @@ class SpRAy(BaseEstimator):
             many as the eigenvectors.
         candidates_: the candidates, most significant first; their indices are those among all maps.
         flagged_: those that are flagged.
+        listed_: these and the five strongest others, which runs and reports list.
         min_detectable_size_: the smallest size at which a corner mark of half of the relevance, planted into a
             surrogate, is found and flagged; None where none is up to a fifth of the maps, or nothing was tested.
         verdict_: ``candidate`` where something is flagged, else ``undetected_above(m)`` with that size, else
@@ -142,6 +145,13 @@ class SpRAy(BaseEstimator):
         self.candidates_: list[Candidate] = flag(groups)
         self.flagged_ = [candidate for candidate in self.candidates_ if candidate.flagged]
         return self
+
+    @property
+    def listed_(self) -> list[Candidate]:
+        """See the class."""
+        check_is_fitted(self, "candidates_")
+        others = [candidate for candidate in self.candidates_ if not candidate.flagged]
+        return [*self.flagged_, *others[:STRONGEST]]
 
     @property
     def verdict_(self) -> str:

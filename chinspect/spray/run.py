@@ -42,8 +42,6 @@ from chinspect.spray.arrays import Indices, Rows
 from chinspect.spray.candidates import COLUMNS, Candidate
 from chinspect.spray.samples import sample_table
 
-STRONGEST = 5
-"""Candidates that a run lists beside those that are flagged, the most significant; the others are counted."""
 LISTED = 8
 """Candidates that are printed."""
 _NAMED = 3  # maps that cannot be compared, of which the others are counted
@@ -150,17 +148,12 @@ class SprayRun(Result):
 
     def __post_init__(self) -> None:
         if not self.findings:
-            listed = self.spray.flagged_ + self._unflagged[:STRONGEST]  # flagged ones are the most significant
-            object.__setattr__(self, "findings", [Finding(candidate) for candidate in listed])
+            object.__setattr__(self, "findings", [Finding(candidate) for candidate in self.spray.listed_])
 
     @property
     def others(self) -> int:
-        """How many sets are not flagged and not listed either."""
-        return max(len(self._unflagged) - STRONGEST, 0)
-
-    @property
-    def _unflagged(self) -> list[Candidate]:
-        return [candidate for candidate in self.spray.candidates_ if not candidate.flagged]
+        """How many sets are not listed, as they are neither flagged nor among the strongest."""
+        return len(self.spray.candidates_) - len(self.spray.listed_)
 
     @property
     def explained(self) -> str:

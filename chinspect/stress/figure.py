@@ -108,7 +108,7 @@ def _steps(axes: Axes, report: StressReport) -> None:
     axes.set_yticks(y, list(steps.deployed + ": " + steps.step), fontsize=8)
     axes.axvline(0, color=_INK, linewidth=0.8)
     # a little of everything on both sides, so that small shifts are not drawn as large ones
-    reach = 1.1 * max(_MOVED, steps[["shift_normal", "shift_defect"]].abs().to_numpy().max())
+    reach = 1.1 * max(_MOVED, steps[["shift_normal", "shift_defect"]].abs().fillna(0).to_numpy().max())
     axes.set(xlabel="shift of the median, in IQR", ylim=(len(steps) - 0.5, -0.5), xlim=(-reach, reach))
     axes.set_title(f"What the new resizer does, step by step\n{_stepping(report)}", fontsize=10)
     axes.legend(fontsize=8, frameon=False)

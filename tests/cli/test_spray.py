@@ -24,7 +24,7 @@ def images(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Few sheets, and tests on few images."""
-    monkeypatch.setattr("chinspect.spray.run.STRONGEST", 2)
+    monkeypatch.setattr("chinspect.spray.analysis.STRONGEST", 2)
     monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     monkeypatch.setattr("chinspect.proof.experiment._SHUFFLES", 3)
 

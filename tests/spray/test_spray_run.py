@@ -38,7 +38,7 @@ def planted(tmp_path_factory, encoder):
 def saved(planted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chinspect.spray.run.STRONGEST", 3)
+        patch.setattr("chinspect.spray.analysis.STRONGEST", 3)
         planted.save(folder)
     return folder
 
