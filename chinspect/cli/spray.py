@@ -49,7 +49,7 @@ _FILES = (
 
 _QUESTION_HELP = (
     "What is explained of each image: neighbours (its similarity to those nearest to it; the default of an encoder), "
-    "output (its own output), anomaly (its score; the default of a detector) or frequency (the same by bands)."
+    "output (its own output), anomaly (its score; the default of a detector) or frequency (either by bands)."
 )
 
 

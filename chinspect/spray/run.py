@@ -61,10 +61,11 @@ _EXPLAINED = {
     "neighbours": "the similarity of each image to its nearest neighbours",
     "output": "each image's own output (of an encoder the length of its embedding)",
     "anomaly": "the anomaly score of each image",
-    "frequency": "the anomaly score of each image, by frequency",
+    "bands": "the similarity of each image to its nearest neighbours, by frequency",
+    "bands of a detector": "the anomaly score of each image, by frequency",
     "gradcam": "a layer of the network (Grad-CAM)",
 }
-"""What the questions of `chinspect.explain` are, in words."""
+"""What the questions of `chinspect.explain` are, by their names in descriptions."""
 _OUTCOMES = {
     "confirmed": "confirmed by an intervention",
     "not_causal": "not causal",
@@ -161,8 +162,10 @@ class SprayRun(Result):
         model = self.made.get("encoder", self.made.get("detector", self.made.get("classifier")))
         if model is None:
             return "maps of another tool"
-        what = _EXPLAINED.get(str(self.made.get("method")).lower(), "what it answers")
-        method = self.made.get("relevance", {}).get("method")
+        question = str(self.made.get("method")).lower()
+        own = f"{question} of a detector" if "detector" in self.made else question
+        what = _EXPLAINED.get(own, _EXPLAINED.get(question, "what it answers"))
+        method = (self.made.get("relevance") or {}).get("method")
         return f"{what}, {model}" + (f", method {method}" if method else "")
 
     @property

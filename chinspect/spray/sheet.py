@@ -62,24 +62,26 @@ def draw_sheet(run: SprayRun, number: int) -> Figure:
         _row(axes, run, indices, limit if mapped else None)
     scale = f"colours end at {limit:.1%} of a map's relevance in one cell"
     if run.spectra:
-        scale = f"bars: DCT bands, low frequencies at the left, the highest of them {limit:.1%} of the relevance"
+        scale = f"bars: DCT bands, low frequencies first, at most {limit:.0%} of the relevance"
     note = f"red raises what is explained, blue lowers it; {scale}. {GLOSSARY}"
     figure.text(_LEFT, 0.1 / height, note, fontsize=9, color=INK)
     return figure
 
 
-def show_map(axes: Axes, values: Array) -> None:
-    """A map in red (raises what is explained) and blue (lowers it), or a spectrum as bars."""
+def show_map(axes: Axes, values: Array, total: float | None = None) -> None:
+    """A map in red (raises what is explained) and blue (lowers it), or a spectrum as bars.
+
+    ``total`` is the relevance that bars are fractions of, by default the sum of their absolute values.
+    """
     limit = float(np.abs(values).max()) or 1.0
     axes.set(xticks=[], yticks=[])
     if values.shape[0] == 1:
         axes.set(xlim=(0, 1), ylim=(1, 0))
         _bars(axes, values[0] / limit, 0, 1)
-        total = float(np.abs(values).sum()) or 1.0
-        top = limit / total
-        axes.set_yticks([0, _ZERO], [f"{top:.0%}", "0"], fontsize=8)
-        axes.set_xticks([0.06, 0.94], ["low", "high"], fontsize=8)
-        axes.set_xlabel("spatial frequency", fontsize=8, labelpad=-6)
+        total = total or float(np.abs(values).sum()) or 1.0
+        axes.text(0.98, 0.02, f"highest bar: {limit / total:.0%}", fontsize=8, ha="right", va="top", color=INK)
+        axes.text(0.02, 0.98, "low frequencies", fontsize=8, color=INK)
+        axes.text(0.98, 0.98, "high", fontsize=8, ha="right", color=INK)
     else:
         axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
 
@@ -102,7 +104,7 @@ def _summary(figure: Figure, run: SprayRun, candidate: Candidate, height: float)
     ):
         top -= _MAP_ROW
         axes = figure.add_axes((0.01, (top + 0.15) / height, _MAP / _WIDTH, _MAP / height))
-        show_map(axes, values)
+        show_map(axes, values, total=1.0)  # both are fractions of the relevance of a map
         axes.set_title(title, fontsize=10, loc="left", pad=3)
     text = "\n".join(f"{name:<13}{value}" for name, value in _numbers(run, candidate).items())
     figure.text(0.01, top / height, text, fontsize=9, va="top", color=INK, family="monospace", parse_math=False)
