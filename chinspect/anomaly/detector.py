@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from chinspect.anomaly._progress import counted
 from chinspect.anomaly.explanation import AnomalyComponents, AnomalyExplanation, Resolution
 from chinspect.anomaly.filters import Layer
 from chinspect.anomaly.identity import fingerprint
@@ -245,7 +246,8 @@ class Detector(BaseEstimator, ABC):
         """Checked batches, in order; at least one. Images have ``shape`` where it is given."""
         paths = image_paths(X)
         starts = [0] if paths is None else range(0, len(paths), _BATCH)
-        for start in starts:
+        total = 1 if paths is None else len(paths)
+        for start in counted(starts, total, lambda _: _BATCH):
             x = X if paths is None else load_inputs(paths[start : start + _BATCH], self.resizer, self.size)
             batch = checked_batch(x)
             if shape is not None and batch.shape[1:] != shape:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Device, Out, progress, resolve_device, verb
+from chinspect.cli.frame import (
+    ENCODER_HELP,
+    MODEL,
+    OUT,
+    Answer,
+    Device,
+    Force,
+    Out,
+    loading,
+    progress,
+    resolve_device,
+    verb,
+)
+from chinspect.files import claim_folder
 
 
 @verb("groups")
@@ -17,15 +30,16 @@ def find_groups(
     cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
     seed: int = typer.Option(0, help="Of splits, clusterings and heads."),
     out: Out = OUT,
+    force: Force = False,
     device: Device = "auto",
 ) -> Answer:
     """Group images by what a head decides them by, and fit a head that is right for every group (ExMap, DFR)."""
-    from chinspect.encoders import load_encoder
-    from chinspect.files import check_output_folder
-    from chinspect.groups import regroup
+    claim_folder(out, ["regrouping", "accuracy", "each", "head.safetensors"], inputs=[data, model, groups], force=force)
+    with loading(model):
+        from chinspect.encoders import load_encoder
+        from chinspect.groups import regroup
 
-    check_output_folder(out)
-    encoder = load_encoder(model, device=resolve_device(device))
+        encoder = load_encoder(model, device=resolve_device(device))
     with progress("explaining") as count:
         found = regroup(encoder, data, method=method, head=head, groups=groups, cache=cache, seed=seed, progress=count)
     return Answer.of(found, found.save(out))

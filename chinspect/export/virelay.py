@@ -94,9 +94,9 @@ def project_of(spray: SpRAy, images: ArrayLike, maps: ArrayLike, labels: ArrayLi
 
 
 def _first(spray: SpRAy) -> NDArray[np.int64]:
-    """For each map analysed the number of the most significant candidate that it is in, from 1; -1 for none."""
+    """For each map analysed the number of the most significant listed candidate with it, from 1; -1 for none."""
     numbers = np.full(len(spray.duplicates_), -1)
-    for number, candidate in reversed(list(enumerate(spray.candidates_, 1))):
+    for number, candidate in reversed(list(enumerate(spray.listed_, 1))):
         numbers[candidate.indices] = number
     return numbers[spray.kept_]
 

@@ -71,7 +71,7 @@ class StressReport(Result):
         """How much of the scores is carried by what should not matter, one sentence for each row of `shares`."""
         return [
             f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
-            f"{row.low:.0%} to {row.high:.0%}); {row.uniform:.0%} if it were spread evenly"
+            f"{row.low:.0%} to {row.high:.0%}): {_beside(row)} the {row.uniform:.0%} of an even spread"
             for row in self.shares.itertuples()
         ]
 
@@ -97,3 +97,10 @@ class StressReport(Result):
         """The decisions under each condition; ``balanced`` is F1 if both classes weighed the same."""
         title = f"{self.detector} on {self.dataset}, threshold by the protocol {self.protocol}"
         return {title: self.table[[*KEYS, *_OVERVIEW]].rename(columns=_NAMES)}
+
+
+def _beside(row: Any) -> str:
+    """How a fraction lies beside that of an even spread, by its interval."""
+    if row.high < row.uniform:
+        return "less than"
+    return "more than" if row.low > row.uniform else "about"
