@@ -48,6 +48,10 @@ class Encoder:
 
     kind: ClassVar[Literal["encoder"]] = "encoder"
 
+    def __post_init__(self) -> None:
+        """`InputError` for a module in training mode."""
+        self._check_evaluating()
+
     @staticmethod
     def wrap(
         module: nn.Module,
@@ -123,7 +127,11 @@ class Encoder:
         return digest(*content)[:16]
 
     def prepare(self, *images: AnyImage) -> Tensor:
-        """The module's input for one image or more: (n, 3, size, size) on the module's device."""
+        """The module's input for one image or more: (n, 3, size, size) on the module's device.
+
+        Raises `InputError` for an image that cannot be read, and if the module was put into training mode since.
+        """
+        self._check_evaluating()
         return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device, self.dtype)
 
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
@@ -175,6 +183,16 @@ class Encoder:
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """
         return explain_outputs(self.module, self.inputs(images), weights, self.fingerprint, bands=bands, method=method)
+
+    def _check_evaluating(self) -> None:
+        """`InputError` for a module in training mode, which answers by its batch and learns from what it is shown."""
+        path = next((path for path, module in self.module.named_modules() if module.training), None)
+        if path is not None:
+            what = f"The module {path!r} of {self.name!r}" if path else f"The module of {self.name!r}"
+            raise InputError(
+                f"{what} is in training mode, where it answers by the batch and learns from it: call .eval() on it, or "
+                "make the encoder with Encoder.wrap, which takes a copy."
+            )
 
     @property
     def _uncropped(self) -> Encoder:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
+from chinspect.relevance import evaluation_mode
 
 Observer = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 Shape = tuple[int, ...]
@@ -48,7 +49,7 @@ def output_shapes(encoder: Encoder) -> Shapes:
         shapes.setdefault(path, []).append(tuple(output.shape) if isinstance(output, Tensor) else ())
 
     size = encoder.preprocessing.size
-    with observing(encoder.module, note), torch.no_grad():
+    with observing(encoder.module, note), evaluation_mode(encoder.module), torch.no_grad():
         encoder.module(torch.zeros(1, 3, size, size, device=encoder.device))
     return shapes
 

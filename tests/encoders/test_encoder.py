@@ -75,7 +75,7 @@ def test_the_fingerprint_follows_weights_and_preprocessing(encoder: Encoder) -> 
 
 
 def test_a_module_without_parameters_is_an_encoder() -> None:
-    encoder = Encoder("pixels", torch.nn.Flatten(), PREPROCESSING, CARD)
+    encoder = Encoder("pixels", torch.nn.Flatten().eval(), PREPROCESSING, CARD)
     assert encoder.embed(pictures(2)).shape == (2, 3 * 128 * 128)
     assert len(encoder.fingerprint) == 16
 
@@ -102,10 +102,10 @@ def test_what_it_sees_is_what_it_embeds(encoder: Encoder, tmp_path: Path) -> Non
 def test_a_picture_of_the_input_size_is_what_it_sees() -> None:
     """An encoder that resizes to more than its input cuts the rim off photographs, and not off what it sees."""
     preprocessing = replace(PREPROCESSING, resize_size=160)
-    encoder = Encoder("pixels", torch.nn.Flatten(), preprocessing, replace(CARD, preprocessing=preprocessing))
+    encoder = Encoder("pixels", torch.nn.Flatten().eval(), preprocessing, replace(CARD, preprocessing=preprocessing))
     image = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
     assert np.array_equal(encoder.see([image])[0], image)
-    plain = Encoder("pixels", torch.nn.Flatten(), PREPROCESSING, CARD)
+    plain = Encoder("pixels", torch.nn.Flatten().eval(), PREPROCESSING, CARD)
     np.testing.assert_array_equal(encoder.respond([image]), plain.embed([image]).double())
 
 
