@@ -62,6 +62,7 @@ class Detector(BaseEstimator, ABC):
         threshold_source_: whose scores these are, in words.
         image_shape_: (C, H, W) of the images fitted on; others are refused.
         n_images_: how many images the detector was fitted on.
+        image_names_: their paths (n_images_,), as they were given; empty of images that were not read from files.
     """
 
     layer: nn.Module | None
@@ -90,6 +91,7 @@ class Detector(BaseEstimator, ABC):
         scores = self._fit(x)
         self.image_shape_: tuple[int, ...] = tuple(x.shape[1:])
         self.n_images_ = len(x)
+        self.image_names_: list[str] = [] if image_paths(X) is None else image_names(X, len(x))
         return self.set_threshold(scores, "held-out scores of {} normal training images")
 
     def decision_function(self, X: Images) -> NDArray[np.float64]:
@@ -169,7 +171,7 @@ class Detector(BaseEstimator, ABC):
         """The fields of `AnomalyExplanation` that the detector knows of a checked batch.
 
         ``score`` at least. With a resolution also ``relevance`` and, unless it is zero, ``reference``; where they are
-        known ``neighbours``, ``nearest`` and ``nearest_images``.
+        known ``neighbours``, ``nearest`` and ``nearest_images``, ``squares`` and ``nearest_squares``.
         """
 
     @property
@@ -310,11 +312,14 @@ def explain_anomaly(
         "neighbours": np.empty((len(batch), 0)),
         "nearest": np.empty((len(batch), 0), dtype=np.int64),
         "nearest_images": np.empty((len(batch), 0, *shown.shape[1:]), dtype=np.uint8),
+        "squares": np.empty((len(batch), 0)),
+        "nearest_squares": np.empty((len(batch), 0)),
     }
     explanation = AnomalyExplanation(
         names=np.array(image_names(x, len(batch))),
         images=shown,
         threshold=detector.threshold_,
+        training_names=tuple(detector.image_names_),
         components=components,
         edges=edges,
         method=options,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -21,6 +22,8 @@ Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
 _CHANNELS = (1, 3, 4)  # as pictures have them; an image of so few columns would be no image
 NORMAL_IMAGES = 16
 """Normal images that a detector keeps to compare with, at most."""
+THUMBNAIL = 64
+"""Longest side of the small pictures by which training images are known again: 12 kB an image in a file."""
 _TOLERANCE = 1e-4  # beyond [-1, 1]: what rounding adds to black and white
 
 
@@ -68,6 +71,23 @@ def image_names(X: Any, count: int) -> list[str]:
     return [f"image {i}" for i in range(count)] if paths is None else [shown(path) for path in paths]
 
 
+def shortened(name: str, width: int) -> str:
+    """The last folder and the file of a path, in at most ``width`` characters: what lacks is left out in the middle.
+
+    Both ends stay, for names of one data set differ in either.
+
+    >>> shortened("data/train/good/000.png", 22)
+    'good/000.png'
+    >>> shortened("data/a_long_name_of_a_data_set_0017.png", 20)
+    'data/a_lo…t_0017.png'
+    """
+    text = "/".join(Path(name).parts[-2:])
+    if len(text) <= width:
+        return text
+    tail = width // 2
+    return f"{text[: width - tail - 1]}…{text[-tail:]}"
+
+
 def check_training_folder(X: Any) -> None:
     """`InputError` for a folder that is a data set: all images below it would be taken for normal ones."""
     if not isinstance(X, str | Path):
@@ -105,14 +125,25 @@ def pictures(x: Tensor) -> NDArray[np.uint8]:
     """Inputs (..., C, H, W) in [-1, 1] as 8-bit RGB (..., H, W, 3); of neither 1 nor 3 channels the mean, in grey."""
     if x.shape[-3] != 3:
         x = x.mean(-3, keepdim=True)
-    levels = ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8).movedim(-3, -1)
+    levels = as_8_bit(x).movedim(-3, -1)
     return levels.expand(*levels.shape[:-1], 3).numpy()
 
 
 def few_images(x: Tensor) -> Tensor:
     """At most 16 of normal images (N, C, H, W), evenly spaced, as 8-bit levels (k, C, H, W)."""
     rows = np.linspace(0, len(x) - 1, min(len(x), NORMAL_IMAGES)).round().astype(int)
-    return ((x[torch.from_numpy(rows)] + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return as_8_bit(x[torch.from_numpy(rows)])
+
+
+def thumbnails(x: Tensor) -> Tensor:
+    """Small pictures of images (N, C, H, W), by which they are known again: 8-bit levels (N, C, h, w), 64 at most."""
+    sides = [min(side, THUMBNAIL) for side in x.shape[2:]]
+    return torch.cat([as_8_bit(F.interpolate(batch, sides, mode="area")) for batch in x.split(THUMBNAIL)])
+
+
+def as_8_bit(x: Tensor) -> Tensor:
+    """Pixels in [-1, 1] as levels from 0 to 255."""
+    return ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def from_few_images(levels: Tensor) -> Tensor | None:

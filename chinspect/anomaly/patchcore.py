@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -34,10 +35,18 @@ from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
 from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
-from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images
+from chinspect.anomaly.images import (
+    Images,
+    check_training_folder,
+    few_images,
+    from_few_images,
+    pictures,
+    thumbnails,
+)
 from chinspect.anomaly.methods import references
 from chinspect.encoders import DEFAULT, Encoder
 from chinspect.errors import InputError
+from chinspect.images import load_inputs
 from chinspect.relevance import Method
 
 _BATCH = 16  # images of 224 pixels at a time: bounds the memory of a backbone's features
@@ -78,6 +87,7 @@ class PatchCore(Detector):
             it is not known.
         map_shape_: rows and columns of patches.
         normal_: (k, C, H, W), some of the normal images as 8-bit levels, which others are compared with.
+        thumbnails_: (n_images_, C, h, w), small pictures of all of them, by which their files are known again.
 
     The held-out scores are those of cross-validation: the images are split at random into 5 folds, and each fold is
     scored by a bank made of the other folds.
@@ -94,6 +104,7 @@ class PatchCore(Detector):
     origins_: Tensor
     map_shape_: tuple[int, int]
     normal_: Tensor
+    thumbnails_: Tensor
     _backbone: Backbone
     _aggregate: Aggregate
     _neighbours: NearestNeighbours
@@ -162,6 +173,8 @@ class PatchCore(Detector):
         detector._remember(bank, torch.full((len(bank), 3), -1))
         detector.image_shape_ = tuple(x.shape[1:])
         detector.n_images_ = 0
+        detector.image_names_ = []
+        detector.thumbnails_ = torch.empty(0, *x.shape[1:], dtype=torch.uint8)
         detector.normal_ = few_images(x)
         return detector.set_threshold(detector._score(x), "scores of {} normal images that the bank was not made of")
 
@@ -288,6 +301,7 @@ class PatchCore(Detector):
         origins = np.unravel_index(rows.cpu().numpy(), (len(x), *self.map_shape_))
         self._remember(gathered(flat, rows), torch.from_numpy(np.stack(origins, 1)))
         self.normal_ = few_images(x)
+        self.thumbnails_ = thumbnails(x)
         return scores
 
     def _select(
@@ -377,19 +391,44 @@ class PatchCore(Detector):
             return {}
         neighbours = np.zeros((len(images), self.n_images_))
         neighbours[np.arange(len(images)), images] = matches.score.numpy()
-        return {"neighbours": neighbours, "nearest": images[:, None]}
+        known = {"neighbours": neighbours, "nearest": images[:, None]}
+        if len(self.thumbnails_):
+            known["nearest_images"] = np.stack([self._picture(index) for index in images])[:, None]
+        patches = np.stack(np.divmod(matches.patch.numpy(), self.map_shape_[1]), 1)
+        known["squares"] = self._squares(patches)
+        known["nearest_squares"] = self._squares(self.origins_[matches.prototype, 1:].numpy())
+        return known
+
+    def _squares(self, patches: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Cells of the map (n, 2), row and column, in pixels of the image: x0, y0, x1, y1 (n, 4)."""
+        height, width = (side / count for side, count in zip(self.image_shape_[1:], self.map_shape_, strict=True))
+        corners = np.stack([patches[:, 1], patches[:, 0], patches[:, 1] + 1, patches[:, 0] + 1], 1)
+        return corners * np.array([width, height, width, height])
+
+    def _picture(self, index: int) -> NDArray[np.uint8]:
+        """A training image (H, W, 3): from its file while that is what it was, else from its small picture."""
+        small = self.thumbnails_[index][None]
+        with suppress(InputError, LookupError):
+            read = load_inputs([self.image_names_[index]], self.resizer, self.size)
+            if bool(((thumbnails(read).int() - small.int()).abs() <= 1).all()):  # versions of torch round differently
+                return pictures(read)[0]
+        enlarged = F.interpolate(small.float() / 127.5 - 1, self.image_shape_[1:], mode="bilinear")
+        return pictures(enlarged)[0]
 
     def _state(self) -> dict[str, Tensor]:
         fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)
         state = {"bank": self.bank_, "places": self.origins_, "backbone": fingerprint}
-        return state | {"normal": self.normal_} if len(self.normal_) else state
+        pictured = {"normal": self.normal_, "thumbnails": self.thumbnails_}
+        return state | {name: levels for name, levels in pictured.items() if len(levels)}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self._open(self.image_shape_)
         if bytes(tensors["backbone"].tolist()).decode() != self._backbone.fingerprint:
             raise InputError(f"the weights of its backbone {self.backbone!r} have changed since: fit it again.")
         self._remember(tensors["bank"], tensors["places"])
-        self.normal_ = tensors.get("normal", torch.empty(0, *self.image_shape_))  # earlier versions kept none
+        none = torch.empty(0, *self.image_shape_, dtype=torch.uint8)  # earlier versions kept neither
+        self.normal_ = tensors.get("normal", none)
+        self.thumbnails_ = tensors.get("thumbnails", none)
 
 
 def _batches(x: Tensor) -> tuple[Tensor, ...]:

@@ -21,6 +21,7 @@ from chinspect.anomaly.filters import Blur
 from chinspect.anomaly.images import Images
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import save_detector
+from chinspect.anomaly.separation import Separation, separation
 from chinspect.digests import digest_of_json
 from chinspect.errors import InputError
 from chinspect.execute import Samples, map_images
@@ -73,14 +74,23 @@ class Scores(Result):
     table: pd.DataFrame
 
     @property
+    def separation(self) -> Separation | None:
+        """How well the scores tell defects from normal images; None unless folders say which is which."""
+        return separation(self.table["image"].tolist(), self.table["score"].to_numpy())
+
+    @property
     def sentence(self) -> str:
-        """How many images are anomalous."""
+        """How many images are anomalous, and whether the scores tell defects from normal images."""
         count = int(self.table["anomalous"].sum())
-        return f"{count} of {len(self.table)} images exceed the threshold {self.threshold:.5g}"
+        exceed = f"{count} of {len(self.table)} images exceed the threshold {self.threshold:.5g}"
+        separation = self.separation
+        return exceed if separation is None else f"{exceed}\n{separation.sentence}"
 
     def document(self) -> dict[str, Any]:
-        """The threshold and the table."""
-        return {"threshold": self.threshold, "images": records(self.table)}
+        """The threshold, the table and, where folders say which images are normal, the AUROC."""
+        separation = self.separation
+        judged = {} if separation is None else {"separation": separation.document()}
+        return {"threshold": self.threshold, "images": records(self.table), **judged}
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The table."""

@@ -2,8 +2,10 @@ from .documents import json_text, plain, write_json
 from .glyphs import drawable, with_known_glyphs
 from .result import Result
 from .tables import cell, print_table, records, write_table
+from .words import GLOSSARY
 
 __all__ = [
+    "GLOSSARY",
     "Result",
     "cell",
     "drawable",
