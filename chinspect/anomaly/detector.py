@@ -21,6 +21,7 @@ from chinspect.anomaly.images import (
     Images,
     check_training_folder,
     checked_batch,
+    image_items,
     image_names,
     image_paths,
     pictures,
@@ -34,7 +35,7 @@ from chinspect.anomaly.methods import (
 )
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import check_finite
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.images import check_resizer, load_inputs, resize, to_input
 from chinspect.relevance import BandEdges, Composite, Method, named_bands
 from chinspect.subjects import Kind, Pixels
@@ -46,9 +47,9 @@ _BANDS = 3  # those of Kauffmann et al. 2025
 class Detector(BaseEstimator, ABC):
     """An anomaly detector for images, fitted on normal ones; the higher its score, the more anomalous an image.
 
-    Everywhere ``X`` is either a batch (N, C, H, W) in [-1, 1] (a tensor or an array), or images on disk: a folder, a
-    path or a list of paths, which are read as ``resizer`` and ``size`` say. Files are scored in batches, so a folder of
-    any length fits into memory.
+    Everywhere ``X`` is either a batch (N, C, H, W) in [-1, 1] (a tensor or an array), or images as they are, which are
+    read as ``resizer`` and ``size`` say: a folder, or one or a list of paths, pictures of Pillow, and arrays or tensors
+    of 8-bit pixels. Files are scored in batches, so a folder of any length fits into memory.
 
     Constructors are keyword-only and only store. A subclass gives `_fit`, `_score`, `_explain`, `_state` and
     `_restore`, and sees to it that images go through its ``layer`` first (`_filtered`).
@@ -239,10 +240,10 @@ class Detector(BaseEstimator, ABC):
 
     def _batches(self, X: Images, shape: tuple[int, ...] | None = None) -> Iterator[Tensor]:
         """Checked batches, in order; at least one. Images have ``shape`` where it is given."""
-        paths = image_paths(X)
-        starts = [0] if paths is None else range(0, len(paths), _BATCH)
+        items = image_items(X)
+        starts = [0] if items is None else range(0, len(items), _BATCH)
         for start in starts:
-            x = X if paths is None else load_inputs(paths[start : start + _BATCH], self.resizer, self.size)
+            x = X if items is None else load_inputs(items[start : start + _BATCH], self.resizer, self.size)
             batch = checked_batch(x)
             if shape is not None and batch.shape[1:] != shape:
                 raise InputError(f"the detector was fitted on images {shape} and these are {tuple(batch.shape[1:])}.")
@@ -291,7 +292,10 @@ def explain_anomaly(
     Source: Kauffmann et al. 2025 (D2Neighbors, virtual DCT layer); Kauffmann et al. 2020 (soft minima).
     """
     if components not in get_args(AnomalyComponents):
-        raise InputError(f"{components!r} are no components: use one of {', '.join(get_args(AnomalyComponents))}.")
+        raise InputError(
+            f"{components!r} are no components{did_you_mean(components, get_args(AnomalyComponents))}: "
+            f"use one of {', '.join(get_args(AnomalyComponents))}."
+        )
     check_is_fitted(detector, "threshold_")
     batch = detector.read(x)
     options = method_for(detector, method, composite=composite, reference=reference, evaluations=evaluations)

@@ -16,9 +16,10 @@ from torch import Tensor
 from chinspect.digests import digest
 from chinspect.errors import ImageWarning, InputError
 from chinspect.files import shown
-from chinspect.images import list_images
+from chinspect.images import AnyImage, is_image, list_images
 
-Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
+Images = Tensor | ArrayLike | AnyImage | Sequence[AnyImage]
+"""A batch (N, C, H, W) in [-1, 1]; or a folder, or an image or several: paths, pictures, 8-bit arrays or tensors."""
 _CHANNELS = (1, 3, 4)  # as pictures have them; an image of so few columns would be no image
 NORMAL_IMAGES = 16
 """Normal images that a detector keeps to compare with, at most."""
@@ -36,7 +37,9 @@ def checked_batch(X: Any) -> Tensor:
     try:
         x = X.detach().cpu() if isinstance(X, Tensor) else torch.as_tensor(np.asarray(X))
     except (TypeError, ValueError) as error:
-        raise InputError(f"images are numbers (N, C, H, W) or paths, and {type(X).__name__} is neither.") from error
+        raise InputError(
+            f"images are numbers (N, C, H, W), paths or pictures, and {type(X).__name__} is none of them."
+        ) from error
     if x.ndim != 4 or 0 in x.shape:
         raise InputError(f"images form a batch (N, C, H, W) of at least one, not one of shape {tuple(x.shape)}.")
     if x.shape[3] in _CHANNELS and min(x.shape[1:3]) > max(_CHANNELS):
@@ -56,19 +59,29 @@ def checked_batch(X: Any) -> Tensor:
     return x
 
 
-def image_paths(X: Any) -> list[str | Path] | None:
-    """Paths of the images where ``X`` is something on disk, else None."""
-    if isinstance(X, str | Path):
-        return list(list_images(X)) if Path(X).is_dir() else [X]
-    if isinstance(X, Sequence) and len(X) and all(isinstance(item, str | Path) for item in X):
+def image_items(X: Any) -> list[AnyImage] | None:
+    """The images one by one, as the detector's resizer reads them; None where ``X`` is a batch."""
+    if isinstance(X, str | Path) and Path(X).is_dir():
+        return list(list_images(X))
+    if is_image(X):
+        return [X]
+    if isinstance(X, Sequence) and len(X) and all(is_image(item) for item in X):
         return list(X)
     return None
 
 
+def image_paths(X: Any) -> list[str | Path] | None:
+    """Paths of the images where ``X`` is something on disk, else None."""
+    items = image_items(X)
+    if items is None or not all(isinstance(item, str | Path) for item in items):
+        return None
+    return items  # type: ignore[return-value]
+
+
 def image_names(X: Any, count: int) -> list[str]:
     """What to call each of ``count`` images: its path, or its number where it is not on disk."""
-    paths = image_paths(X)
-    return [f"image {i}" for i in range(count)] if paths is None else [shown(path) for path in paths]
+    items: Sequence[Any] = image_items(X) or range(count)
+    return [shown(item) if isinstance(item, str | Path) else f"image {i}" for i, item in enumerate(items)]
 
 
 def shortened(name: str, width: int) -> str:

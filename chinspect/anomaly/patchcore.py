@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -33,20 +32,13 @@ from chinspect.anomaly._effort import FOLDS, bounded, tell
 from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
 from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
+from chinspect.anomaly._training_images import squares, training_picture
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
-from chinspect.anomaly.images import (
-    Images,
-    check_training_folder,
-    few_images,
-    from_few_images,
-    pictures,
-    thumbnails,
-)
+from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images, thumbnails
 from chinspect.anomaly.methods import references
 from chinspect.encoders import DEFAULT, Encoder
-from chinspect.errors import InputError
-from chinspect.images import load_inputs
+from chinspect.errors import InputError, did_you_mean
 from chinspect.relevance import Method
 
 _BATCH = 16  # images of 224 pixels at a time: bounds the memory of a backbone's features
@@ -214,7 +206,10 @@ class PatchCore(Detector):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.embedding not in EMBEDDINGS:
-            raise InputError(f"the embedding {self.embedding!r} is not known: use one of {', '.join(EMBEDDINGS)}.")
+            raise InputError(
+                f"the embedding {self.embedding!r} is not known{did_you_mean(self.embedding, EMBEDDINGS)}: "
+                f"use one of {', '.join(EMBEDDINGS)}."
+            )
         if not 0 < self._fraction <= 1:
             raise InputError(f"the coreset is a fraction of the patches in (0, 1], not {self.coreset!r}.")
 
@@ -393,27 +388,13 @@ class PatchCore(Detector):
         neighbours[np.arange(len(images)), images] = matches.score.numpy()
         known = {"neighbours": neighbours, "nearest": images[:, None]}
         if len(self.thumbnails_):
-            known["nearest_images"] = np.stack([self._picture(index) for index in images])[:, None]
+            shown = [training_picture(self, self.image_names_, self.thumbnails_, index) for index in images]
+            known["nearest_images"] = np.stack(shown)[:, None]
         patches = np.stack(np.divmod(matches.patch.numpy(), self.map_shape_[1]), 1)
-        known["squares"] = self._squares(patches)
-        known["nearest_squares"] = self._squares(self.origins_[matches.prototype, 1:].numpy())
+        known["squares"] = squares(patches, self.map_shape_, self.image_shape_)
+        origins = self.origins_[matches.prototype, 1:].numpy()
+        known["nearest_squares"] = squares(origins, self.map_shape_, self.image_shape_)
         return known
-
-    def _squares(self, patches: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Cells of the map (n, 2), row and column, in pixels of the image: x0, y0, x1, y1 (n, 4)."""
-        height, width = (side / count for side, count in zip(self.image_shape_[1:], self.map_shape_, strict=True))
-        corners = np.stack([patches[:, 1], patches[:, 0], patches[:, 1] + 1, patches[:, 0] + 1], 1)
-        return corners * np.array([width, height, width, height])
-
-    def _picture(self, index: int) -> NDArray[np.uint8]:
-        """A training image (H, W, 3): from its file while that is what it was, else from its small picture."""
-        small = self.thumbnails_[index][None]
-        with suppress(InputError, LookupError):
-            read = load_inputs([self.image_names_[index]], self.resizer, self.size)
-            if bool(((thumbnails(read).int() - small.int()).abs() <= 1).all()):  # versions of torch round differently
-                return pictures(read)[0]
-        enlarged = F.interpolate(small.float() / 127.5 - 1, self.image_shape_[1:], mode="bilinear")
-        return pictures(enlarged)[0]
 
     def _state(self) -> dict[str, Tensor]:
         fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)

@@ -19,11 +19,11 @@ from chinspect.anomaly.d2neighbors import D2Neighbors
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.filters import Blur
 from chinspect.anomaly.images import Images
+from chinspect.anomaly.labelled import Separation, separation
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import save_detector
-from chinspect.anomaly.separation import Separation, separation
 from chinspect.digests import digest_of_json
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.execute import Samples, map_images
 from chinspect.files import check_output_file, replacing, shown
 from chinspect.report import Result, records
@@ -50,7 +50,7 @@ def fit(
     if path is not None:
         check_output_file(path)
     if kind not in KINDS:
-        raise InputError(f"unknown detector {kind!r}: choose {' or '.join(KINDS)}.")
+        raise InputError(f"unknown detector {kind!r}{did_you_mean(kind, KINDS)}: choose {' or '.join(KINDS)}.")
     if blur is not None:
         parameters["layer"] = Blur.of_sigma(blur)
     detector = KINDS[kind](**parameters).fit(images)

@@ -45,7 +45,10 @@ METHOD_HELP = (
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
+Arch = Annotated[str, typer.Option("--arch", help="Architecture, where the model is a checkpoint's path.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
+_MODELS = ("model", "backbone")
+"""Options that name a model: verbs with one of them get --arch as well, and their function the name of both."""
 _SHARED_OPTIONS: dict[str, Any] = {
     "context": typer.Context,
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")],
@@ -96,6 +99,8 @@ def verb(
         def run(*, context: typer.Context, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
             if context.invoked_subcommand is not None:  # of a group: the verb that is named answers instead
                 return
+            if model in arguments and "arch" not in own.parameters:
+                arguments[model] = named_model(arguments[model], arguments.pop("arch"))
             answer = function(**arguments)
             if as_json:
                 from chinspect.report.documents import json_text
@@ -107,16 +112,24 @@ def verb(
                 raise typer.Exit(1)
 
         own = inspect.signature(function)
+        model = next((name for name in _MODELS if name in own.parameters), "")
         shared = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
             for option, kind in _SHARED_OPTIONS.items()
         ]
+        if model and "arch" not in own.parameters:
+            shared.insert(0, inspect.Parameter("arch", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Arch))
         run.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
-        run.__annotations__ = function.__annotations__ | _SHARED_OPTIONS
+        run.__annotations__ = function.__annotations__ | {option.name: option.annotation for option in shared}
         (of.callback(invoke_without_command=True) if default else of.command(name))(run)
         return function
 
     return register
+
+
+def named_model(model: str, arch: str | None) -> str:
+    """A model by one name, also a checkpoint with its architecture, see `chinspect.encoders.load_encoder`."""
+    return model if arch is None else f"{arch}@{model}"
 
 
 def resolve_device(name: str) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chinspect.encoders.encoder import AnyImage, Encoder
+from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
 from chinspect.execute import Samples
+from chinspect.images import AnyImage
 from chinspect.relevance import Composite, Method, MethodName, Reference, ReferenceName, check_reference, composite
 
 AUTO: MethodName = "rescale"

@@ -1,6 +1,7 @@
 from ._folder import list_images
 from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, check_image_file, open_image, open_rgba, to_rgb
 from .masks import Mask, open_mask
+from .pixels import AnyImage, is_image
 from .preprocessing import Preprocessing
 from .reading import Text, can_read, read_text
 from .resizers import RESIZERS, check_resizer, load_inputs, resize, to_input
@@ -12,6 +13,7 @@ __all__ = [
     "MAX_PIXELS",
     "MIN_SIDE",
     "RESIZERS",
+    "AnyImage",
     "Mask",
     "Preprocessing",
     "Text",
@@ -19,6 +21,7 @@ __all__ = [
     "can_read",
     "check_image_file",
     "check_resizer",
+    "is_image",
     "list_images",
     "load_inputs",
     "open_image",

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from chinspect.errors import ImageWarning, InputError, MissingImageError, one_line
+from chinspect.images.pixels import AnyImage, of_pixels
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
@@ -116,13 +117,17 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bool]]:
         raise InputError(f"{str(path)!r} {_undecoded(error)}.") from error
 
 
-def as_picture(image: str | Path | Image.Image) -> Image.Image:
-    """A picture from its path, see `open_image`, or the picture itself, turned upright as its EXIF orientation says.
+def as_picture(image: AnyImage) -> Image.Image:
+    """A picture from its path, see `open_image`, or from its pixels, see `chinspect.images.pixels`, or the picture
+    itself, turned upright as its EXIF orientation says.
 
-    Raises `InputError` as `open_image` does, and for a picture whose size is out of range. Warns of transparency, too.
+    Raises `InputError` as `open_image` does, for pixels that are none, and for a picture whose size is out of range.
+    Warns of transparency, too.
     """
-    if not isinstance(image, Image.Image):
+    if isinstance(image, str | Path):
         return open_image(image)
+    if not isinstance(image, Image.Image):
+        image = of_pixels(image)
     _check_size(*image.size)
     if note := _of_alpha(image):
         warnings.warn(f"The picture {note}.", ImageWarning, stacklevel=2)

@@ -28,13 +28,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, check_finite, load_encoder, method_for
+from chinspect.encoders import Encoder, MethodChoice, References, as_encoder, check_finite, method_for
 from chinspect.errors import InputError
-from chinspect.images import as_picture
+from chinspect.images import AnyImage, as_picture
 from chinspect.relevance import Composite, Contributions, Graph, Method, adaptive_push, contributions, patches
 from chinspect.similarity.explanation import ExplainedImage, Metric, SimilarityExplanation, check_metric
 
-Source = str | Path | Image.Image
 # of the adaptive grid in pixels: 7 x 7 patches at 224 pixels, and the detail of 28 x 28
 _COARSE = 32
 _FINE = 8
@@ -42,8 +41,8 @@ _FINE = 8
 
 def explain_similarity(
     encoder: Encoder | str,
-    a: Source,
-    b: Source,
+    a: AnyImage,
+    b: AnyImage,
     *,
     method: MethodChoice | Method = "auto",
     composite: str | Composite | None = None,
@@ -58,7 +57,7 @@ def explain_similarity(
 
     Args:
         encoder: an encoder, or the name of one (see `load_encoder`).
-        a, b: paths or pictures.
+        a, b: paths, pictures, arrays or tensors of pixels; see `chinspect.images.pixels`.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
             product; a `Method` holds all four options; ``auto`` is ``rescale``, or the method that a composite or
             evaluations belong to.
@@ -77,7 +76,7 @@ def explain_similarity(
     check_metric(metric)
     if isinstance(patch_size, str) and patch_size != "auto":
         raise InputError(f"a patch size is a number of pixels or auto, not {patch_size!r}.")
-    encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+    encoder = as_encoder(encoder)
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
     options = method_for(encoder, method, composite=composite, reference=reference, evaluations=evaluations)
@@ -167,5 +166,5 @@ def patch_boxes(shape: Sequence[int], patch_size: int) -> NDArray[np.float64]:
     return np.stack([left, top, right, bottom], -1).astype(float)
 
 
-def _name(image: Source) -> str:
-    return "image" if isinstance(image, Image.Image) else str(image)
+def _name(image: AnyImage) -> str:
+    return str(image) if isinstance(image, str | Path) else "image"

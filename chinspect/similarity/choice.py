@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from chinspect.encoders import Encoder, method_for
+from chinspect.encoders import Encoder, as_encoder, method_for
 from chinspect.errors import InputError
-from chinspect.execute import Samples
+from chinspect.execute import Samples, Source, load_samples
 from chinspect.relevance import COMPOSITES, Graph, Method, RelevanceWarning
 from chinspect.report import Result
 from chinspect.report.tables import records
@@ -74,8 +74,8 @@ def candidate_methods(encoder: Encoder) -> list[Method]:
 
 
 def choose_method(
-    encoder: Encoder,
-    images: Samples,
+    encoder: Encoder | str,
+    images: Source,
     *,
     candidates: Sequence[Method] | None = None,
     pairs: int = PAIRS,
@@ -84,11 +84,14 @@ def choose_method(
     """The most faithful of some methods for an encoder.
 
     Args:
-        images: the data set; pairs are drawn at random from what can be read.
+        encoder: an encoder, or the name of one (see `load_encoder`).
+        images: the data set, see `load_samples`; pairs are drawn at random from what can be read.
         candidates: methods to try; by default `candidate_methods`.
 
     Raises `InputError` where fewer than 2 images can be read, or none of the methods fits the encoder.
     """
+    encoder = as_encoder(encoder)
+    images = load_samples(images)
     methods = list(candidate_methods(encoder) if candidates is None else candidates)
     drawn = _pairs(images, pairs, random_state)
     graph = Method().reader(encoder.module, encoder.prepare(images[drawn[0][0]]))

@@ -109,14 +109,6 @@ def test_a_picture_of_the_input_size_is_what_it_sees() -> None:
     np.testing.assert_array_equal(encoder.respond([image]), plain.embed([image]).double())
 
 
-@pytest.mark.parametrize(
-    "pixels", [np.zeros((20, 20, 3)), np.zeros((20, 20), np.uint8), np.zeros((20, 20, 4), np.uint8)]
-)
-def test_pixels_of_another_form_are_refused(encoder: Encoder, pixels: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"uint8 \(H, W, 3\), not"):
-        encoder.see([pixels])
-
-
 # Wrapping any module.
 
 GREY = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from chinspect.anomaly.separation import separation
+from chinspect.anomaly.labelled import separation
 from chinspect.anomaly.workflow import Scores
 from chinspect.intervals import auroc_interval
 
