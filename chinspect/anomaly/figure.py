@@ -25,10 +25,10 @@ _NAME = 24  # characters of a name above a column
 _LINE = 27  # characters of running text above a column
 _OPACITY = 0.7  # exponent of the opacity of relevance: below 1, so that weak relevance is seen too
 _ADDS = "#b2182b"
-_TAKES = "#6cc4ff"
+_TAKES = "#a6ddff"
 _SIGNS = LinearSegmentedColormap.from_list("signs", [_TAKES, "#bfbfbf", _ADDS])
 """Red is darker than the grey picture below it and blue lighter, so that a print without colours tells them apart."""
-_DARKEST = 0.5  # of the grey picture, where black stands for 0 and white for 1
+_DARKEST = 0.38  # of the grey picture, where black stands for 0 and white for 1
 _SPAN = 0.3
 _REFERENCE = ("Reference", "In no pixel")
 """What of a score the relevance is not of: by a method, and by what a detector knows of itself."""

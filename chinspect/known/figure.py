@@ -16,6 +16,7 @@ from chinspect.report import CONTROL, EFFECT, GLOSSARY, PALE, VARIANT, records
 _COLUMNS = 3  # panels in a row: more, and the names of conditions would take the room
 _PUBLISHED = 3  # models whose published values are drawn; the table has all
 _NAME = 24  # characters of a name beside a panel
+_TITLE = 46  # above a panel
 _LINE = 150  # of running text over the width of the figure
 
 
@@ -86,9 +87,9 @@ def _panel(axes: Axes, measurement: Measurement, measure: str) -> None:
 
 
 def _headed(measure: str) -> str:
-    """A measure and what it is."""
+    """A measure and what it is, in lines no wider than a panel."""
     text = meaning(measure)
-    return f"{measure}: {text}" if text else measure
+    return fill(f"{measure}: {text}" if text else measure, _TITLE)
 
 
 def _look(measurement: Measurement, condition: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Remedies for encoders: chosen on held-out images, judged on others beside a control, undone, saved.
 
-    remedy = prune(load_encoder("tiny-clip"), text_logo(), "trucks")
+    remedy = prune("efficientnet-lite0", text_logo(), "trucks")
     remedy.show()                   # the search, the comparison, and what they say
     remedy.save("pruned")           # a folder that load_encoder reads, with the evidence
     encoder = remedy.apply()        # the mitigated encoder; remedy.undo() is the one before

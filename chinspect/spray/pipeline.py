@@ -1,6 +1,6 @@
 """The whole analysis of a data set in one call: explain its images, cluster the maps, and keep the images at hand.
 
-run = analyse(load_encoder("tiny-clip"), "photographs", path="run")
+run = analyse("efficientnet-lite0", "photographs", path="run")
 run.show()
 run.save("run")
 """
