@@ -25,8 +25,8 @@ def list_encoders() -> Answer:
         columns |= {"license": "licence", "status": "weights"}
         print_table(pd.DataFrame(rows)[list(columns)].rename(columns=columns))
         typer.echo(
-            "\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, and ARCH@PATH for a checkpoint.\n"
-            "The tiny models were trained on drawn scenes, for tests: on photographs they are no better than chance."
+            "\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, ARCH@PATH for a checkpoint.\n"
+            "The tiny models were trained on drawn scenes, for tests and first steps: they have seen no photograph."
         )
 
     return Answer(rows, show)
