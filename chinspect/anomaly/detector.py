@@ -36,7 +36,7 @@ from chinspect.anomaly.methods import (
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import check_finite
 from chinspect.errors import InputError, did_you_mean
-from chinspect.images import check_resizer, load_inputs, resize, to_input
+from chinspect.images import AnyImage, as_pixels, check_resizer, load_inputs, resize, to_input
 from chinspect.relevance import BandEdges, Composite, Method, named_bands
 from chinspect.subjects import Kind, Pixels
 
@@ -116,10 +116,10 @@ class Detector(BaseEstimator, ABC):
         """Where scores are computed."""
         return torch.device("cpu")
 
-    def see(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """Uint8 images (H, W, 3) as the detector's resizer squashes them: (size, size, 3) each."""
+    def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
+        """Images, such as uint8 pixels (H, W, 3), as the detector's resizer squashes them: (size, size, 3) each."""
         check_is_fitted(self, "threshold_")
-        return [resize(image, self.size, self.resizer) for image in images]
+        return [resize(as_pixels(image), self.size, self.resizer) for image in images]
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Anomaly scores (n, 1) of images that it `see`s."""

@@ -114,7 +114,7 @@ def _verdict(explanation: AnomalyExplanation, i: int) -> str:
 def _compared(explanation: AnomalyExplanation, i: int, k: int) -> str:
     """The training image by name, and how much of the score comes of it."""
     index = int(explanation.nearest[i, k])
-    name = shortened(explanation.training_name(index), _NAME)
+    name = shortened(explanation.training_name(index).removeprefix("training image "), _NAME)
     fraction = _percent(explanation.neighbours[i, index], float(explanation.score[i]))
     rest = "frame: its most similar patch" if explanation.nearest_squares.size else f"({fraction} of the score)"
     return f"compared with training image\n{name}\n{rest}"

@@ -1,5 +1,5 @@
 from ._folder import list_images
-from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, check_image_file, open_image, open_rgba, to_rgb
+from ._open import FORMATS, MAX_PIXELS, MIN_SIDE, as_picture, as_pixels, check_image_file, open_image, open_rgba, to_rgb
 from .masks import Mask, open_mask
 from .pixels import AnyImage, is_image
 from .preprocessing import Preprocessing
@@ -18,6 +18,7 @@ __all__ = [
     "Preprocessing",
     "Text",
     "as_picture",
+    "as_pixels",
     "can_read",
     "check_image_file",
     "check_resizer",

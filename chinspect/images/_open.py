@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +133,11 @@ def as_picture(image: AnyImage) -> Image.Image:
     if note := _of_alpha(image):
         warnings.warn(f"The picture {note}.", ImageWarning, stacklevel=2)
     return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+
+
+def as_pixels(image: AnyImage) -> NDArray[Any]:
+    """An array as it is; any other image, see `as_picture`, as uint8 pixels (H, W, 3)."""
+    return image if isinstance(image, np.ndarray) else np.asarray(to_rgb(as_picture(image)))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
+from chinspect.images import AnyImage, as_pixels
 from chinspect.relevance import Method, evaluation_mode
 from chinspect.subjects.subject import Kind, Pixels
 
@@ -48,9 +49,9 @@ class Classifier:
         tensors = sorted(self.logits.state_dict().items())
         return digest(repr((self.logits, self.target)), *(tensor_bytes(tensor) for _, tensor in tensors))
 
-    def see(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """The images: what is done to them before the network is up to ``prepare``."""
-        return list(images)
+    def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
+        """The images as pixels: what is done to them before the network is up to ``prepare``."""
+        return [as_pixels(image) for image in images]
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Logits (n, classes).

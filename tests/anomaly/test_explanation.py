@@ -207,7 +207,7 @@ def test_the_figure_shows_picture_maps_spectrum_and_training_images(explanation:
         np.testing.assert_allclose(widths, explanation.bands[i] / explanation.score[i])
         np.testing.assert_array_equal(row[7].images[0].get_array(), explanation.nearest_images[i, 1])
     titles = [each.get_title().split("\n")[:2] for each in axes[0]]
-    nearest = [["compared with training image", f"training image {index}"] for index in explanation.nearest[0, :2]]
+    nearest = [["compared with training image", str(index)] for index in explanation.nearest[0, :2]]
     maps = ["all frequencies", "cycles 0-0.5", "cycles 1-9", "cycles 9.5+"]
     assert [title[0] for title in titles[1:5]] == maps
     assert titles[5:] == [["score by frequency", "in cycles"], *nearest]

@@ -9,12 +9,15 @@ import torch
 from PIL import Image
 
 from chinspect.anomaly import D2Neighbors, explain_anomaly
+from chinspect.artefacts import ARTEFACTS
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
 from chinspect.images import as_picture
+from chinspect.proof import isolate, prove
 from chinspect.similarity import SimilarityIndex, explain_similarity
 from chinspect.spray import analyse
+from chinspect.subjects import Classifier
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
 GREY = PIXELS[..., 0]
@@ -122,3 +125,15 @@ def test_index_and_spray_take_lists_and_the_names_of_models(tmp_path: Path) -> N
     np.testing.assert_array_equal(np.asarray(run.picture(3)), load_encoder("tiny-clip").see([images[3]])[0])
     with pytest.raises(InputError, match=r"Encoder\.wrap"):
         SimilarityIndex.build(load_encoder("tiny-clip").module, images, tmp_path / "other")  # type: ignore[arg-type]
+
+
+def test_proofs_and_subjects_take_images_in_any_form(tmp_path: Path) -> None:
+    arrays = several(8)
+    forms_of = forms(arrays, tmp_path)
+    classifier = Classifier(lambda x: x.flatten(2).mean(2), 1)
+    maps = [np.ones((4, 4))] * len(arrays)
+    for images in forms_of.values():
+        assert all(np.array_equal(one, other) for one, other in zip(classifier.see(images), arrays, strict=True))
+        np.testing.assert_array_equal(isolate(images, maps).alpha, isolate(arrays, maps).alpha)
+    proofs = [prove(classifier, ARTEFACTS["logo"](), images, n_resamples=100) for images in forms_of.values()]
+    assert all(proof.table.equals(proofs[0].table) for proof in proofs)
