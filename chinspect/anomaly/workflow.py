@@ -24,8 +24,9 @@ from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import save_detector
 from chinspect.digests import digest_of_json
 from chinspect.errors import InputError, did_you_mean
-from chinspect.execute import Samples, map_images
+from chinspect.execute import Samples, load_samples, map_images
 from chinspect.files import check_output_file, replacing, shown
+from chinspect.images import AnyImage
 from chinspect.report import Result, records
 
 KINDS: Mapping[str, Callable[..., Detector]] = {"d2neighbors": D2Neighbors, "patchcore": PatchCore}
@@ -107,22 +108,25 @@ class Scores(Result):
 
 def score(
     detector: Detector,
-    paths: Sequence[str | Path],
+    images: Sequence[AnyImage],
     *,
     csv: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores images on disk, and writes the table to a file.
+    """Scores images, and writes the table to a file.
 
     Args:
         detector: fitted.
-        paths: of the images.
+        images: paths, pictures, arrays or tensors; those in memory get the names of the files that they are put into.
         csv: file of the table; None for none. With one, a run that is stopped leaves what it has done in the folder
             ``.NAME.resume`` beside it, and the same call goes on there.
         progress: called with the number of images done and in all.
 
     Raises `InputError` for an image that cannot be read, or a file that cannot be written to (before the work).
     """
+    paths = [image for image in images if isinstance(image, str | Path)]
+    if len(paths) < len(images):
+        paths = [*load_samples(images).paths]
     scoring = _Scoring(detector)
     samples = Samples(Path(), tuple(map(str, paths)))
     target = None if csv is None else Path(csv)
