@@ -37,7 +37,7 @@ app = typer.Typer(
     help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
 MODEL = DEFAULT
-ENCODER_HELP = "A name (see 'chinspect models'), ARCH@PATH for a checkpoint, or a folder of your own or a mitigated one."
+ENCODER_HELP = "A name (see 'chinspect models'), ARCH@PATH for a checkpoint, or your own or a mitigated one's folder."
 METHOD_HELP = (
     "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "
     "(rules); auto is rescale."

@@ -13,6 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from chinspect.report import CONTROL, EFFECT, GLOSSARY, INK
 from chinspect.stress.report import KEYS, StressReport
 from chinspect.stress.scoring import NONE
+from chinspect.stress.verdicts import SMALL
 
 _GROUPS = (("normal", 0, CONTROL, "o", -0.2), ("defect", 1, EFFECT, "s", 0.2))
 """Name, label, colour, marker, and offset from the middle of a row."""
@@ -111,7 +112,10 @@ def _steps(axes: Axes, report: StressReport, verdict: str) -> None:
     for i in np.flatnonzero(steps["deployed"] != steps["deployed"].shift())[1:]:
         axes.axhline(i - 0.5, color="0.6", linewidth=0.8)
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set(ylim=(len(steps) - 0.5, -0.5), xlabel="shift of the median score, in IQR of normal scores")
+    # at least as far as a shift is small, so that small shifts are not drawn as large ones
+    reach = 1.1 * max(SMALL, float(np.nanmax(np.abs(steps[["shift_normal", "shift_defect"]].to_numpy()), initial=0)))
+    axes.set(ylim=(len(steps) - 0.5, -0.5), xlim=(-reach, reach))
+    axes.set_xlabel("shift of the median score, in IQR of normal scores")
     _title(axes, "What the new resizer does, step by step", verdict)
     axes.legend(fontsize=8, frameon=False)
     axes.set_axisbelow(True)

@@ -14,7 +14,8 @@ from chinspect.report import records
 from chinspect.stress.resizing import Prediction
 from chinspect.stress.scoring import NONE
 
-_SMALL = 0.25  # interquartile ranges of normal scores: a quarter is seen by none but the closest decisions
+SMALL = 0.25
+"""Interquartile ranges of normal scores: less than a quarter is seen by none but the closest decisions."""
 _LARGE = 1.0  # so far lies a normal score of the upper quartile from the lower one
 _WELL = 0.7  # a correlation from which on half of what images differ in is told
 
@@ -47,7 +48,7 @@ def beside(even: float, low: float, high: float) -> str:
 
 def size(shift: float) -> str:
     """What a shift in interquartile ranges is."""
-    return "large" if abs(shift) >= _LARGE else "noticeable" if abs(shift) >= _SMALL else "small"
+    return "large" if abs(shift) >= _LARGE else "noticeable" if abs(shift) >= SMALL else "small"
 
 
 def correlation_interval(r: float, n: int) -> tuple[float, float]:
