@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What the system calls a disk that holds no more."""
 
 
 class InputError(ValueError):
@@ -12,6 +16,10 @@ class InputError(ValueError):
 
 class MissingImageError(InputError):
     """A path of an image at which there is no file: not now, or not on this machine. Later it may be there."""
+
+
+class MachineError(RuntimeError):
+    """What the machine did not allow: a full disk, too little memory. The command line prints it and exits with 3."""
 
 
 class ImageWarning(UserWarning):
@@ -36,3 +44,26 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 def one_line(error: object) -> str:
     """What an error of somebody else says, for the brackets of one's own sentence: one line, 300 letters at most."""
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def failure(error: BaseException) -> str:
+    """What ended a command that is not the user's fault: a sentence with what to do."""
+    if isinstance(error, MachineError):
+        return str(error)
+    detail = one_line(error)
+    named = type(error).__name__
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"the disk is full ({detail}): make room and run again."
+    if isinstance(error, PermissionError):
+        return f"the system does not permit it ({detail}): change the permission, or choose another folder."
+    if isinstance(error, MemoryError) or named == "OutOfMemoryError":
+        return f"there is too little memory ({detail}): use fewer or smaller images, or another machine."
+    if named in _KILLED:
+        return f"a worker was killed, perhaps for want of memory ({named}): run again with fewer workers."
+    if isinstance(error, OSError):
+        return f"the system refused ({detail}): mend it and run again."
+    return f"it crashed ({named}: {detail}): this is a bug; run again with --debug for the traceback to report."
+
+
+# of joblib, of concurrent.futures, and of Ray, none of which is imported here
+_KILLED = frozenset({"TerminatedWorkerError", "BrokenProcessPool", "WorkerCrashedError", "ActorDiedError"})

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
 import secrets
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
 
-from chinspect.errors import InputError
+from chinspect.errors import FULL, InputError, MachineError
+
+_ENDINGS = (".json", ".npz", ".png", ".csv", ".parquet")
+"""Of the files of a result, see `chinspect.report.Result`."""
+_ROOM = 1 << 16  # bytes: less than that is free where a writer failed because nothing is left
 
 
 def shown(path: str | Path) -> str:
@@ -54,8 +60,23 @@ def _temporary(path: Path, finish: Callable[[Path, Path], None]) -> Iterator[Pat
         if temporary.stat().st_mode != mode:
             temporary.chmod(mode)
         finish(temporary, path)
+    except Exception as error:
+        if _is_full(path.parent, error):
+            raise MachineError(
+                f"the disk of {shown(path.parent)!r} is full, and {shown(path.name)!r} cannot be written: make room "
+                "and run again."
+            ) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_full(folder: Path, error: Exception) -> bool:
+    """Whether a writer failed for want of room; NumPy and safetensors do not pass on the system's reason."""
+    if isinstance(error, InputError) or not folder.is_dir():
+        return False
+    told = getattr(error, "errno", None) in FULL or f"os error {errno.ENOSPC}" in str(error)
+    return told or shutil.disk_usage(folder).free < _ROOM
 
 
 def _link(temporary: Path, path: Path) -> None:
@@ -84,6 +105,51 @@ def check_output_folder(path: str | Path) -> None:
     if not nearest.is_dir():
         raise InputError(f"cannot make the output folder {str(folder)!r} ({str(nearest)!r} is a file): choose another.")
     _check_writable(nearest)
+
+
+def claim_folder(
+    folder: str | Path, names: Sequence[str], *, inputs: Sequence[str | Path | None] = (), force: bool = False
+) -> None:
+    """`InputError`, before the work, where results must not be written to a folder; nothing is made.
+
+    Args:
+        folder: of the results.
+        names: of their files; one without an ending stands for a result's document, arrays, figure and tables.
+        inputs: files and folders that the work reads, None for one that was not named: no output replaces one of them.
+        force: whether results of an earlier run may be replaced.
+    """
+    check_output_folder(folder)
+    files = (Path(folder, name + ending) for name in names for ending in ([""] if Path(name).suffix else _ENDINGS))
+    there = [file for file in files if file.exists()]
+    _check_not_read(there, inputs)
+    if there and not force:
+        raise InputError(
+            f"{shown(there[0])!r} is there already: choose another --out, or replace what an earlier run wrote with "
+            "--force."
+        )
+
+
+def claim_file(path: str | Path, *, inputs: Sequence[str | Path | None] = (), force: bool = False) -> None:
+    """As `claim_folder`, for a single file."""
+    check_output_file(path)
+    file = Path(path)
+    if file.exists():
+        _check_not_read([file], inputs)
+        if not force:
+            raise InputError(f"{shown(file)!r} is there already: choose another name, or replace it with --force.")
+
+
+def _check_not_read(outputs: Sequence[Path], inputs: Sequence[str | Path | None]) -> None:
+    """`InputError` where an output is an input, or lies in a folder that is one."""
+    read = [Path(source).resolve() for source in inputs if source is not None]
+    for output in outputs:
+        target = output.resolve()
+        for source in read:
+            if target == source or source in target.parents:
+                raise InputError(
+                    f"{shown(output)!r} is read, and would be overwritten: no output replaces an input, so choose "
+                    "another."
+                )
 
 
 def output_folder(path: str | Path) -> Path:

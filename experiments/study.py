@@ -59,6 +59,8 @@ def read_options(
     *,
     out: str | None = None,
     smoke: Mapping[str, Any] | None = None,
+    generated: Sequence[str] = (),
+    apart: Sequence[tuple[str, str]] = (),
     arguments: Sequence[str] | None = None,
     **seeds: int,
 ) -> argparse.Namespace:
@@ -69,6 +71,9 @@ def read_options(
         options: its own options.
         out: the default of ``--out``, the folder of the run; None where nothing is written.
         smoke: values of options that ``--smoke`` replaces to make everything small; None where there is no ``--smoke``.
+            An option that it replaces is refused beside it.
+        generated: options that name data, where ``--smoke`` draws its own: they are refused beside it.
+        apart: pairs of options that contradict each other.
         arguments: instead of those that the script was called with.
         seeds: the default of ``seeds=``, how often everything is repeated, or of ``seed=``.
     """
@@ -81,9 +86,34 @@ def read_options(
     for flag, settings in every:
         parser.add_argument(flag, **settings)
     result = parser.parse_args(arguments)
+    asked = _on_command_line(every, arguments)
+    for one, other in apart:
+        if {one, other} <= asked:
+            refuse(f"--{one} and --{other} contradict each other: give one of both")
     if smoke is not None and result.smoke:
+        _check_smoke(asked, smoke, generated)
         vars(result).update(smoke)
     return result
+
+
+def _on_command_line(every: Sequence[Option], arguments: Sequence[str] | None) -> set[str]:
+    """Names of the options that were given, be it with their default values."""
+    parser = argparse.ArgumentParser(add_help=False)
+    for flag, settings in every:
+        parser.add_argument(flag, **(settings | {"default": argparse.SUPPRESS, "required": False}))
+    known, _ = parser.parse_known_args(arguments)
+    return {name.replace("_", "-") for name in vars(known)}
+
+
+def _check_smoke(asked: set[str], smoke: Mapping[str, Any], generated: Sequence[str]) -> None:
+    """Refuses what ``--smoke`` would silently replace."""
+    for name in generated:
+        if name in asked:
+            refuse(f"--smoke draws its own data, and --{name} names others: give one of both")
+    for name in smoke:
+        flag = name.replace("_", "-")
+        if flag in asked:
+            refuse(f"--smoke decides --{flag} itself: give one of both")
 
 
 def refuse(reason: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Files are whole or not there, readable as the umask says, and places that cannot be written to are told early."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,8 +8,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from chinspect.errors import InputError
-from chinspect.files import check_output_file, check_output_folder, creating, replacing
+from chinspect.errors import InputError, MachineError
+from chinspect.files import (
+    check_output_file,
+    check_output_folder,
+    claim_file,
+    claim_folder,
+    creating,
+    replacing,
+)
 
 
 @pytest.fixture
@@ -68,3 +76,33 @@ def test_a_check_makes_nothing(tmp_path: Path) -> None:
     check_output_file(tmp_path / "new")
     check_output_folder(tmp_path / "new" / "below")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("writer", [replacing, creating])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "quota"), ValueError("I/O error (os error 28)")]
+)
+def test_a_full_disk_is_told_as_such_and_leaves_what_was_there(tmp_path: Path, writer, error: Exception) -> None:
+    (tmp_path / "a").write_text("before")
+    with pytest.raises(MachineError, match=r"is full, and 'a' cannot be written"), writer(tmp_path / "a"):
+        raise error
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "before"}
+
+
+def test_results_are_replaced_when_asked_for_and_inputs_never(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "new", ["result"])
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "result.csv").touch()
+    (tmp_path / "result.txt").touch()  # of somebody else
+    with pytest.raises(InputError, match=r"'.*result\.csv' is there already.*--force"):
+        claim_folder(tmp_path, ["result"])
+    claim_folder(tmp_path, ["result"], inputs=[None, tmp_path / "result.txt"], force=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "result.csv")
+    for source in (tmp_path / "result.csv", tmp_path, link):
+        with pytest.raises(InputError, match="no output replaces an input"):
+            claim_folder(tmp_path, ["result"], inputs=[source], force=True)
+    with pytest.raises(InputError, match="no output replaces an input"):
+        claim_file(tmp_path / "result.csv", inputs=[link], force=True)
+    claim_file(tmp_path / "result.csv", force=True)
+    claim_file(tmp_path / "another.csv", inputs=[tmp_path])

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from chinspect.anomaly._progress import counted
 from chinspect.anomaly.explanation import AnomalyComponents, AnomalyExplanation, Resolution
 from chinspect.anomaly.filters import Layer
 from chinspect.anomaly.identity import fingerprint
@@ -242,7 +243,8 @@ class Detector(BaseEstimator, ABC):
         """Checked batches, in order; at least one. Images have ``shape`` where it is given."""
         items = image_items(X)
         starts = [0] if items is None else range(0, len(items), _BATCH)
-        for start in starts:
+        total = 1 if items is None else len(items)
+        for start in counted(starts, total, lambda _: _BATCH):
             x = X if items is None else load_inputs(items[start : start + _BATCH], self.resizer, self.size)
             batch = checked_batch(x)
             if shape is not None and batch.shape[1:] != shape:

@@ -32,6 +32,7 @@ from chinspect.anomaly._effort import FOLDS, bounded, tell
 from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
 from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
+from chinspect.anomaly._progress import counted
 from chinspect.anomaly._training_images import squares, training_picture
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
@@ -264,7 +265,8 @@ class PatchCore(Detector):
         flat = table(count, channels, self._backbone.as_features(torch.empty(0)))
         start = time.perf_counter()
         batches = _batches(x)
-        for i, (rows, batch) in enumerate(zip(flat.split(len(batches[0]) * per_image), batches, strict=True)):
+        waiting = counted(batches, len(x), len)
+        for i, (rows, batch) in enumerate(zip(flat.split(len(batches[0]) * per_image), waiting, strict=True)):
             rows.copy_(self._flat(batch).flatten(0, 1))
             if i == 0:
                 seconds = (time.perf_counter() - start) * len(x) / len(batch)
@@ -286,7 +288,8 @@ class PatchCore(Detector):
         # one grid for all folds: what a held-out image can lend to its bank is the grid's scale
         grid = integer_grid(flat, generator) if self._fraction < 1 else None
         scores = np.empty(len(x))
-        for fold in np.array_split(generator.permutation(len(x)), min(FOLDS, len(x))):
+        folds = np.array_split(generator.permutation(len(x)), min(FOLDS, len(x)))
+        for fold in counted(folds, len(folds) + 1):  # and the bank of all images, below
             others = np.setdiff1d(np.arange(len(x)), fold)
             bank = NearestNeighbours(gathered(flat, self._select(others, grid, per_image, generator)))
             batches = torch.from_numpy(fold).split(_BATCH)

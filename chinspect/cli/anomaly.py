@@ -6,17 +6,35 @@ from typing import Annotated, Any
 
 import typer
 
-from chinspect.cli.frame import MODEL, OUT, Answer, Out, image_paths, progress, status, verb
+from chinspect.cli.frame import (
+    COMPOSITE_HELP,
+    MODEL,
+    OUT,
+    Answer,
+    Force,
+    Out,
+    Strict,
+    check_detector,
+    image_paths,
+    loading,
+    progress,
+    status,
+    verb,
+    without_effect,
+)
+from chinspect.files import claim_file, claim_folder
 
 DetectorFile = Annotated[str, typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote.")]
 ImagePaths = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files or folders.")]
+_OWN = {"d2neighbors": ("p", "perplexity"), "patchcore": ("backbone", "arch", "layers", "embedding", "coreset")}
+"""Options of `fit` that one kind of detector has and the other has not."""
 _METHOD_HELP = (
     "How relevance is found: shapley (masked images, any detector), lrp (rules) or rescale (against a reference) "
     "through the network of a patchcore; auto is rescale of a patchcore, else what the detector knows of itself."
 )
 _REFERENCE_HELP = (
     "What rescale, shapley and the check compare with: normal (an image that the detector was fitted on), blur, mean, "
-    "grey, or an image file."
+    "grey, or an image file; by default normal where the detector holds some, and blur for rescale."
 )
 
 
@@ -30,29 +48,46 @@ def fit_detector(
     fpr: float = typer.Option(
         0.05, min=0, max=1, help="False positive rate of the threshold, on held-out scores; N images allow 1/(N+1)."
     ),
-    blur: float = typer.Option(None, min=0, metavar="SIGMA", help="Blur images by this many pixels first."),
+    blur: float = typer.Option(
+        None, min=0, metavar="SIGMA", help="Blur images by this many pixels first; not at all by default."
+    ),
     p: int = typer.Option(2, help="d2neighbors: norm of the distance, 1, 2 or 4."),
     perplexity: float = typer.Option(
         0.25, min=0, max=1, help="d2neighbors: effective number of neighbours, as a fraction of all."
     ),
     backbone: str = typer.Option(MODEL, help="patchcore: an encoder, or wide_resnet50_2 as in its paper."),
     layers: str = typer.Option(
-        None, metavar="LAYER,LAYER", help="patchcore: names of the layers to compare, the largest maps first."
+        None,
+        metavar="LAYER,LAYER",
+        help="patchcore: names of the layers to compare, the largest maps first; by default the last ones at 1/8 and "
+        "1/16 of the size.",
     ),
     embedding: str = typer.Option("anomalib", help="patchcore: protocol, anomalib, roth or kauffmann2025."),
-    coreset: float = typer.Option(None, min=0, max=1, help="patchcore: fraction of the patches that the bank holds."),
+    coreset: float = typer.Option(
+        None,
+        min=0,
+        max=1,
+        help="patchcore: fraction of the patches that the bank holds; 0.1 by default, or what memory and time allow.",
+    ),
+    strict: Strict = False,
+    force: Force = False,
 ) -> Answer:
     """Fit an anomaly detector on normal images and write it to one file."""
-    from chinspect.anomaly import fit, guaranteed_rate, images_needed
+    for other, options in _OWN.items():
+        if other != kind:
+            without_effect(f"on {kind}: it is of {other}", *options)
+    claim_file(out, inputs=[train, backbone], force=force)
+    with loading(backbone if kind == "patchcore" else kind):
+        from chinspect.anomaly import fit, guaranteed_rate, images_needed
 
-    named = None if layers is None else tuple(layers.split(","))
+    names = None if layers is None else tuple(layers.split(","))
     common = {"resizer": resizer, "size": size, "threshold_fpr": fpr}
     own: dict[str, dict[str, Any]] = {
         "d2neighbors": {"p": p, "perplexity": perplexity},
-        "patchcore": {"backbone": backbone, "layers": named, "embedding": embedding, "coreset": coreset},
+        "patchcore": {"backbone": backbone, "layers": names, "embedding": embedding, "coreset": coreset},
     }
-    with status(f"fitting {kind} on {train}"):
-        detector = fit(kind, train, path=out, blur=blur, **common, **own.get(kind, {}))
+    with progress(f"fitting {kind} on {train}") as count:
+        detector = fit(kind, train, path=out, blur=blur, strict=strict, progress=count, **common, **own.get(kind, {}))
     rate = guaranteed_rate(len(detector.held_out_scores_), fpr)
     document = {
         "detector": type(detector).__name__,
@@ -75,16 +110,22 @@ def fit_detector(
 def score_images(
     detector: DetectorFile,
     images: ImagePaths,
-    csv: str = typer.Option(None, help="Also write the table to this file."),
+    csv: str = typer.Option(None, metavar="FILE", help="Also write the table to this file."),
+    strict: Strict = False,
+    force: Force = False,
 ) -> Answer:
     """Score images: the higher, the more anomalous."""
-    from chinspect.anomaly import load_detector, score
-    from chinspect.files import check_output_file
+    if csv is None:
+        without_effect("without --csv", "force")
+    else:
+        claim_file(csv, inputs=[detector, *images], force=force)
+    check_detector(detector)
+    with loading(detector):
+        from chinspect.anomaly import load_detector, score
 
-    if csv is not None:
-        check_output_file(csv)  # before a detector is loaded
+        fitted = load_detector(detector)
     with progress("scoring") as count:
-        scores = score(load_detector(detector), image_paths(images), csv=csv, progress=count)
+        scores = score(fitted, image_paths(images), csv=csv, strict=strict, progress=count)
     return Answer(scores.document(), scores.show)
 
 
@@ -96,21 +137,29 @@ def explain_scores(
         None, help="Number of frequency bands, 3 by default, or kauffmann2025 for the paper's 20 bins."
     ),
     method: str = typer.Option("auto", help=_METHOD_HELP),
-    composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus by default."),
+    composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus by default."),
     reference: str = typer.Option(None, help=_REFERENCE_HELP),
-    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
+    evaluations: int = typer.Option(
+        None, min=1, help="Masked images an image, of the method shapley; 8 a patch by default."
+    ),
     check: bool = typer.Option(True, help="Delete the most relevant patches of 4 images and say how scores fall."),
     out: Out = OUT,
+    force: Force = False,
 ) -> Answer:
     """Explain anomaly scores: which pixels, which frequencies, which training images."""
-    from chinspect.anomaly import explain_anomaly, load_detector
-    from chinspect.files import check_output_folder
+    claim_folder(out, ["anomaly"], inputs=[detector, *images, reference], force=force)
+    check_detector(detector)
+    with loading(detector):
+        from chinspect.anomaly import explain_anomaly, load_detector
 
-    check_output_folder(out)
+        fitted = load_detector(detector)
+    own = method == "auto" and fitted.usual_method is None and evaluations is None
+    if not check and (own or method == "lrp" or composite is not None):
+        without_effect("without the check: relevance by rules is not compared with anything", "reference")
     asked: Any = int(bands) if bands is not None and bands.isdecimal() else bands
     with status("explaining"):
         explanation = explain_anomaly(
-            load_detector(detector),
+            fitted,
             image_paths(images),
             bands=asked,
             method=method,  # type: ignore[arg-type]

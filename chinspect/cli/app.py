@@ -1,6 +1,7 @@
 """The application: its verbs, and what an error looks like.
 
-Exit status: 0 done, 1 a gate failed, 2 bad input or usage with one line of reason, 130 interrupted. ``--debug`` shows
+Exit status: 0 done, 1 a gate failed, 2 bad input or usage with one line of reason, 3 a crash or what the machine did
+not allow (a full disk, a permission, memory, a worker that was killed) in one line, 130 interrupted. ``--debug`` shows
 the traceback.
 Verbs import what they need when they run, so that ``--help`` answers at once.
 """
@@ -18,12 +19,13 @@ import typer
 from chinspect import __version__
 from chinspect.cli import anomaly, choice, evaluate, known, mitigate, models, similarity, spray, stress, virelay  # noqa: F401
 from chinspect.cli.frame import app
-from chinspect.errors import ImageWarning, InputError, SlowWarning
+from chinspect.errors import ImageWarning, InputError, SlowWarning, failure
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
     1
 ]  # of click, or of the copy that newer versions of typer hold
 
+_CRASHED = 3
 _INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
 _python_shows = warnings.showwarning
 
@@ -38,7 +40,11 @@ def _version(asked: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Find, prove and fix Clever Hans effects in unsupervised vision models."""
+    """Find, prove and fix Clever Hans effects in unsupervised vision models.
+
+    Exit status: 0 done; 1 a gate failed (--fail-on), or no remedy helps; 2 bad input or usage; 3 a crash, or what the
+    machine did not allow, such as a full disk; 130 interrupted.
+    """
 
 
 def _reason(error: Exception) -> str:
@@ -64,15 +70,22 @@ def main() -> None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     os.environ.setdefault("CHINSPECT_GRAPHS", str(cache / "chinspect" / "graphs"))
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="chinspect", standalone_mode=False)
     except (InputError, _UsageError) as error:
         if debug:
             raise
-        if reason := " ".join(_reason(error).split()):  # empty where the help was shown in its place
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(_reason(error), err=True)
+        elif reason := " ".join(_reason(error).split()):  # empty where the help was shown in its place
             typer.echo(f"chinspect: {reason}", err=True)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
         status = _INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        typer.echo(f"chinspect: {failure(error)}", err=True)
+        sys.exit(_CRASHED)
     if status == _INTERRUPTED:
         typer.echo("chinspect: interrupted; the same command goes on where it stopped, if it keeps results.", err=True)
     sys.exit(status or 0)

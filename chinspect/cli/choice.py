@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Device, Out, resolve_device, status, verb
+from chinspect.cli.frame import (
+    ENCODER_HELP,
+    MODEL,
+    OUT,
+    Answer,
+    Device,
+    Force,
+    Out,
+    loading,
+    resolve_device,
+    status,
+    verb,
+)
+from chinspect.files import claim_folder
 
 
 @verb("choose-method")
@@ -13,16 +26,17 @@ def choose(
     model: str = typer.Option(MODEL, help=ENCODER_HELP),
     pairs: int = typer.Option(4, min=1, help="How many pairs of images the methods are tried on."),
     out: Out = OUT,
+    force: Force = False,
     device: Device = "auto",
 ) -> Answer:
     """Try all methods of explanation on a few pairs of images, and say which is most faithful."""
-    from chinspect.encoders import load_encoder
-    from chinspect.execute import load_samples
-    from chinspect.files import check_output_folder
-    from chinspect.similarity import choose_method
+    claim_folder(out, ["choice", "table"], inputs=[images, model], force=force)
+    with loading(model):
+        from chinspect.encoders import load_encoder
+        from chinspect.execute import load_samples
+        from chinspect.similarity import choose_method
 
-    check_output_folder(out)
-    encoder = load_encoder(model, device=resolve_device(device))
+        encoder = load_encoder(model, device=resolve_device(device))
     with status("trying methods"):
         choice = choose_method(encoder, load_samples(images), pairs=pairs)
     return Answer.of(choice, choice.save(out))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, status, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, Force, loading, status, verb, without_effect
+from chinspect.files import claim_folder
 
 _CONFOUNDER_HELP = (
     "Measure the robustness to it instead: a CSV with the columns path and confounder, or 'folder' for images in "
@@ -28,24 +29,33 @@ def evaluate_encoder(
     cache: str = typer.Option(None, metavar="DIR", help="Keep embeddings there."),
     seed: int = typer.Option(0, help="Of the split, where the data have none, and of other draws."),
     out: str = typer.Option(None, "--out", metavar="DIR", help="Write tables, and the figure where there is one."),
+    force: Force = False,
 ) -> Answer:
     """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from.
 
     With --confounder: does the class or the confounder, such as the hospital, make images neighbours?
     """
-    from chinspect import readouts
-    from chinspect.artefacts import artefact_named
-    from chinspect.encoders import load_encoder
     from chinspect.errors import InputError
-    from chinspect.files import check_output_folder
-    from chinspect.report import Result
 
     if confounder is not None and (groups, artefact) != (None, None):
         raise InputError("--confounder asks another question than --groups and --artefact: give it alone.")
-    if out is not None:
-        check_output_folder(out)
-    encoder = load_encoder(model)
-    overlay = None if artefact is None else artefact_named(artefact)
+    if confounder is None:
+        without_effect("without --confounder, whose neighbours it counts", "k")
+    if out is None:
+        without_effect("without --out", "force")
+    else:
+        names = ["readouts", "rows", "worst", "classes", "confusion"]
+        if confounder is not None:
+            names = ["confounding", "cells", "index", "measures"]
+        claim_folder(out, names, inputs=[data, model, groups, artefact, confounder], force=force)
+    with loading(model):
+        from chinspect import readouts
+        from chinspect.artefacts import artefact_named
+        from chinspect.encoders import load_encoder
+        from chinspect.report import Result
+
+        encoder = load_encoder(model)
+        overlay = None if artefact is None else artefact_named(artefact)
     scores: Result
     with status("embedding and judging"):
         if confounder is None:

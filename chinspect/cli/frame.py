@@ -15,8 +15,10 @@ It gets the options --json and --debug here, and prints nothing itself.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -25,16 +27,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from chinspect.encoders import DEFAULT
+from chinspect.errors import InputError
 
 if TYPE_CHECKING:
     from chinspect.report import Result
 
+# a terminal's own width up to 120 letters, and 120 in a pipe, where nothing is known of it
+_HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+if not sys.stdout.isatty():
+    _HELP["terminal_width"] = 120
 app = typer.Typer(
     name="chinspect",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=_HELP,
+    rich_markup_mode=None,  # plain lines, which pipes and screen readers take as they are
     pretty_exceptions_enable=False,
-    help="Find, prove and fix Clever Hans effects in unsupervised vision models.",
 )
 MODEL = DEFAULT
 ENCODER_HELP = "A name (see 'chinspect models'), ARCH@PATH for a checkpoint, or your own or a mitigated one's folder."
@@ -43,9 +50,15 @@ METHOD_HELP = (
     "(rules); auto is rescale."
 )
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
-Out = Annotated[str, typer.Option("--out", help="Folder for the figures, the numbers and the arrays.")]
+COMPOSITE_HELP = (
+    "The rules of the method lrp: epsilon_plus_flat, epsilon_plus, epsilon_gamma_box, epsilon_alpha2_beta1_flat, "
+    "epsilon, kauffmann2025, attn_lrp; "
+)
+Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
 Arch = Annotated[str, typer.Option("--arch", help="Architecture, where the model is a checkpoint's path.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote there; never an input.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at an image that cannot be read, and leave none out.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
 _MODELS = ("model", "backbone")
 """Options that name a model: verbs with one of them get --arch as well, and their function the name of both."""
@@ -97,8 +110,14 @@ def verb(
     def register(function: Callable[..., Answer]) -> Callable[..., Answer]:
         @wraps(function)
         def run(*, context: typer.Context, as_json: bool, debug: bool, **arguments: Any) -> None:  # noqa: ARG001
+            named = [name for name in context.params if _on_command_line(context, name)]
             if context.invoked_subcommand is not None:  # of a group: the verb that is named answers instead
+                if named:
+                    raise InputError(
+                        f"{_flag(named[0])} belongs behind {context.invoked_subcommand!r}, where it is of that command."
+                    )
                 return
+            _named.set(frozenset(named))
             if model in arguments and "arch" not in own.parameters:
                 arguments[model] = named_model(arguments[model], arguments.pop("arch"))
             answer = function(**arguments)
@@ -111,7 +130,7 @@ def verb(
             if answer.failed:
                 raise typer.Exit(1)
 
-        own = inspect.signature(function)
+        own = inspect.signature(function, eval_str=True)  # typer would not find the help of annotated types
         model = next((name for name in _MODELS if name in own.parameters), "")
         shared = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
@@ -130,6 +149,40 @@ def verb(
 def named_model(model: str, arch: str | None) -> str:
     """A model by one name, also a checkpoint with its architecture, see `chinspect.encoders.load_encoder`."""
     return model if arch is None else f"{arch}@{model}"
+
+
+_named: ContextVar[frozenset[str]] = ContextVar("named", default=frozenset())
+"""The parameters of the running verb that stand on its command line."""
+
+
+def named(option: str) -> bool:
+    """Whether an option of the running verb stands on its command line, be it with its default value."""
+    return option in _named.get()
+
+
+def without_effect(reason: str, *options: str) -> None:
+    """`InputError` for the first of some options that stands on the command line, where it would change nothing.
+
+    >>> without_effect("with d2neighbors, which has no network", "backbone", "layers")
+    """
+    for option in options:
+        if named(option):
+            raise InputError(f"{_flag(option)} has no effect {reason}: leave it out.")
+
+
+def _on_command_line(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _flag(option: str) -> str:
+    return "--" + {"as_json": "json", "pictures": "images"}.get(option, option).replace("_", "-")
+
+
+def check_detector(path: str) -> None:
+    """`InputError` for a detector that is not there, before torch is loaded."""
+    if not Path(path).is_file():
+        raise InputError(f"there is no detector {path!r}: fit one with `chinspect fit`.")
 
 
 def resolve_device(name: str) -> str:
@@ -153,14 +206,38 @@ def image_paths(arguments: Sequence[str]) -> list[Path]:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Takes how many are done and how many there are: a bar on a terminal, and not a word in a pipe."""
+    """Takes how many are done and how many there are: a bar on a terminal, and not a word in a pipe.
+
+    The bar tells the count and the time left. A total that changes is that of the next step, whose time starts anew.
+    """
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def report(done: int, total: int) -> None:
+            if bar.tasks[0].total not in (None, total):
+                bar.reset(task, total=total)
+            bar.update(task, completed=done, total=total)
+
+        yield report
 
 
 @contextmanager
@@ -174,6 +251,21 @@ def resuming(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def status(what: str) -> Iterator[None]:
-    """Says on a terminal what takes long."""
-    with progress(what):
+    """Says on a terminal what takes long and has no count: how long it has been at it."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{what} ..."):
+        yield
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Says at once, on a terminal, that libraries and ``what`` are loaded, which takes seconds."""
+    with status(f"loading {what}"):
+        import torch  # noqa: F401, nearly all of these seconds
+
         yield

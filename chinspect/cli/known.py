@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Out, app, progress, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, OUT, Answer, Force, Out, app, loading, progress, verb
+from chinspect.errors import InputError
+from chinspect.files import claim_folder
 
 known_app = typer.Typer(help="Published Clever Hans effects: a list, and 'run' to measure one on a model.")
 app.add_typer(known_app, name="known")
@@ -30,12 +32,12 @@ def run_known(
     images: int = typer.Option(1000, min=2, help="How many at most, drawn at random."),
     seed: int = typer.Option(0, help="Of what chance decides."),
     out: Out = OUT,
+    force: Force = False,
 ) -> Answer:
     """Measure a known effect on a model, with intervals and controls, beside what is published."""
-    from chinspect.files import check_output_folder
-    from chinspect.known import measure
-
-    check_output_folder(out)
+    claim_folder(out, ["known", "measured", "published"], inputs=[model, data], force=force)
+    with loading(model):
+        from chinspect.known import measure
     with progress("measuring") as count:
         measurement = measure(name, model, data, images=images, seed=seed, progress=count)
     return Answer.of(measurement, measurement.save(out))
@@ -51,14 +53,18 @@ def compare_models(
     images: int = typer.Option(200, min=3, help="How many at most, drawn at random."),
     seed: int = typer.Option(0, help="Of what chance decides."),
     out: Out = OUT,
+    force: Force = False,
 ) -> Answer:
     """Compare encoders: known effects, acquisition traces, reliance on an artefact, strategies, in one table."""
-    from chinspect.artefacts import artefact_named
-    from chinspect.files import check_output_folder
-    from chinspect.known import compare
+    repeated = [name for i, name in enumerate(models) if name in models[:i]]
+    if repeated:
+        raise InputError(f"the model {repeated[0]!r} is named twice: a comparison with itself says nothing.")
+    claim_folder(out, ["comparison", "measured"], inputs=[*models, data, artefact], force=force)
+    with loading("models"):
+        from chinspect.artefacts import artefact_named
+        from chinspect.known import compare
 
-    check_output_folder(out)
-    overlay = None if artefact is None else artefact_named(artefact)
+        overlay = None if artefact is None else artefact_named(artefact)
     with progress("comparing") as count:
         comparison = compare(models, data, artefact=overlay, images=images, seed=seed, progress=count)
     return Answer.of(comparison, comparison.save(out))

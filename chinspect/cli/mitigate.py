@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli._artefact import ARTEFACT_HELP
-from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, app, progress, verb
+from chinspect.cli.frame import ENCODER_HELP, MODEL, Answer, Force, app, loading, progress, verb, without_effect
+from chinspect.errors import InputError
+from chinspect.files import claim_folder
 
 if TYPE_CHECKING:
     from chinspect.mitigate import Remedy
@@ -40,6 +42,7 @@ def prune(
     rows: str = typer.Option("artefact", help="Prune the rows of a map that the artefact reaches, or all."),
     max_cost: float = typer.Option(0.01, help="Clean accuracy that the plateau may cost."),
     seed: int = typer.Option(0, help="Of splits and of the random control."),
+    force: Force = False,
 ) -> Answer:
     """Silence the channels of an encoder that respond to an artefact, as many as validation data ask for.
 
@@ -47,17 +50,20 @@ def prune(
     before and as many random channels. Where none helps by more than chance, and --k names no number, nothing is
     written and the exit status is 1.
     """
-    from chinspect.artefacts import artefact_named
-    from chinspect.encoders import load_encoder
-    from chinspect.errors import InputError
-    from chinspect.mitigate import check_encoder_folder
-    from chinspect.mitigate import prune as find_pruning
-
     if rows not in ("artefact", "all"):
         raise InputError(f"--rows must be artefact or all, not {rows!r}.")
     if k != "auto" and not (k.isdecimal() and int(k) > 0):
         raise InputError(f"--k must be a positive number or auto, not {k!r}.")
-    check_encoder_folder(out)
+    if k != "auto":
+        without_effect("beside --k, which decides how many channels, come what may", "max_cost")
+    claim_folder(out, ["card.toml"], inputs=[model, artefact, data], force=force)
+    with loading(model):
+        from chinspect.artefacts import artefact_named
+        from chinspect.encoders import load_encoder
+        from chinspect.mitigate import check_encoder_folder
+        from chinspect.mitigate import prune as find_pruning
+
+        check_encoder_folder(out)
     options: dict[str, Any] = {"layers": layer or None, "k": None if k == "auto" else int(k), "rows": rows}
     with progress("judging prunings") as report:
         remedy = find_pruning(
@@ -82,19 +88,22 @@ def unlearn(
     learning_rate: float = typer.Option(1e-4, help="Of AdamW; large models want less, such as 1e-5."),
     batch_size: int = typer.Option(32, help="Images a step."),
     seed: int = typer.Option(0, help="Of the split, of the order of images, and of the control."),
+    force: Force = False,
 ) -> Answer:
     """Fine-tune an encoder until images with an artefact lie where they lie without it; classes are not used.
 
     The test images judge the result, beside the encoder before and a control, which unlearns a random patch that
     changes images as much. An interrupted run goes on at its last epoch.
     """
-    from chinspect.artefacts import artefact_named
-    from chinspect.encoders import load_encoder
-    from chinspect.mitigate import RESUME, Schedule, check_encoder_folder
-    from chinspect.mitigate import unlearn as train
+    claim_folder(out, ["card.toml"], inputs=[model, artefact, data], force=force)
+    with loading(model):
+        from chinspect.artefacts import artefact_named
+        from chinspect.encoders import load_encoder
+        from chinspect.mitigate import RESUME, Schedule, check_encoder_folder
+        from chinspect.mitigate import unlearn as train
 
+        check_encoder_folder(out)
     schedule = Schedule(epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, seed=seed)
-    check_encoder_folder(out)
     with progress("unlearning, then the control") as report:
         remedy = train(
             load_encoder(model),

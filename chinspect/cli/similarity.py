@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from chinspect.cli.frame import (
+    COMPOSITE_HELP,
     ENCODER_HELP,
     METHOD_HELP,
     MODEL,
@@ -16,10 +17,14 @@ from chinspect.cli.frame import (
     REFERENCE_HELP,
     Answer,
     Device,
+    Force,
     Out,
+    loading,
     resolve_device,
     verb,
+    without_effect,
 )
+from chinspect.files import claim_folder
 
 
 @verb("explain-similarity")
@@ -30,31 +35,37 @@ def explain_pair(
     arch: str = typer.Option(None, help="Architecture of a checkpoint."),
     patch_size: str = typer.Option("16", help="Side of a patch in pixels of the encoder's input, or auto."),
     method: str = typer.Option("auto", help=METHOD_HELP),
-    composite: str = typer.Option(None, help="The rules of the method lrp, by name; epsilon_plus_flat by default."),
+    composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),
-    evaluations: int = typer.Option(None, min=1, help="Masked images an image, of the method shapley."),
+    evaluations: int = typer.Option(
+        None, min=1, help="Masked images an image, of the method shapley; 8 a patch by default."
+    ),
     metric: str = typer.Option("dot", help="What is explained: dot or cosine."),
     check: bool = typer.Option(True, help="Delete the most relevant patches and say how the similarity falls."),
     faithfulness: int = typer.Option(None, min=1, help="Correlate with Shapley values from this many masked images."),
     bands: int = typer.Option(None, min=1, max=64, help="Also explain the dot product by this many frequency bands."),
     top: int = typer.Option(20, min=1, help="How many of the strongest patch pairs are listed."),
     out: Out = OUT,
+    force: Force = False,
     verify: int = typer.Option(None, min=1, help="Recompute this many neurons with Zennit and report the difference."),
     device: Device = "auto",
 ) -> Answer:
     """Explain why an encoder calls two images similar, by pairs of patches (BiLRP)."""
-    from chinspect.encoders import load_encoder
-    from chinspect.files import check_output_folder
     from chinspect.images import check_image_file
-    from chinspect.relevance import RelevanceWarning
-    from chinspect.similarity import explain_similarity
-    from chinspect.similarity.verification import verify as verify_by_zennit
 
-    check_output_folder(out)
+    if not check and (method == "lrp" or composite is not None):
+        without_effect("on the method lrp without the check", "reference")
+    claim_folder(out, ["similarity"], inputs=[image_a, image_b, model, reference], force=force)
     for path in (image_a, image_b):  # before a model is loaded
         check_image_file(path)
     side: Any = int(patch_size) if patch_size.isdecimal() else patch_size
-    encoder = load_encoder(model, arch=arch, device=resolve_device(device))
+    with loading(model):
+        from chinspect.encoders import load_encoder
+        from chinspect.relevance import RelevanceWarning
+        from chinspect.similarity import explain_similarity
+        from chinspect.similarity.verification import verify as verify_by_zennit
+
+        encoder = load_encoder(model, arch=arch, device=resolve_device(device))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RelevanceWarning)  # they stand in the explanation
         explanation = explain_similarity(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chinspect.cli.frame import (
+    COMPOSITE_HELP,
     ENCODER_HELP,
     METHOD_HELP,
     MODEL,
@@ -15,16 +16,41 @@ from chinspect.cli.frame import (
     REFERENCE_HELP,
     Answer,
     Device,
+    Force,
     Out,
+    check_detector,
+    loading,
     progress,
     resolve_device,
     verb,
+    without_effect,
 )
 from chinspect.errors import InputError
+from chinspect.files import claim_folder
 
 if TYPE_CHECKING:
     from chinspect.relevance import Method
     from chinspect.subjects import Subject
+
+
+_EXPLAINING = ("method", "composite", "reference", "check", "workers")
+"""Options that say how maps are made."""
+_FILES = (
+    "run.json",
+    "embedding.png",
+    "spectrum.png",
+    "candidates.csv",
+    "candidates.parquet",
+    "samples.parquet",
+    "maps.npy",
+)
+"""Of a run, beside the folders of its candidates; see `chinspect.spray.run`."""
+
+
+_QUESTION_HELP = (
+    "What is explained of each image: neighbours (its similarity to those nearest to it; the default of an encoder), "
+    "output (its own output), anomaly (its score; the default of a detector) or frequency (the same by bands)."
+)
 
 
 @verb("spray")
@@ -33,9 +59,9 @@ def analyse_images(
     model: str = typer.Option(None, help=ENCODER_HELP + f" {MODEL} for images alone."),
     arch: str = typer.Option(None, help="Architecture, where the model is a checkpoint."),
     detector: str = typer.Option(None, metavar="FILE", help="A detector that 'chinspect fit' wrote, as the model."),
-    explain: str = typer.Option(None, help="neighbours, output, anomaly or frequency; by default as fits the model."),
+    explain: str = typer.Option(None, metavar="QUESTION", help=_QUESTION_HELP),
     method: str = typer.Option("auto", help=METHOD_HELP),
-    composite: str = typer.Option(None, help="The rules of the method lrp, by name."),
+    composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=f"{REFERENCE_HELP} Or dataset: the mean over some of the images."),
     maps: str = typer.Option(None, metavar="FILE.npy", help="Maps (N, H, W) to analyse, instead of IMAGES_DIR."),
     pictures: str = typer.Option(None, "--images", metavar="DIR", help="The images of the maps, in their order."),
@@ -50,17 +76,24 @@ def analyse_images(
         help="Exit with 1 if the verdict is this; all candidates are confirmed at one level of 5 %.",
     ),
     out: Out = OUT,
+    force: Force = False,
     device: Device = "auto",
 ) -> Answer:
     """Cluster the explanations of a data set and flag strategies that few images share (SpRAy)."""
-    from chinspect.proof import prove_candidates
-    from chinspect.spray import analyse, analyse_maps
-
-    named = model is not None or detector is not None
+    with_model = model is not None or detector is not None
     _check_sources(images, maps, pictures, both=model is not None and detector is not None)
-    _check_options(maps, explain, test=test, testable=pictures is not None and named, fail_on=fail_on)
-    subject = _subject(model, arch, detector, device) if maps is None or named else None
-    with progress("explaining and clustering") as count:
+    _check_options(maps, explain, test=test, testable=pictures is not None and with_model, fail_on=fail_on)
+    _check_effects(maps, pictures, detector, explain, test=test, with_model=with_model, surrogates=surrogates)
+    sources = [images, model, detector, maps, pictures, None if labels == "folder" else labels, reference]
+    claim_folder(out, _FILES, inputs=sources, force=force)
+    if detector is not None:
+        check_detector(detector)
+    with loading(detector or model or MODEL if maps is None or with_model else "maps"):
+        from chinspect.proof import prove_candidates
+        from chinspect.spray import analyse, analyse_maps
+
+        subject = _subject(model, arch, detector, device) if maps is None or with_model else None
+    with progress("explaining, then comparing with chance") as count:
         options: dict[str, Any] = {"labels": labels, "n_surrogates": surrogates}
         if (method, composite, reference) != ("auto", None, "blur"):
             options["method"] = _method(subject, method, composite, reference, images)
@@ -69,7 +102,7 @@ def analyse_images(
                 subject, images, explain=explain, path=out, workers=workers, check=check, progress=count, **options
             )
         else:
-            run = analyse_maps(maps, images=pictures, subject=subject, **options)
+            run = analyse_maps(maps, images=pictures, subject=subject, progress=count, **options)
     if test and subject is not None:
         with progress("testing candidates") as count:
             run = prove_candidates(subject, run, progress=count)
@@ -102,6 +135,33 @@ def _check_options(maps: str | None, explain: str | None, *, test: bool, testabl
         raise InputError(f"--fail-on knows the verdicts confirmed and candidate, not {fail_on!r}.")
     if fail_on == "confirmed" and not test:
         raise InputError("nothing is confirmed without an intervention: add --test to --fail-on confirmed.")
+
+
+def _check_effects(
+    maps: str | None,
+    pictures: str | None,
+    detector: str | None,
+    explain: str | None,
+    *,
+    test: bool,
+    with_model: bool,
+    surrogates: int,
+) -> None:
+    """`InputError` for what would change nothing."""
+    if maps is not None:
+        without_effect("on --maps, which are explanations already", *_EXPLAINING)
+        if pictures is None:
+            without_effect("on --maps without --images: nothing is explained or tested", "model", "detector")
+    if not with_model and maps is not None:
+        without_effect("without --model", "arch", "device")
+    if detector is not None:
+        without_effect("with --detector, which is scored on the CPU", "device")
+        without_effect("with --detector, which is a file of its own", "arch")
+    if explain == "frequency":
+        without_effect("with --explain frequency, whose spectra have no patches", "check")
+    if surrogates < 2:
+        reason = f"with --surrogates {surrogates}: nothing is compared with chance, so that nothing is flagged"
+        without_effect(reason, *(["test"] if test else []), "fail_on")
 
 
 def _method(subject: Subject | None, name: str, composite: str | None, reference: str, images: str | None) -> Method:

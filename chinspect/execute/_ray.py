@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, MachineError
 from chinspect.execute.job import Job
 from chinspect.execute.store import Store
 
@@ -141,14 +141,14 @@ class _Crew:
         try:
             ray.get(call)
         except RayTaskError as error:
-            if isinstance(error.cause, InputError):
+            if isinstance(error.cause, InputError | MachineError):
                 raise error.cause from None
             raise
         except RayError as error:
             self._deaths[shard] += 1
             if self._deaths[shard] == _TRIES:
                 what = "as it began" if shard is None else f"in shard {shard}"
-                raise InputError(
+                raise MachineError(
                     f"a worker died {_TRIES} times {what} (of too little memory?): try fewer workers, or workers=0 to "
                     "see it."
                 ) from error

@@ -77,8 +77,9 @@ def map_images(
 
     Raises:
         InputError: there are no images, or the file of one is not there (another worker, or a later run, may see it);
-            ``path`` holds something else; workers without a path, or without Ray; a shard's worker died three times;
-            and whatever the function raises. Other errors of a worker come with its traceback.
+            ``path`` holds something else; workers without a path, or without Ray; and whatever the function raises.
+        MachineError: the disk is full, or a shard's worker died three times.
+        Other errors of a worker come with its traceback.
     """
     job = Job(function, images, shard_size, strict)
     total = len(images)

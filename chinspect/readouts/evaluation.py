@@ -51,11 +51,13 @@ class ReadoutScores(Result):
         most = self.classes.sort_values("fpr", na_position="first").groupby(_KEYS).tail(1)
         lines = []
         for row in self.worst[[*_KEYS, "group", "accuracy"]].merge(most, on=_KEYS).to_dict("records"):
-            worst = f"worst group {row['group']}, {row['accuracy']:.1%} right"
-            called = "no false calls"
+            worst = f"the group {row['group']!r} fares worst, with {row['accuracy']:.1%} of its images right"
+            called = "no image is called another class"
             if row["fpr"] > 0:
-                called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
-            lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}")
+                called = (
+                    f"the commonest false call is {row['class']!r}, for {row['fpr']:.1%} of the images of other classes"
+                )
+            lines.append(f"{row['readout']}, {row['state']}: {worst}; {called}.")
         return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:

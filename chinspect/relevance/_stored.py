@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.digests import digest
+from chinspect.errors import MachineError
 from chinspect.files import replacing
 from chinspect.relevance._graph import Graph, Operation, Ref
 
@@ -75,7 +76,7 @@ def store_graph(file: Path, graph: Graph, owners: dict[str, str], model: nn.Modu
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
             torch.save({"document": json.dumps(document), "literals": literals}, temporary)
-    except (OSError, TypeError):
+    except (OSError, TypeError, MachineError):
         return  # a folder that cannot be written to, or an operation that has no name: it is read anew each time
 
 

@@ -14,6 +14,8 @@ from rich.table import Table
 from chinspect.files import replacing
 from chinspect.report.documents import plain
 
+_UNBOUNDED = 10_000  # letters: no file name is longer than 4,096
+
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON values, NaN as None."""
@@ -37,8 +39,13 @@ def write_table(folder: Path, name: str, table: pd.DataFrame) -> list[Path]:
 
 
 def print_table(table: pd.DataFrame, title: str = "") -> None:
-    """One line a row, numbers with three decimals, NaN as a dash; text is shown as it is, whatever it holds."""
+    """One line a row, numbers with three decimals, NaN as a dash; text is shown as it is, whatever it holds.
+
+    A terminal wraps what is too wide for it; in a pipe or a file lines are as long as they are.
+    """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_UNBOUNDED)
     if title:
         console.print(escape(title), style="bold")
     shown = Table(box=None, header_style="dim", pad_edge=False)

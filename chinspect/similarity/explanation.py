@@ -26,7 +26,6 @@ from chinspect.similarity.words import constant_in_words, describe
 
 Metric = Literal["dot", "cosine"]
 Array = NDArray[np.floating[Any]]
-_PRINTED = 5  # pairs in the printed table; the document lists more
 _CANCELLED = 0.1  # of the absolute values: shares of a smaller sum would be many times the sum, and say nothing
 
 
@@ -107,7 +106,7 @@ class SimilarityExplanation(Result):
         agreement: with Shapley values, where it was asked for.
         frequencies: the dot product by frequency bands, where it was asked for.
         verification: by Zennit, where it was asked for.
-        listed: how many of the strongest pairs stand in the document.
+        listed: how many of the strongest pairs are printed, and stand in the document.
     """
 
     a: ExplainedImage
@@ -340,7 +339,7 @@ class SimilarityExplanation(Result):
                 "in IMG1 (x0, y0, x1, y1)": _corners(pair.box_a),
                 "in IMG2": _corners(pair.box_b),
             }
-            for pair in self.top_pairs(_PRINTED)
+            for pair in self.top_pairs(self.listed)
         ]
         tables = {headline: pd.DataFrame(rows)}
         if self.frequencies is not None:

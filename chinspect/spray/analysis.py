@@ -10,7 +10,7 @@ decides.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -112,7 +112,14 @@ class SpRAy(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, images: Pictures | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        images: Pictures | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Self:
         """Analyses maps.
 
         Args:
@@ -120,6 +127,7 @@ class SpRAy(BaseEstimator):
             y: labels (N,). With them each class of at least 12 maps is analysed on its own as well.
             images: the pictures, in the order of the maps; those that repeat another count once, see
                 `chinspect.spray.duplicates`.
+            progress: called with the number of surrogates done and in all; after these come the classes.
 
         Raises `InputError` for another shape, fewer than 3 usable maps, or a parameter out of range.
         """
@@ -128,7 +136,7 @@ class SpRAy(BaseEstimator):
         self._prepare(X, images)
         labels = None if y is None else _labels(y, len(self.duplicates_))
         self._embed()
-        groups = [self._all_candidates(labels)]
+        groups = [self._all_candidates(labels, progress)]
         if labels is not None:
             groups += self._of_classes(labels)
         self.candidates_: list[Candidate] = flag(groups)
@@ -244,7 +252,9 @@ class SpRAy(BaseEstimator):
     def _settings(self) -> Settings:
         return Settings(self.n_neighbors, self.n_eigenvectors, self.random_state, unit=self.metric == "cosine")
 
-    def _all_candidates(self, labels: NDArray[Any] | None) -> list[Candidate]:
+    def _all_candidates(
+        self, labels: NDArray[Any] | None, progress: Callable[[int, int], None] | None
+    ) -> list[Candidate]:
         """The candidates of all maps, compared with chance where distances allow it."""
         plain, whitened = views_of(self.maps_, unit=self._settings.unit)
         rows = plain.rows(self.maps_)
@@ -254,7 +264,7 @@ class SpRAy(BaseEstimator):
         if self.metric not in get_args(Transport):
             count = self.n_surrogates
             proposals += propose(self.maps_, self._settings, [whitened], smallest)
-        self._chance = null(self.maps_, count, self._settings, self.n_jobs)
+        self._chance = null(self.maps_, count, self._settings, self.n_jobs, progress)
         proposals, p = self._united(proposals)
         stable = np.full(len(proposals), np.nan)
         if count:
@@ -262,7 +272,7 @@ class SpRAy(BaseEstimator):
         templates = self._templates(proposals)
         candidates = []
         for proposal, template, value, stays in zip(proposals, templates, p.tolist(), stable.tolist(), strict=True):
-            numbers = {"p_value": value, "stability": stays}
+            numbers = {"p_value": value, "stability": stays, "surrogates": count}
             candidate = describe(proposal, self.maps_, template, **numbers, random_state=self.random_state)
             if labels is not None:
                 candidate = with_labels(candidate, labels[self.kept_])
@@ -276,7 +286,8 @@ class SpRAy(BaseEstimator):
         A set that was united has the p-value of its most significant part.
         """
         p = self._chance.p_values(proposals, len(self.maps_))
-        order = np.argsort(p, kind="stable")
+        # by the ratios, as extrapolated p-values end at a bound that several sets can reach
+        order = np.argsort(-self._chance.ratios(proposals, len(self.maps_)), kind="stable")
         ranked = [proposals[i] for i in order]
         count = int((p <= ALPHA).sum())
         sets = united(ranked[:count], self._templates(ranked[:count]), self.maps_)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chinspect.spray.arrays import Floats, Indices, Maps, Rows
-from chinspect.spray.proposals import MERGE, Proposal
+from chinspect.spray.proposals import MERGE, Proposal, nested
 from chinspect.spray.significance import ALPHA, adjusted
 from chinspect.spray.views import View
 
@@ -58,6 +58,7 @@ class Candidate:
         stability: mean Jaccard similarity to the best set in subsamples of 80 %; nan where none were drawn.
         p_value: how often maps without a common position have any set like it, see `chinspect.spray.significance`; nan
             if untested.
+        surrogates: how many such sets of maps it was compared with.
         q_value: the p-value after Benjamini and Hochberg's correction over all groups of maps that were analysed; nan
             if untested.
         flagged: whether ``q_value`` is at most 0.05.
@@ -84,6 +85,7 @@ class Candidate:
     focus: float
     stability: float
     p_value: float
+    surrogates: int = 0
     q_value: float = _NAN
     flagged: bool = False
     verdict: str = "untested"
@@ -96,6 +98,23 @@ class Candidate:
     def compared(self) -> bool:
         """Whether it was compared with chance."""
         return not np.isnan(self.p_value)
+
+    @property
+    def sampled(self) -> float:
+        """The smallest p-value that so many surrogates can show: that of a set to which none comes up."""
+        return 1 / (1 + self.surrogates)
+
+    @property
+    def extrapolated(self) -> bool:
+        """Whether the p-value lies below all that was sampled, and comes from a distribution that was fitted."""
+        return self.compared and self.p_value < self.sampled
+
+    @property
+    def chance_in_short(self) -> str:
+        """The corrected p-value, no smaller than what was sampled."""
+        if not self.compared:
+            return NOT_TESTED
+        return f"< {self.sampled:.2g}" if self.q_value < self.sampled else f"{self.q_value:.2g}"
 
     @property
     def size(self) -> int:
@@ -134,10 +153,13 @@ class Candidate:
         """How it compares with maps that have no common reason."""
         if not self.compared:
             return "not compared with chance"
-        p = "p < 0.001" if self.q_value < 0.001 else f"p = {self.q_value:.2g}"
+        short = self.chance_in_short
+        p = f"p {short}" if short.startswith("<") else f"p = {short}"
+        if self.extrapolated:
+            p += f"; none of {self.surrogates} comes up to it, all below that is extrapolated"
         if self.flagged:
-            return f"maps without a common reason have no such set ({p})"
-        return f"maps without a common reason have such sets as well ({p})"
+            return f"surrogates, maps without a common reason, have no such set ({p})"
+        return f"surrogates, maps without a common reason, have such sets as well ({p})"
 
     def record(self) -> dict[str, Any]:
         """All but indices and maps, as a flat row."""
@@ -145,12 +167,19 @@ class Candidate:
 
 
 _ARRAYS = {"indices", "mean_map", "template", "pattern", "view", "medoids"}
-COLUMNS = ("size", *(field.name for field in fields(Candidate) if field.name not in _ARRAYS))
+COLUMNS = ("size", *(field.name for field in fields(Candidate) if field.name not in _ARRAYS), "extrapolated")
 """Of a candidate's row."""
 
 
 def describe(
-    proposal: Proposal, maps: Maps, common: Rows, *, p_value: float, stability: float, random_state: int
+    proposal: Proposal,
+    maps: Maps,
+    common: Rows,
+    *,
+    p_value: float,
+    stability: float,
+    surrogates: int,
+    random_state: int,
 ) -> Candidate:
     """A candidate of ``maps`` (n, h, w) from the set that was proposed; ``common`` (h * w,) is its template in them."""
     rows = maps.reshape(len(maps), -1)
@@ -177,6 +206,7 @@ def describe(
         focus=focus(mean),
         stability=stability,
         p_value=p_value,
+        surrogates=surrogates,
     )
 
 
@@ -204,7 +234,7 @@ def flag(groups: list[list[Candidate]]) -> list[Candidate]:
     A p-value covers all sets of its group already. What is left to correct for are the groups: Benjamini and Hochberg's
     procedure runs over the smallest p-value of each, and a candidate's q-value is its own p-value times the factor of
     its group's smallest. Of sets whose members overlap by at least 0.8 (Jaccard), one of all maps and one of a class,
-    the most significant stays.
+    the most significant stays, and of nested sets (see `chinspect.spray.proposals.nested`) as well.
     """
     best = np.array([min((c.p_value for c in group), default=1.0) for group in groups])
     factors = np.maximum(adjusted(best) / np.maximum(best, np.finfo(float).tiny), 1)
@@ -217,7 +247,7 @@ def flag(groups: list[list[Candidate]]) -> list[Candidate]:
     flagged.sort(key=lambda c: (np.nan_to_num(c.q_value, nan=1.0), -c.shared * max(c.gap, 0)))
     different: list[Candidate] = []
     for candidate in flagged:
-        if not any(_same(candidate.indices, other.indices) for other in different):
+        if not any(_same(candidate, other) for other in different):
             different.append(candidate)
     return different
 
@@ -234,9 +264,11 @@ def effect_interval(rows: Rows, members: Indices, rng: np.random.Generator) -> t
     return effect, max(effect - margin, 0.0), effect + margin
 
 
-def _same(a: Indices, b: Indices) -> bool:
-    common = len(np.intersect1d(a, b, assume_unique=True))
-    return common >= MERGE * (len(a) + len(b) - common)
+def _same(a: Candidate, b: Candidate) -> bool:
+    common = len(np.intersect1d(a.indices, b.indices, assume_unique=True))
+    if common >= MERGE * (a.size + b.size - common):
+        return True
+    return nested(a.indices, a.template.ravel(), b.indices, b.template.ravel())
 
 
 def _errors(rows: Rows, members: Indices, rng: np.random.Generator) -> Floats:

@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from chinspect.files import replacing
-from chinspect.report import with_known_glyphs
-from chinspect.spray.run import Finding, SprayRun
+from chinspect.report import GLOSSARY, with_known_glyphs
+from chinspect.spray.run import Finding, SprayRun, counted
 from chinspect.spray.sheet import COLOURS, INK, draw_sheet, show_map
 
 __all__ = ["draw", "draw_sheet", "draw_spectrum", "write"]
 
-_GREY = "0.72"  # of images that are in no candidate
+_GREY = "0.72"  # of images that are in no flagged candidate
+_PLAIN = "0.35"  # of the frames and numbers of sets that are not flagged
+_MARKERS = "osD^vP"
+"""Of flagged candidates, which grey print tells apart by their shapes."""
+_SHOWN = 3
 _THUMBNAILS = 3
 _DPI = 110
 
 
 def draw(run: SprayRun) -> Figure:
-    """All images as points in the plane, with the most typical images of candidates beside, which are coloured.
+    """All images as points in the plane, those of flagged candidates in colour, with typical images beside.
 
-    Those are the flagged ones, or the first few where none is.
+    Where nothing is flagged, the strongest few sets are shown in grey: they are no findings.
     """
     plane = run.samples()[["x", "y"]].to_numpy(dtype=float)
-    shown = list(run.flagged.items())[: len(COLOURS)] or list(enumerate(run.findings, 1))[:3]
+    flagged = list(run.flagged.items())[: len(COLOURS)]
+    shown = flagged or list(enumerate(run.findings, 1))[:_SHOWN]
+    colours = COLOURS if flagged else (_PLAIN,) * len(shown)
     figure = Figure(figsize=(12, 6.6), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[1.5, 1], squeeze=False)[0]
     axes = left.subplots()
     axes.scatter(*plane.T, s=14, color=_GREY, linewidths=0)
-    for (number, finding), colour in reversed(list(zip(shown, COLOURS, strict=False))):  # the first lies above others
+    styles = list(zip(shown, colours, _MARKERS, strict=False))
+    for (number, finding), colour, marker in reversed(styles):  # the first lies above others
         members = plane[finding.candidate.indices]
-        axes.scatter(*members.T, s=26, color=colour, edgecolors="white", linewidths=0.4)
+        label = f"{number}: {finding.candidate.outcome}"
+        if not flagged:
+            axes.scatter(*members.T, s=30, marker=marker, color="none", edgecolors=colour, linewidths=0.8, label=label)
+            continue
+        axes.scatter(*members.T, s=30, marker=marker, color=colour, edgecolors="white", linewidths=0.4, label=label)
         x, y = np.nanmedian(members, 0)
         disc = {"boxstyle": "circle,pad=0.25", "facecolor": colour, "edgecolor": "white"}
-        axes.text(x, y, str(number), size=13, weight="bold", color="white", ha="center", va="center", bbox=disc)
+        # beside the members' median, so that it hides none of them where they lie close together
+        axes.annotate(
+            str(number),
+            (x, y),
+            (22, 14),
+            textcoords="offset points",
+            size=13,
+            weight="bold",
+            color="white",
+            ha="center",
+            va="center",
+            bbox=disc,
+        )
     axes.set(xticks=[], yticks=[])
+    meaning = "in colour: flagged candidates" if flagged else "nothing is flagged; outlined: the strongest sets"
     axes.set_xlabel(
-        "each point is an image; near points are explained alike (diffusion map by t-SNE, axes have no unit)"
+        f"each point is an image, near points are explained alike (t-SNE of the SpRAy embedding, axes have no unit)\n"
+        f"{meaning}. {GLOSSARY}",
+        fontsize=8.5,
     )
-    axes.set_title(run.sentence, fontsize=10, loc="left", wrap=True)
-    _typical(right, run, shown)
+    if shown:
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[::-1], labels[::-1], fontsize=8.5, loc="best", framealpha=0.9)
+    axes.set_title("\n".join(wrap(f"{run.sentence} Explained: {run.explained}.", 100)), fontsize=10, loc="left")
+    _typical(right, run, shown, colours)
     return figure
 
 
@@ -84,7 +114,7 @@ def write(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _typical(panel: SubFigure, run: SprayRun, shown: list[tuple[int, Finding]]) -> None:
+def _typical(panel: SubFigure, run: SprayRun, shown: list[tuple[int, Finding]], colours: tuple[str, ...]) -> None:
     """Of each candidate its three most typical images, or maps where there are no images."""
     if not shown:
         panel.text(0.02, 0.5, "No set of maps has anything in common that others have not.", color=INK)
@@ -92,7 +122,7 @@ def _typical(panel: SubFigure, run: SprayRun, shown: list[tuple[int, Finding]]) 
     rows = panel.subplots(max(len(shown), 3), _THUMBNAILS, squeeze=False)
     for axes in rows.flat:
         axes.axis("off")
-    for row, (number, finding), colour in zip(rows, shown, COLOURS, strict=False):
+    for row, (number, finding), colour in zip(rows, shown, colours, strict=False):
         candidate = finding.candidate
         for axes, i in zip(row, candidate.medoids, strict=False):
             axes.axis("on")
@@ -104,5 +134,8 @@ def _typical(panel: SubFigure, run: SprayRun, shown: list[tuple[int, Finding]]) 
             else:
                 axes.imshow(run.picture(i))
         row[0].set_title(
-            f"{number}: {candidate.size} images, {candidate.outcome}", fontsize=10, color=colour, loc="left"
+            f"{number}: {counted(candidate.size, 'image')} {candidate.position}, {candidate.outcome}",
+            fontsize=10,
+            color=colour if colour == _PLAIN else INK,
+            loc="left",
         )

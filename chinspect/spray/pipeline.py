@@ -54,7 +54,7 @@ def analyse(
             stopped goes on; None stores nothing.
         workers: 0 to explain in this process, else how many workers on Ray.
         check: whether the most relevant patches of some images are replaced, to see how faithful the maps are.
-        progress: called with the number of images explained and in all.
+        progress: called with the number of images explained and in all, then with the number of surrogates.
         options: further ones of `explain_images`: targets, layer, k.
 
     Raises `InputError` where the question, the images, the labels or the folder do not fit, before anything is
@@ -77,7 +77,7 @@ def analyse(
         classes = [label_of[name] for name in explained.names]
     spatial = explained.maps.shape[1] > 1
     run = SprayRun(
-        SpRAy(n_surrogates=n_surrogates).fit(explained.maps, classes, images=explained.paths),
+        SpRAy(n_surrogates=n_surrogates).fit(explained.maps, classes, images=explained.paths, progress=progress),
         explained.maps,
         explained.names,
         paths=explained.paths,
@@ -97,6 +97,7 @@ def analyse_maps(
     labels: Labels = None,
     subject: Subject | None = None,
     n_surrogates: int = 99,
+    progress: Callable[[int, int], None] | None = None,
 ) -> SprayRun:
     """Which strategies do maps show that another tool has made?
 
@@ -106,6 +107,7 @@ def analyse_maps(
         labels: one a map; with them each class is analysed on its own as well.
         subject: the model that the maps explain: images are shown as it sees them.
         n_surrogates: data sets of moved maps that p-values come from; 0 tests nothing.
+        progress: called with the number of surrogates done and in all.
 
     Raises `InputError` where maps, images and labels do not fit, and for fewer than 3 maps that differ.
     """
@@ -117,7 +119,7 @@ def analyse_maps(
     paths = None if samples is None else samples.paths
     classes = load_labels(labels, names, paths)
     run = SprayRun(
-        SpRAy(n_surrogates=n_surrogates).fit(values, classes, images=paths),
+        SpRAy(n_surrogates=n_surrogates).fit(values, classes, images=paths, progress=progress),
         values,
         names,
         paths=paths,

@@ -28,6 +28,7 @@ PAIRWISE_UP_TO = 5_000  # maps; Ward's tree and HDBSCAN look at all pairs
 _DENSITY_AXES = 16  # densities mean less the more axes there are
 MERGE = 0.8
 """Sets are one whose members overlap by this much (Jaccard)."""
+_NESTED = 0.5  # of a template, where the members of one set are those of the other: half says enough
 _ALIKE = 0.8  # of a template lies on that of another set: two artefacts in different positions have next to nothing
 
 
@@ -129,13 +130,31 @@ def united(proposals: list[Proposal], templates: list[Rows], maps: Maps) -> dict
     strength or shape can be proposed as several sets. Where 0.8 of a template (d,) lies on that of an earlier set, in
     the maps as they are, the later set is no other candidate, and those of its members join the earlier one that hold
     more than the threshold of its template: an object that lies in the same position by chance holds less. The template
-    of the larger set is taken again.
+    of the larger set is taken again. So it is with nested sets, see `nested`.
     """
     groups: dict[int, list[int]] = {}
-    for i, template in enumerate(templates):
-        alike = (j for j in groups if _fraction_on(template, templates[j]) >= _ALIKE)
+    for i, (proposal, template) in enumerate(zip(proposals, templates, strict=True)):
+        members = proposal.template.members
+        alike = (
+            j
+            for j in groups
+            if _fraction_on(template, templates[j]) >= _ALIKE
+            or nested(members, template, proposals[j].template.members, templates[j])
+        )
         groups.setdefault(next(alike, i), []).append(i)
     return {first: _union([proposals[i] for i in group], maps) for first, group in groups.items()}
+
+
+def nested(members: Indices, template: Rows, others: Indices, other: Rows) -> bool:
+    """Whether two sets are one artefact, told with more and with fewer images.
+
+    At least 0.8 of the smaller set are members of the larger one, and half of one template (d,) lies on the other. Two
+    artefacts of which one is on many images that carry the other lie in different positions.
+    """
+    common = len(np.intersect1d(members, others, assume_unique=True))
+    if common < MERGE * min(len(members), len(others)):
+        return False
+    return max(_fraction_on(template, other), _fraction_on(other, template)) >= _NESTED
 
 
 def _union(proposals: list[Proposal], maps: Maps) -> Proposal:

@@ -39,13 +39,14 @@ from chinspect.images import can_read
 from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.arrays import Indices, Rows
-from chinspect.spray.candidates import COLUMNS, NOT_TESTED, Candidate
+from chinspect.spray.candidates import COLUMNS, Candidate
 from chinspect.spray.samples import sample_table
 
-SHEETS = 12
-"""Candidates that get a folder: those that are flagged, and the next ones up to this number."""
+STRONGEST = 5
+"""Candidates that a run lists beside those that are flagged, the most significant; the others are counted."""
 LISTED = 8
 """Candidates that are printed."""
+_NAMED = 3  # maps that cannot be compared, of which the others are counted
 _MARK = ".chinspect"
 _FILES = (
     "run.json",
@@ -58,6 +59,14 @@ _FILES = (
 )
 """Beside the candidates' folders."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
+_EXPLAINED = {
+    "neighbours": "the similarity of each image to its nearest neighbours",
+    "output": "each image's own output (of an encoder the length of its embedding)",
+    "anomaly": "the anomaly score of each image",
+    "frequency": "the anomaly score of each image, by frequency",
+    "gradcam": "a layer of the network (Grad-CAM)",
+}
+"""What the questions of `chinspect.explain` are, in words."""
 _OUTCOMES = {
     "confirmed": "confirmed by an intervention",
     "not_causal": "not causal",
@@ -81,6 +90,10 @@ class Finding:
     proof: Result | None = None
     note: str = ""
     ground: Mapping[str, str] = field(default_factory=dict)
+
+    def title(self, number: int) -> str:
+        """What it is called: a candidate only where it is flagged."""
+        return f"{'Candidate' if self.candidate.flagged else 'Set'} {number}"
 
     def sentence(self, images: int) -> str:
         """What the members, of so many images, have in common, how sure that is, and what an intervention said."""
@@ -117,7 +130,7 @@ class SprayRun(Result):
         picture: from an index to the picture in whose frame the map lies; None where there are no images.
         made: how the maps were made, as JSON values.
         scores: name -> (N,), further columns of the samples.
-        findings: the candidates, most significant first.
+        findings: the candidates that are flagged and the strongest others, most significant first; ``spray`` has all.
         faithfulness: what some images lose without the most relevant patches of their maps, where that was tried.
     """
 
@@ -137,7 +150,27 @@ class SprayRun(Result):
 
     def __post_init__(self) -> None:
         if not self.findings:
-            object.__setattr__(self, "findings", [Finding(candidate) for candidate in self.spray.candidates_])
+            listed = self.spray.flagged_ + self._unflagged[:STRONGEST]  # flagged ones are the most significant
+            object.__setattr__(self, "findings", [Finding(candidate) for candidate in listed])
+
+    @property
+    def others(self) -> int:
+        """How many sets are not flagged and not listed either."""
+        return max(len(self._unflagged) - STRONGEST, 0)
+
+    @property
+    def _unflagged(self) -> list[Candidate]:
+        return [candidate for candidate in self.spray.candidates_ if not candidate.flagged]
+
+    @property
+    def explained(self) -> str:
+        """What the maps explain, of which model and by which method, in words."""
+        model = self.made.get("encoder", self.made.get("detector", self.made.get("classifier")))
+        if model is None:
+            return "maps of another tool"
+        what = _EXPLAINED.get(str(self.made.get("method")).lower(), "what it answers")
+        method = self.made.get("relevance", {}).get("method")
+        return f"{what}, {model}" + (f", method {method}" if method else "")
 
     @property
     def spectra(self) -> bool:
@@ -162,7 +195,7 @@ class SprayRun(Result):
         """How many candidates there are, what became of them, and what the analysis could have seen."""
         flagged = self.flagged.values()
         verb = "is" if len(flagged) == 1 else "are"
-        sentence = f"{len(flagged)} of {len(self.findings)} candidate strategies {verb} flagged"
+        sentence = f"{len(flagged)} of {len(self.spray.candidates_)} sets of alike maps {verb} flagged"
         if any(finding.proof is not None for finding in flagged):
             verdicts = Counter(x.candidate.verdict if x.proof is not None else "untested" for x in flagged)
             outcomes = [f"{verdicts[name]} {outcome}" for name, outcome in _OUTCOMES.items() if verdicts[name]]
@@ -192,6 +225,8 @@ class SprayRun(Result):
         """Beside the sentence: how faithful the maps are, images that do not count, proofs, and what was not tested."""
         notes = [] if self.faithfulness is None else [self.faithfulness.sentence]
         notes += [self.repeated] if self.repeated else []
+        notes += self._left_out(self.spray.invalid_, "NaN or infinity")
+        notes += self._left_out(self.spray.zero_, "no relevance at all")
         for number, finding in enumerate(self.findings, 1):
             if finding.proof is not None:
                 notes.append(f"candidate {number}: {finding.proof.sentence}")
@@ -201,8 +236,15 @@ class SprayRun(Result):
             notes.append("text was not looked for, as RapidOCR is not installed: pip install chinspect[text]")
         unreadable = self.made.get("unreadable", [])
         if unreadable:
-            notes.append(f"{len(unreadable)} images cannot be read and are left out, such as {unreadable[0]}")
+            notes.append(f"{counted(len(unreadable), 'image')} cannot be read, left out: {_named(unreadable)}")
         return notes
+
+    def _left_out(self, indices: Indices, reason: str) -> list[str]:
+        """Which maps are not compared, and why, in a sentence where there are any."""
+        if not len(indices):
+            return []
+        names = _named([self.names[i] for i in indices])
+        return [f"{len(indices)} of {counted(len(self.maps), 'map')} with {reason}, left out: {names}"]
 
     def samples(self) -> pd.DataFrame:
         """One row an image, see `chinspect.spray.samples`."""
@@ -231,6 +273,7 @@ class SprayRun(Result):
                 "verdict": self.verdict,
                 "images": len(self.maps),
                 "flagged": len(spray.flagged_),
+                "not_listed": self.others,
                 "confirmed": sum(finding.candidate.verdict == "confirmed" for finding in self.findings),
                 "min_detectable_size": spray.min_detectable_size_,
                 "repeated": self.repeated,
@@ -259,13 +302,15 @@ class SprayRun(Result):
             "where": [c.position for c in listed],
             "lies on": [", ".join(finding.ground) for finding in self.findings[:LISTED]],
             "class": [c.label if c.group is None else f"within {c.group}" for c in listed],
-            "corrected p": [f"{c.q_value:.2g}" if c.compared else NOT_TESTED for c in listed],
+            "corrected p": [c.chance_in_short for c in listed],
             "verdict": [c.outcome for c in listed],
         }
         if not any(columns["lies on"]):
             del columns["lies on"]
         count = len(self.findings)
         title = f"{LISTED} of {count} shown; all in candidates.csv" if count > LISTED else ""
+        if self.others:
+            title += f"{'; ' if title else ''}{self.others} more sets are less distinct and not listed"
         return {title: pd.DataFrame(columns)}
 
     def save(self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None) -> list[Path]:
@@ -275,6 +320,7 @@ class SprayRun(Result):
         """
         target = output_folder(folder)
         check_output(target)
+        self._check_own_maps(target / "maps.npy")
         (target / "run.json").unlink(missing_ok=True)
         tables = {"samples": self._samples, "candidates": self.candidates()}
         with replacing(target / "maps.npy") as path, path.open("wb") as file:
@@ -290,9 +336,17 @@ class SprayRun(Result):
         write_json(target / "run.json", self.document())
         return [*(target / name for name in _FILES), *files]
 
+    def _check_own_maps(self, target: Path) -> None:
+        """`InputError` where the maps that were analysed would be overwritten by those that are saved."""
+        source = self.made.get("maps")
+        if source is not None and target.exists() and target.samefile(source):
+            raise InputError(
+                f"{str(source)!r} was analysed and would be overwritten by the maps of the run: save elsewhere."
+            )
+
     def _save_candidates(self, target: Path, progress: Callable[[int, int], None] | None) -> list[Path]:
         """The folders of candidates, made beside those of an earlier run, which they replace; all their files."""
-        numbers = [n for n, finding in enumerate(self.findings, 1) if finding.candidate.flagged or n <= SHEETS]
+        numbers = range(1, len(self.findings) + 1)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
@@ -342,6 +396,16 @@ class SprayRun(Result):
     def _figures(self) -> Any:
         """The module of the figures, which imports this one."""
         return import_module(self.drawing)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, in the plural where it is one."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _named(names: Sequence[str]) -> str:
+    others = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + others
 
 
 def check_output(target: Path) -> None:

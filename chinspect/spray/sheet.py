@@ -12,19 +12,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from chinspect.report import GLOSSARY
 from chinspect.spray.candidates import NOT_TESTED, Candidate
 from chinspect.spray.run import SprayRun
 
 Array = NDArray[Any]
 INK = "0.2"
-COLOURS = ("#c1441e", "#2a6f97", "#e0a100", "#3d8b5f", "#8a4fae", "#7a5230")
-"""Of candidates in the plane, most significant first."""
+COLOURS = ("#d55e00", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")
+"""Of flagged candidates in the plane, most significant first: Okabe and Ito's, which all kinds of sight tell apart."""
 _TONES = {
     "confirmed": COLOURS[0],
-    "undecided": COLOURS[2],
-    "candidate": COLOURS[2],
+    "undecided": "#8a6000",
+    "candidate": "#8a6000",
     "not_causal": COLOURS[1],
-    "untested": "0.45",
+    "untested": "0.35",
 }
 _COUNT = 8  # pictures in a row
 _SIDE = 128  # of a picture, in pixels
@@ -36,6 +37,7 @@ _ROW = 1.62
 _FOOT = 0.35
 _MAP = 2.25
 _MAP_ROW = 2.55
+_ZERO = 0.75  # where bars begin, as a fraction of their height: more of them point up
 _LEFT = 0.235  # where the rows of pictures begin, as a fraction of the width
 
 
@@ -47,9 +49,10 @@ def draw_sheet(run: SprayRun, number: int) -> Figure:
     height = _HEAD + max(len(rows), 4) * _ROW + _FOOT  # four rows are as high as the summary beside them
     figure = Figure(figsize=(_WIDTH, height))
     top = 1 - 0.12 / height
-    figure.text(0.01, top, f"Candidate {number}", fontsize=17, fontweight="bold", va="top")
+    figure.text(0.01, top, finding.title(number), fontsize=17, fontweight="bold", va="top")
     figure.text(0.145, top, candidate.headline, fontsize=17, va="top", color=_TONES[candidate.verdict])
-    text = "\n".join(textwrap.wrap(finding.sentence(len(run.maps)), 185)[:6])
+    words = f"Explained: {run.explained}. {finding.sentence(len(run.maps))}"
+    text = "\n".join(textwrap.wrap(words, 185)[:6])
     figure.text(0.01, 1 - 0.55 / height, text, fontsize=10.5, va="top", color=INK, parse_math=False)
     _summary(figure, run, candidate, height)
     limit = _limit(run.maps[np.concatenate([indices for _, indices, _ in rows])])
@@ -57,8 +60,10 @@ def draw_sheet(run: SprayRun, number: int) -> Figure:
         axes = figure.add_axes((_LEFT, (height - _HEAD - row * _ROW) / height, 0.755, 0.85 * _ROW / height))
         axes.set_title(title, fontsize=10, loc="left", pad=3)
         _row(axes, run, indices, limit if mapped else None)
-    scale = "spectra from low to high frequencies" if run.spectra else "all on one colour scale"
-    note = f"red raises what is explained, blue lowers it; each map as fractions of its own sum, {scale}"
+    scale = f"colours end at {limit:.1%} of a map's relevance in one cell"
+    if run.spectra:
+        scale = f"bars: DCT bands, low frequencies at the left, the highest of them {limit:.1%} of the relevance"
+    note = f"red raises what is explained, blue lowers it; {scale}. {GLOSSARY}"
     figure.text(_LEFT, 0.1 / height, note, fontsize=9, color=INK)
     return figure
 
@@ -66,18 +71,23 @@ def draw_sheet(run: SprayRun, number: int) -> Figure:
 def show_map(axes: Axes, values: Array) -> None:
     """A map in red (raises what is explained) and blue (lowers it), or a spectrum as bars."""
     limit = float(np.abs(values).max()) or 1.0
+    axes.set(xticks=[], yticks=[])
     if values.shape[0] == 1:
         axes.set(xlim=(0, 1), ylim=(1, 0))
         _bars(axes, values[0] / limit, 0, 1)
+        total = float(np.abs(values).sum()) or 1.0
+        top = limit / total
+        axes.set_yticks([0, _ZERO], [f"{top:.0%}", "0"], fontsize=8)
+        axes.set_xticks([0.06, 0.94], ["low", "high"], fontsize=8)
+        axes.set_xlabel("spatial frequency", fontsize=8, labelpad=-6)
     else:
         axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
 
 
 def _bars(axes: Axes, values: Array, left: float, side: float) -> None:
     """A spectrum (B,) of values up to 1 as bars in a square, whose y-axis points down, zero at three quarters."""
     width = side / len(values)
-    zero = 0.75 * side
+    zero = _ZERO * side
     centres = left + width * (np.arange(len(values)) + 0.5)
     axes.bar(centres, -values * zero, width=0.9 * width, bottom=zero, color=np.where(values >= 0, "#b2182b", "#2166ac"))
     axes.plot([left, left + side], [zero, zero], color=INK, linewidth=0.6)
@@ -87,14 +97,14 @@ def _summary(figure: Figure, run: SprayRun, candidate: Candidate, height: float)
     """Mean map and template, and the numbers below them."""
     top = height - _HEAD
     for values, title in (
-        (candidate.mean_map, "mean map of the members"),
+        (candidate.mean_map, "mean map of the members, own scale"),
         (candidate.template, "what they share and others have not"),
     ):
         top -= _MAP_ROW
         axes = figure.add_axes((0.01, (top + 0.15) / height, _MAP / _WIDTH, _MAP / height))
         show_map(axes, values)
         axes.set_title(title, fontsize=10, loc="left", pad=3)
-    text = "\n".join(f"{name:<11}{value}" for name, value in _numbers(run, candidate).items())
+    text = "\n".join(f"{name:<13}{value}" for name, value in _numbers(run, candidate).items())
     figure.text(0.01, top / height, text, fontsize=9, va="top", color=INK, family="monospace", parse_math=False)
 
 
@@ -103,8 +113,9 @@ def _numbers(run: SprayRun, c: Candidate) -> dict[str, str]:
         "members": f"{c.size} of {len(run.maps)}",
         "shared": f"{c.shared:.0%} of relevance",
         "effect": f"{c.effect:.2f} ({c.effect_low:.2f} to {c.effect_high:.2f})",
+        "": "(0: as others, 1: no cell alike)",
         "stability": NOT_TESTED if np.isnan(c.stability) else f"{c.stability:.2f} (1: always found)",
-        "p-value": f"{c.p_value:.2g}, corrected {c.q_value:.2g}" if c.compared else NOT_TESTED,
+        "corrected p": c.chance_in_short,
         "flagged": f"{'yes' if c.flagged else 'no' if c.compared else NOT_TESTED} (at 0.05)",
     }
     if c.label is not None:

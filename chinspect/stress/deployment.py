@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ def stress(
     mitigate: Sequence[Mitigation] = (),
     seed: int = 0,
     resume: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> StressReport:
     """Scores a data set's test images under every resizer and change, and judges the decisions.
 
@@ -53,6 +54,7 @@ def stress(
         seed: of what changes draw.
         resume: a folder where scores are stored as they are made: an interrupted test that is run again goes on where
             it stopped. Scores of other detectors, images, conditions or seeds are never read.
+        progress: called with the number of images scored and in all.
 
     Raises `InputError` for names that are not known, a detector whose resizer the protocol does not have, scores that
     are not finite, images that cannot be read, and, before any work, masks that do not fit.
@@ -70,7 +72,7 @@ def stress(
     plan = _Plan(trained, [resizer for resizer in dict.fromkeys(deploy) if resizer != trained], changes)
     remedies = [Mitigation(NONE), *mitigate]
     detectors = [remedy.detector or detector for remedy in remedies]
-    score = partial(score_conditions, seed=seed, resume=resume)
+    score = partial(score_conditions, seed=seed, resume=resume, progress=progress)
     scores = score(detectors, dataset.test, plan.conditions)
     thresholds = []
     for remedy, scorer, (unchanged, *_) in zip(remedies, detectors, scores, strict=True):

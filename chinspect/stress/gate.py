@@ -16,7 +16,9 @@ from chinspect.stress.report import StressReport
 from chinspect.stress.scoring import NONE
 
 _COMPARISONS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
-_TEXT = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*")
+_TEXT = re.compile(r"\s*(\w+)\s*(>=|<=|>|<)\s*([-+.\deE]+)\s*(%?)\s*")
+_UNBOUNDED = ("n_normal", "n_defect", "threshold", "threshold_retuned", "shift_normal", "shift_defect")
+"""Columns that are no fraction in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Gate:
     """What must not hold in a deployed row of the detector itself.
 
     Attributes:
-        text: a column, a comparison and a number, as in ``fnr>0.1``.
+        text: a column, a comparison and a number, as in ``fnr>0.1``, or ``fnr>10%``.
         column: of `Evaluation`.
         comparison: one of ``>``, ``>=``, ``<``, ``<=``.
         limit: the number.
@@ -37,7 +39,7 @@ class Gate:
 
     @staticmethod
     def parse(text: str) -> Gate:
-        """Raises `InputError` for a text of another form or a column that does not exist."""
+        """Raises `InputError` for a text of another form, a column that does not exist, and a fraction that is none."""
         match = _TEXT.fullmatch(text)
         try:
             limit = float(match[3]) if match else math.nan
@@ -47,11 +49,21 @@ class Gate:
             raise InputError(
                 f"the gate {text!r} cannot be read: write a column, a comparison and a number, as in 'fnr>0.1'."
             )
+        percent = match[4] == "%"
         columns = [field.name for field in fields(Evaluation)]
         if match[1] not in columns:
             raise InputError(
                 f"the gate's column {match[1]!r} does not exist{did_you_mean(match[1], columns)}: "
                 f"choose one of {', '.join(columns)}."
+            )
+        bounded = match[1] not in _UNBOUNDED
+        if percent and not bounded:
+            raise InputError(f"the gate {text!r} has a percent sign, and {match[1]} is no fraction: leave it out.")
+        limit = limit / 100 if percent else limit
+        if bounded and not 0 <= limit <= 1:
+            raise InputError(
+                f"the gate {text!r} compares {match[1]}, a fraction in [0, 1], with {limit:g}, so that it says the "
+                f"same of every detector: 10 % is written as '{match[1]}{match[2]}.1' or '{match[1]}{match[2]}10%'."
             )
         return Gate(text, match[1], match[2], limit)
 

@@ -64,14 +64,15 @@ def main() -> None:
 def completed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options; encoders by what they are called in the tables, which of a folder is its last name."""
     out = "results/representation"
-    options = read_options(__doc__, OPTIONS, out=out, seeds=3, smoke=SMOKE, arguments=arguments)
-    if options.imagenet and options.tiny_imagenet:
-        refuse("--imagenet and --tiny-imagenet do not go together")
+    apart = [("imagenet", "tiny-imagenet"), ("imagenet", "scenes"), ("tiny-imagenet", "scenes")]
+    options = read_options(__doc__, OPTIONS, out=out, seeds=3, smoke=SMOKE, apart=apart, arguments=arguments)
     options.study = options.study or (["trucks"] if options.tiny_imagenet else list(STUDIES))
     if options.tiny_imagenet and "fish" in options.study:
         refuse("the sixteen fish are not in Tiny-ImageNet; use --study trucks")
     if options.humans and not options.imagenet:
         refuse("--humans belongs to --imagenet")
+    if options.logo and not (options.imagenet or options.tiny_imagenet):
+        refuse("--logo is for real images: it belongs to --imagenet or --tiny-imagenet")
     names = options.encoders or (LARGE if options.imagenet else TINY[:2] if options.smoke else TINY)
     options.encoders = {Path(name).name if Path(name).is_dir() else name: name for name in names}
     if len(options.encoders) < len(names):

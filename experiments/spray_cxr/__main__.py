@@ -40,7 +40,8 @@ OPTIONS = (
 
 def main() -> None:
     """Runs everything and writes the table, and a run folder for each model."""
-    options = read_options(__doc__, OPTIONS, out="spray-cxr", smoke={"models": ["tiny-clip"], "surrogates": 9})
+    smoke = {"models": ["tiny-clip"], "surrogates": 9}
+    options = read_options(__doc__, OPTIONS, out="spray-cxr", smoke=smoke, generated=["root"])
     if options.root is None and not options.smoke:
         refuse("give --root DIR, or --smoke")
     with Run(options) as run:

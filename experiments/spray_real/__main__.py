@@ -64,7 +64,7 @@ SMOKE = {"model": "tiny-clip", "images": 40, "surrogates": 5, "seeds": 1}
 
 def main() -> None:
     """Makes what maps are missing, and writes the three tables."""
-    options = read_options(__doc__, OPTIONS, out="results/spray_real", smoke=SMOKE, seeds=20)
+    options = read_options(__doc__, OPTIONS, out="results/spray_real", smoke=SMOKE, generated=["data"], seeds=20)
     if options.data is None and not options.smoke:
         refuse("give --data DIR, or --smoke")
     with Run(options) as run:

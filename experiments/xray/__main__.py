@@ -58,7 +58,7 @@ OPTIONS = (
     option("explained", 40, "most images of a group that are explained"),
     option("surrogates", 99, "null maps that clusters are compared with"),
 )
-SMOKE = {"encoders": ["tiny-clip"], "seeds": 2, "explained": 10, "surrogates": 9, "root": None}
+SMOKE = {"encoders": ["tiny-clip"], "seeds": 2, "explained": 10, "surrogates": 9}
 
 
 def main() -> None:
@@ -85,7 +85,11 @@ def main() -> None:
 
 def completed() -> argparse.Namespace:
     """The options; --smoke names the folders of the generated X-rays."""
-    options = read_options(__doc__, OPTIONS, out="results/xray", seeds=3, smoke=SMOKE)
+    generated_ones = ("nih", "github", "metadata", "root", "masks", "per-source")
+    apart = [("root", name) for name in ("nih", "github", "metadata")]
+    options = read_options(
+        __doc__, OPTIONS, out="results/xray", seeds=3, smoke=SMOKE, generated=generated_ones, apart=apart
+    )
     options.out = options.out.resolve()
     if options.smoke:
         options.nih, options.github, options.masks = (

@@ -69,7 +69,7 @@ def test_what_bands_warn_of_is_not_lost(run, monkeypatch):
     status, out, err = run("explain-similarity", *TRUCKS, *TINY, "--json", "--bands", "2")
     assert (status, err) == (0, "")
     assert json.loads(out)["warnings"] == ["relevance explodes"]
-    assert "warning: relevance explodes" in run("explain-similarity", *TRUCKS, *TINY, "--bands", "2")[1]
+    assert "warning: relevance explodes" in run("explain-similarity", *TRUCKS, *TINY, "--bands", "2", "--force")[1]
 
 
 def test_json_is_one_document_and_nothing_else(run, tmp_path):

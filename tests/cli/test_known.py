@@ -51,7 +51,8 @@ def test_an_effect_is_measured_and_saved(run: Run, folder: Path, tmp_path: Path)
     assert status == 0
     assert document["effect"] == "robustness-index"
     assert {Path(file).name for file in document["files"]} >= {"known.json", "measured.csv", "known.png"}
-    shown = run(*arguments)[1]
+    assert run(*arguments)[0] == 2
+    shown = run(*arguments, "--force")[1]
     assert "Virchow2" in shown
     assert "tiny-clip, measured here" in shown
 

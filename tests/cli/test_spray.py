@@ -24,7 +24,7 @@ def images(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Few sheets, and tests on few images."""
-    monkeypatch.setattr("chinspect.spray.run.SHEETS", 2)
+    monkeypatch.setattr("chinspect.spray.run.STRONGEST", 2)
     monkeypatch.setattr("chinspect.proof.candidates._TESTED_ON", CARRIERS)
     monkeypatch.setattr("chinspect.proof.experiment._SHUFFLES", 3)
 
@@ -94,7 +94,7 @@ def test_goes_on_after_an_interruption(run, images, tmp_path, monkeypatch):  # n
     (images / "broken.png").unlink()
     assert (status, err) == (0, "")
     assert sorted(done) == [13, 16, 16, 16]  # images of each shard, explained once
-    assert "1 images cannot be read and are left out, such as broken.png" in out
+    assert "1 image cannot be read, left out: broken.png" in out
     assert "0 of" in out
     assert "nothing was compared with chance" in " ".join(out.split())
 
@@ -103,7 +103,18 @@ def test_a_detector_is_explained_by_its_scores(run, images, tmp_path):  # noqa: 
     path = save_detector(D2Neighbors(size=48, resizer="pillow-bilinear").fit(images), tmp_path / "d.safetensors")
     for explain in ("anomaly", "frequency"):
         status, out, err = run(
-            *("spray", str(images), "--detector", str(path), "--explain", explain, "--surrogates", "0", "--json")
+            *(
+                "spray",
+                str(images),
+                "--detector",
+                str(path),
+                "--explain",
+                explain,
+                "--surrogates",
+                "0",
+                "--json",
+                "--force",
+            )
         )
         document = json.loads(out)
         assert (status, err) == (0, "")
@@ -117,7 +128,7 @@ def test_the_same_output_folder_takes_another_data_set_and_a_bad_option_comes_fi
         folder.mkdir()
         for i in places:
             shutil.copy(images / f"{i:03d}.png", folder)
-    common = ["--explain", "output", "--surrogates", "0", "--json"]
+    common = ["--explain", "output", "--surrogates", "0", "--json", "--force"]
     Path("labels.csv").write_text("path,label\nfew/000.png,cat\n")
     status, _, err = run("spray", str(few), *TINY, "--labels", "labels.csv", *common)
     assert (status, "no label for 7 images" in err) == (2, True)
@@ -159,7 +170,8 @@ def test_gates(run, maps):  # noqa: F811
     status, out, err = run(*arguments, "--fail-on", "candidate")
     assert (status, err, json.loads(out)["verdict"]) == (1, "", "candidate")
     np.save("noise.npy", np.random.default_rng(1).random((40, 12, 12)) ** 6)
-    assert run("spray", "--maps", "noise.npy", "--surrogates", "0", "--fail-on", "candidate")[0] == 0
+    status, _, err = run("spray", "--maps", "noise.npy", "--surrogates", "0", "--fail-on", "candidate")
+    assert (status, "--fail-on has no effect with --surrogates 0" in err) == (2, True)
 
 
 def test_a_confirmed_candidate_fails_the_gate(run, images, monkeypatch):  # noqa: F811

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from chinspect.encoders import load_encoder
-from chinspect.errors import InputError
+from chinspect.errors import InputError, MachineError
 from chinspect.execute import Store
 from chinspect.similarity import SimilarityIndex
 from tests.execute._jobs import Faulty, Mortal, Noise, Threads, contents, run
@@ -46,7 +46,7 @@ def test_a_worker_that_dies_costs_a_try_and_no_result(cluster, tmp_path, markers
 
 
 def test_a_shard_that_kills_three_workers_is_named_and_the_others_stay(cluster, tmp_path, markers):
-    with pytest.raises(InputError, match="died 3 times in shard 3"):
+    with pytest.raises(MachineError, match="died 3 times in shard 3"):
         run(Mortal(markers=str(markers), deaths=99), tmp_path / "ray", workers=1)
     assert len(os.listdir(markers)) == 3
     assert {0, 1, 2} & {*Store.open(tmp_path / "ray").missing()} == set()

@@ -237,7 +237,7 @@ def test_without_a_network_the_detector_names_its_file_and_the_way_out(monkeypat
     ("arguments", "words"),
     [
         (("--tiny-imagenet", "x", "--study", "fish"), "not in Tiny-ImageNet"),
-        (("--imagenet", "x", "--tiny-imagenet", "y"), "do not go together"),
+        (("--imagenet", "x", "--tiny-imagenet", "y"), "contradict each other"),
         (("--humans", "x"), "belongs to --imagenet"),
         (("--mitigate", "simclr", "--encoders", "tiny-clip"), "one of tiny-clip, not 'simclr'"),
         (("--encoders", "a/clip", "b/clip"), "the same name"),

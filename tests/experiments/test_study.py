@@ -45,7 +45,24 @@ def test_options_have_the_types_of_their_defaults() -> None:
 
 
 def test_smoke_makes_everything_small() -> None:
-    assert read("--smoke", "--scenes", "700")["scenes"] == 9
+    assert read("--smoke")["scenes"] == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--smoke", "--scenes", "700"), "--smoke decides --scenes itself"),
+        (("--root", "mine", "--smoke"), "--smoke draws its own data, and --root names others"),
+        (("--deep", "--models", "a"), "--deep and --models contradict each other"),
+    ],
+)
+def test_options_that_contradict_are_refused(capsys, arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        read_options(
+            "", OPTIONS, smoke={"scenes": 9}, generated=["root"], apart=[("deep", "models")], arguments=arguments
+        )
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_run_says_what_made_it_once_it_is_done(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def root(tmp_path: Path) -> Path:
 def test_where_nothing_is_called_falsely_none_is_blamed(root: Path) -> None:
     lines = evaluate(planted(), root).sentence.splitlines()
     assert [line.split(":")[0] for line in lines] == ["logistic, original", "svm, original"]
-    assert lines[1] == "svm, original: worst group cold, 100.0% right; no false calls"
+    worst = "svm, original: the group 'cold' fares worst, with 100.0% of its images right"
+    assert lines[1] == f"{worst}; no image is called another class."
 
 
 def test_the_class_that_others_are_taken_for_is_named(root: Path) -> None:
@@ -34,7 +35,7 @@ def test_the_class_that_others_are_taken_for_is_named(root: Path) -> None:
     most = shifted.loc[shifted.groupby("readout")["fpr"].idxmax()]
     assert (most["fpr"] > 0).all()
     for row in most.to_dict("records"):
-        called = f"most false calls {row['class']}, {row['fpr']:.1%} of all others"
+        called = f"the commonest false call is {row['class']!r}, for {row['fpr']:.1%} of the images of other classes."
         assert any(
             line.startswith(f"{row['readout']}, shifted") and line.endswith(called)
             for line in scores.sentence.splitlines()

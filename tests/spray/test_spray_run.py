@@ -16,6 +16,7 @@ from chinspect.relevance import Method
 from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
 from chinspect.spray.figure import draw_sheet, draw_spectrum
 from chinspect.spray.maps import load_labels, load_maps
+from chinspect.spray.run import Finding
 from tests.spray._planted import plant
 
 CARRIERS, COUNT = 12, 60
@@ -37,7 +38,7 @@ def planted(tmp_path_factory, encoder):
 def saved(planted, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("chinspect.spray.run.SHEETS", 3)
+        patch.setattr("chinspect.spray.run.STRONGEST", 3)
         planted.save(folder)
     return folder
 
@@ -145,7 +146,7 @@ def test_a_run_without_candidates_is_saved_too(tmp_path):
     assert run.findings == []
     run.save(tmp_path)
     assert len(pd.read_csv(tmp_path / "candidates.csv")) == len(pd.read_parquet(tmp_path / "candidates.parquet")) == 0
-    assert run.sentence.startswith("0 of 0 candidate strategies are flagged")
+    assert run.sentence.startswith("0 of 0 sets of alike maps are flagged")
 
 
 def test_spectra_are_drawn_and_cannot_be_tested(tmp_path, encoder):
@@ -274,13 +275,13 @@ def test_maps_over_pictures_are_drawn_without_a_word(caplog):
 def test_a_sheet_shows_members_and_others_with_and_without_their_maps(planted):
     figure = draw_sheet(planted, 1)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles[:2] == ["mean map of the members", "what they share and others have not"]
+    assert titles[:2] == ["mean map of the members, own scale", "what they share and others have not"]
     assert titles[2:4] == ["members", "members, with their maps"]
     assert titles[4:] == ["other images", "other images, with their maps"]
     assert [len(axes.images) for axes in figure.axes[2:]] == [8] * 4
     texts = [text.get_text() for text in figure.texts]
     assert texts[:2] == ["Candidate 1", planted.findings[0].candidate.headline]
-    assert any(f"members    {planted.spray.flagged_[0].size} of {COUNT}" in text for text in texts)
+    assert any(f"members      {planted.spray.flagged_[0].size} of {COUNT}" in text for text in texts)
     alone = draw_sheet(replace(planted, picture=None), 1)
     assert [axes.get_title(loc="left") for axes in alone.axes[2:]] == [titles[3], titles[5]]
 
@@ -291,7 +292,13 @@ def test_the_figure_of_a_run_has_a_point_an_image_and_a_number_a_candidate(plant
     assert len(axes.collections[0].get_offsets()) == COUNT
     assert len(axes.collections[1].get_offsets()) == planted.spray.flagged_[0].size
     assert [text.get_text() for text in axes.texts] == ["1"]
-    assert axes.get_title(loc="left") == planted.sentence
+    title = " ".join(axes.get_title(loc="left").split())
+    assert title == f"{planted.sentence} Explained: {planted.explained}."
+    assert "output" in planted.explained
+    assert planted.explained.endswith("tiny-clip, method lrp")
+    nothing = replace(planted, findings=[Finding(replace(f.candidate, flagged=False)) for f in planted.findings])
+    greys = {tuple(row) for points in nothing.figure().axes[0].collections for row in points.get_edgecolors()[:, :3]}
+    assert all(red == green == blue for red, green, blue in greys)
 
 
 def test_the_figure_of_eigenvalues_names_the_number_of_clusters(planted):
@@ -315,7 +322,7 @@ def test_a_run_tells_itself_in_a_line_and_in_a_notebook(planted):
 def test_more_candidates_than_are_printed_are_counted(planted):
     run = replace(planted, findings=planted.findings[:1] * 9)
     ((title, table),) = run.overview().items()
-    assert title == "8 of 9 shown; all in candidates.csv"
+    assert title == f"8 of 9 shown; all in candidates.csv; {run.others} more sets are less distinct and not listed"
     assert len(table) == 8
 
 
@@ -327,7 +334,7 @@ def test_a_data_set_is_analysed_by_class_and_its_explanations_stay(tmp_path, enc
     assert run.labels == labels[:8]
     assert run.made["unreadable"] == ["broken.png"]
     assert run.notes[0].startswith("Without their 10% most relevant patches 8 images lose ")
-    assert run.notes[1:] == ["1 images cannot be read and are left out, such as broken.png"]
+    assert run.notes[1:] == ["1 image cannot be read, left out: broken.png"]
     (store,) = (tmp_path / "run" / "explanations").iterdir()
     assert store.name.startswith("output-")
     np.testing.assert_array_equal(run.scores["value"].shape, (8,))

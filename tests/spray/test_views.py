@@ -6,7 +6,7 @@ from _maps import blobs, marked
 from scipy.fft import dct
 
 from chinspect.spray import SpRAy
-from chinspect.spray.proposals import Settings, propose, united
+from chinspect.spray.proposals import Settings, nested, propose, united
 from chinspect.spray.views import View, views_of
 
 CORNER = slice(12, 15), slice(1, 4)
@@ -98,3 +98,22 @@ def test_sets_in_one_position_are_united_and_others_are_not():
     assert joined[1] is proposals[1]
     assert set(joined[1].template.members.tolist()) == second
     assert first <= set(joined[0].template.members.tolist()) <= first | third
+
+
+def test_sets_within_each_other_are_nested_where_their_templates_lie_on_each_other():
+    small = np.arange(13)
+    large = np.arange(44)
+    narrow = np.array([1, 1, 0, 0, 0, 0], np.float32)
+    broad = np.array([1, 1, 1, 1, 0, 0], np.float32)
+    elsewhere = np.array([0, 0, 0, 0, 1, 1], np.float32)
+    assert nested(small, narrow, large, broad)
+    assert nested(large, broad, small, narrow)
+    assert not nested(small, narrow, large, elsewhere)  # a logo on some of the images that have a border
+    assert not nested(small + 40, narrow, large, broad)
+    assert not nested(small, narrow * 0, large, broad * 0)
+
+
+def test_the_surrogates_are_counted():
+    told = []
+    SpRAy(n_surrogates=3).fit(blobs(20, 3), progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,5 @@
+"""``python -m chinspect``: the command ``chinspect``, where it is not on the path."""
+
+from chinspect.cli.app import main
+
+main()
