@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from chinspect.report import CONTROL, EFFECT, GLOSSARY, INK
 from chinspect.stress.report import KEYS, StressReport
 from chinspect.stress.scoring import NONE
-from chinspect.stress.verdicts import SMALL
+from chinspect.stress.words import SMALL
 
 _GROUPS = (("normal", 0, CONTROL, "o", -0.2), ("defect", 1, EFFECT, "s", 0.2))
 """Name, label, colour, marker, and offset from the middle of a row."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from chinspect.report import Result, records
 from chinspect.stress.resizing import Prediction
-from chinspect.stress.verdicts import beside, verdicts
+from chinspect.stress.words import beside, verdicts
 
 KEYS = ("mitigation", "resizer", "change")
 """Columns that name a row."""
@@ -79,7 +79,7 @@ class StressReport(Result):
 
     @property
     def verdicts(self) -> dict[str, str]:
-        """What each panel of the figure says, in a sentence; see `chinspect.stress.verdicts`."""
+        """What each panel of the figure says, in a sentence; see `chinspect.stress.words`."""
         return verdicts(self.table, self.steps, self.predictions, self.train_resizer)
 
     def document(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from chinspect.stress.metrics import evaluate
 from chinspect.stress.resizing import Prediction
-from chinspect.stress.verdicts import beside, correlation_interval, size, verdicts
+from chinspect.stress.words import beside, correlation_interval, size, verdicts
 
 LABELS = np.repeat([0, 1], 40)
 SCORES = np.random.default_rng(0).normal(size=80) + 6 * LABELS
