@@ -47,7 +47,8 @@ def standing(rows: Sequence[Mapping[str, Any]], condition: str, variants: Sequen
         variants: others that show it; all the rest are controls.
     """
     own = next((row for row in rows if row["condition"] == condition), None)
-    controls = [row["estimate"] for row in rows if row["condition"] not in (condition, *variants)]
+    others = [row["estimate"] for row in rows if row["condition"] not in (condition, *variants)]
+    controls = [value for value in others if value is not None]  # a measure may not be defined under a control
     if own is None or not controls or own["low"] is None or own["high"] is None:
         return ""
     if own["low"] > max(controls):

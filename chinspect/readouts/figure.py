@@ -62,6 +62,8 @@ def _measures(axes: Axes, scores: ConfounderScores) -> None:
 def index_in_words(scores: ConfounderScores) -> str:
     """Whether class or confounder makes neighbours, at the k that is reported, beside random neighbours."""
     own, chance = records(scores.measures[scores.measures["measure"] == INDEX])[:2]
+    if None in (own["estimate"], own["low"], own["high"], chance["estimate"]):
+        return f"k = {scores.k}: not defined, as too few neighbours share one of both only."
     numbers = f"{own['estimate']:.2f} [{own['low']:.2f}, {own['high']:.2f}], random {chance['estimate']:.2f}"
     if own["low"] > chance["estimate"]:
         return f"k = {scores.k}: {numbers}: the class, more than chance has it."
@@ -75,11 +77,14 @@ def measures_in_words(scores: ConfounderScores) -> str:
     lines = []
     predicted = records(scores.measures[scores.measures["measure"] == PREDICTED])
     if predicted:
-        told = predicted[0]["low"] > max(row["estimate"] for row in predicted[1:])
+        known = [row["estimate"] for row in predicted[1:] if row["estimate"] is not None]
+        told = predicted[0]["low"] is not None and predicted[0]["low"] > max(known, default=0.0)
         lines.append(
             f"The embedding {'tells' if told else 'does not tell'} the confounder better than its controls do."
         )
     for row in records(scores.measures[scores.measures["measure"] == DROP]):
-        costs = "costs accuracy" if row["high"] < 0 else "costs no accuracy that can be seen"
+        costs = (
+            "costs accuracy" if row["high"] is not None and row["high"] < 0 else "costs no accuracy that can be seen"
+        )
         lines.append(f"A correlation of class and confounder {costs}.")
     return "\n".join(lines)
