@@ -1,7 +1,7 @@
 """chinspect finds, proves and fixes Clever Hans effects in unsupervised vision models.
 
 >>> import chinspect
->>> encoder = chinspect.load_encoder("tiny-clip")
+>>> encoder = chinspect.load_encoder("efficientnet-lite0")
 >>> chinspect.explain_similarity(encoder, "a.png", "b.png").plot("why.png")  # doctest: +SKIP
 """
 

@@ -265,15 +265,10 @@ def _grad_cams(
     if not isinstance(layer, str) and not names:
         raise InputError("the target_layer is no module of the model.")
     name = layer if isinstance(layer, str) else names[0]
-    modes = {module: module.training for module in model.modules()}
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    one_output = _OneOutput(model, head).eval()
+    one_output = _OneOutput(model, head)
     maps = []
-    try:
-        for batch in x.split(batch_size):
-            targets = None if target is None else torch.full((len(batch),), target, device=device)
-            maps.append(grad_cam(one_output, batch.to(device), f"model.{name}", targets))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    for batch in x.split(batch_size):
+        targets = None if target is None else torch.full((len(batch),), target, device=device)
+        maps.append(grad_cam(one_output, batch.to(device), f"model.{name}", targets))
     return torch.cat(maps).cpu().numpy()

@@ -1,6 +1,10 @@
 """What a user is meant to read, in one sentence: what was wrong, with which value, and what to do."""
 
+from __future__ import annotations
+
 import errno
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system calls a disk that holds no more."""
@@ -24,6 +28,17 @@ class ImageWarning(UserWarning):
 
 class SlowWarning(UserWarning):
     """How long something takes that takes long; the command line prints it as one line."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Which of the known names is meant, for the middle of one's own sentence; empty where none is close.
+
+    >>> did_you_mean("pillow-biliner", ["pillow-bilinear", "opencv-area"])
+    " (did you mean 'pillow-bilinear'?)"
+    """
+    names = list(known)
+    close = get_close_matches(str(name), names, n=1) or [one for one in names if one.lower() == str(name).lower()]
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def one_line(error: object) -> str:

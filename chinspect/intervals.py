@@ -1,7 +1,7 @@
-"""Intervals: of rates (Wilson), of differences of paired rates (Agresti and Min), and of means (bootstrap).
+"""Intervals: of rates (Wilson), differences of paired rates (Agresti and Min), an AUROC (Newcombe), and means.
 
-Means may be over images, or over pairs of images. Images are drawn again with replacement, so an image drawn k times
-weighs k. A mean over pairs is then
+Means may be over images, or over pairs of images, and their intervals are by bootstrap: images are drawn again with
+replacement, so an image drawn k times weighs k. A mean over pairs is then
 
     sum_ij k_i k_j g_ij / sum_{i != j} k_i k_j,        g_ii = 0,
 
@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from chinspect.errors import InputError
@@ -50,6 +51,26 @@ def paired_difference(before: ArrayLike, after: ArrayLike, confidence: float = 0
     half = float(ndtri(0.5 + confidence / 2)) * math.sqrt(lost + won + 1 - (won - lost) ** 2 / n) / n
     centre = (won - lost) / n
     return (won - lost) / len(old), max(centre - half, -1.0), min(centre + half, 1.0)
+
+
+def auroc_interval(auroc: float, m: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Newcombe's interval of an AUROC of m cases against n others, right also for 0 and 1 (2006, method 5).
+
+    Its ends are the two values t at which the AUROC is just z standard errors away, with the variance of Hanley and
+    McNeil (1982), ``V(t) = t (1 - t) (1 + N ((1 - t) / (2 - t) + t / (1 + t))) / (m n)`` and ``N = (m + n) / 2 - 1``.
+
+    Source: Statistics in Medicine 25, 559-573.
+    """
+    z = float(ndtri(0.5 + confidence / 2))
+
+    def excess(t: float) -> float:
+        spread = 1 + ((m + n) / 2 - 1) * ((1 - t) / (2 - t) + t / (1 + t))
+        return abs(auroc - t) - z * math.sqrt(t * (1 - t) * spread / (m * n))
+
+    edge = 1e-9  # at an AUROC of 0 or 1 the excess is zero as well, beside the end that is looked for
+    low = brentq(excess, 0.0, min(auroc, 1 - edge)) if auroc > 0 else 0.0
+    high = brentq(excess, max(auroc, edge), 1.0) if auroc < 1 else 1.0
+    return float(low), float(high)
 
 
 def mean_interval(

@@ -138,8 +138,8 @@ def _wide_resnet() -> Encoder:
             raise
         raise InputError(
             f"PatchCore's backbone {WIDE_RESNET!r} needs {card.url.rsplit('/', 1)[1]} from {card.url}, which is not on "
-            f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use an encoder "
-            f"that needs no download: --backbone {DEFAULT}, in Python backbone={DEFAULT!r}."
+            f"this machine and cannot be downloaded ({error.__cause__}): fetch it once while online, or use the "
+            f"backbone {DEFAULT!r}, which needs no download."
         ) from error
     return encoder_of(card, path)
 

@@ -34,7 +34,7 @@ def tell(fraction: float, patches: int, channels: int, seconds: float) -> None:
     if seconds > _TOLD:
         warnings.warn(
             f"fitting compares {patches:,} patches with {round(fraction * patches):,} prototypes and takes about "
-            f"{_in_words(seconds)} on this machine; fewer or smaller images (--size) or a smaller coreset (--coreset) "
+            f"{_in_words(seconds)} on this machine; fewer or smaller images (size) or a smaller coreset (coreset) "
             "are faster.",
             SlowWarning,
             stacklevel=2,

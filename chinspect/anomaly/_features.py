@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.encoders import as_map, check_layout, observing
-from chinspect.errors import InputError, one_line
+from chinspect.errors import InputError, did_you_mean, one_line
 
 _COARSEST = torch.float32  # distances of halves are too coarse
 
@@ -36,7 +36,10 @@ class LayerFeatures(nn.Module):
         if missing:
             known = ", ".join(name for name in names if name and name.count(".") < 2)
             kind = type(module).__name__
-            raise InputError(f"the backbone {kind} has no layer {missing[0]!r}: its layers are {known}.")
+            raise InputError(
+                f"the backbone {kind} has no layer {missing[0]!r}{did_you_mean(missing[0], names)}: "
+                f"its layers are {known}."
+            )
         tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}  # not to be copied
         try:
             self.network = copy.deepcopy(module, tensors).eval()

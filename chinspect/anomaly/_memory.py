@@ -71,5 +71,5 @@ def _check_room(size: int, free: int, where: str) -> None:
     if size > free:
         raise InputError(
             f"PatchCore needs {size / 1e9:.1f} GB for its patches and there are {max(0, free) / 1e9:.1f} GB {where}: "
-            "fit it on fewer or smaller images (--size), or on layers of fewer channels or smaller maps."
+            "fit it on fewer or smaller images (size), or on layers of fewer channels or smaller maps."
         )

@@ -14,6 +14,7 @@ from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
 from chinspect.anomaly.images import few_images, from_few_images
 from chinspect.errors import InputError
+from chinspect.relevance import evaluation_mode
 
 _BATCH = 32  # images that a function is asked about at once, as its documentation promises
 
@@ -26,7 +27,7 @@ class CallableDetector(Detector):
 
     Args:
         function: from a batch (n, C, H, W) in [-1, 1], float32, at most 32 images, to scores (n,), a tensor or an
-            array; higher is more anomalous.
+            array; higher is more anomalous. A module answers in evaluation mode and is left as it was.
         gradient: from such a batch to the gradient of each image's score by its pixels, (n, C, H, W), a tensor or an
             array. Then scores are explained by gradient times input, which need not be conserved: see
             `AnomalyExplanation.conservation`.
@@ -92,7 +93,8 @@ class CallableDetector(Detector):
         """What a function gives for images behind the layer: finite, in the first ``ndim`` axes of the images."""
         answers = []
         for batch in self._filtered(x).split(_BATCH):
-            answer: Any = function(batch)
+            with evaluation_mode(function):
+                answer: Any = function(batch)
             values = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer, dtype=np.float64)
             fits = values.shape == tuple(batch.shape[:ndim])
             if not fits or not np.isfinite(values).all():

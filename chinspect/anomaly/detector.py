@@ -22,6 +22,7 @@ from chinspect.anomaly.images import (
     Images,
     check_training_folder,
     checked_batch,
+    image_items,
     image_names,
     image_paths,
     pictures,
@@ -35,8 +36,8 @@ from chinspect.anomaly.methods import (
 )
 from chinspect.anomaly.threshold import threshold_at
 from chinspect.encoders import check_finite
-from chinspect.errors import InputError
-from chinspect.images import check_resizer, load_inputs, resize, to_input
+from chinspect.errors import InputError, did_you_mean
+from chinspect.images import AnyImage, as_pixels, check_resizer, load_inputs, resize, to_input
 from chinspect.relevance import BandEdges, Composite, Method, named_bands
 from chinspect.subjects import Kind, Pixels
 
@@ -47,9 +48,9 @@ _BANDS = 3  # those of Kauffmann et al. 2025
 class Detector(BaseEstimator, ABC):
     """An anomaly detector for images, fitted on normal ones; the higher its score, the more anomalous an image.
 
-    Everywhere ``X`` is either a batch (N, C, H, W) in [-1, 1] (a tensor or an array), or images on disk: a folder, a
-    path or a list of paths, which are read as ``resizer`` and ``size`` say. Files are scored in batches, so a folder of
-    any length fits into memory.
+    Everywhere ``X`` is either a batch (N, C, H, W) in [-1, 1] (a tensor or an array), or images as they are, which are
+    read as ``resizer`` and ``size`` say: a folder, or one or a list of paths, pictures of Pillow, and arrays or tensors
+    of 8-bit pixels. Files are scored in batches, so a folder of any length fits into memory.
 
     Constructors are keyword-only and only store. A subclass gives `_fit`, `_score`, `_explain`, `_state` and
     `_restore`, and sees to it that images go through its ``layer`` first (`_filtered`).
@@ -63,6 +64,7 @@ class Detector(BaseEstimator, ABC):
         threshold_source_: whose scores these are, in words.
         image_shape_: (C, H, W) of the images fitted on; others are refused.
         n_images_: how many images the detector was fitted on.
+        image_names_: their paths (n_images_,), as they were given; empty of images that were not read from files.
     """
 
     layer: nn.Module | None
@@ -93,6 +95,7 @@ class Detector(BaseEstimator, ABC):
         scores = self._fit(x)
         self.image_shape_: tuple[int, ...] = tuple(x.shape[1:])
         self.n_images_ = len(x)
+        self.image_names_: list[str] = [] if image_paths(X) is None else image_names(X, len(x))
         return self.set_threshold(scores, "held-out scores of {} normal training images")
 
     def decision_function(self, X: Images) -> NDArray[np.float64]:
@@ -120,10 +123,10 @@ class Detector(BaseEstimator, ABC):
         """Where scores are computed."""
         return torch.device("cpu")
 
-    def see(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """Uint8 images (H, W, 3) as the detector's resizer squashes them: (size, size, 3) each."""
+    def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
+        """Images, such as uint8 pixels (H, W, 3), as the detector's resizer squashes them: (size, size, 3) each."""
         check_is_fitted(self, "threshold_")
-        return [resize(image, self.size, self.resizer) for image in images]
+        return [resize(as_pixels(image), self.size, self.resizer) for image in images]
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Anomaly scores (n, 1) of images that it `see`s."""
@@ -176,7 +179,7 @@ class Detector(BaseEstimator, ABC):
         """The fields of `AnomalyExplanation` that the detector knows of a checked batch.
 
         ``score`` at least. With a resolution also ``relevance`` and, unless it is zero, ``reference``; where they are
-        known ``neighbours``, ``nearest`` and ``nearest_images``.
+        known ``neighbours``, ``nearest`` and ``nearest_images``, ``squares`` and ``nearest_squares``.
         """
 
     @property
@@ -244,11 +247,11 @@ class Detector(BaseEstimator, ABC):
 
     def _batches(self, X: Images, shape: tuple[int, ...] | None = None) -> Iterator[Tensor]:
         """Checked batches, in order; at least one. Images have ``shape`` where it is given."""
-        paths = image_paths(X)
-        starts = [0] if paths is None else range(0, len(paths), _BATCH)
-        total = 1 if paths is None else len(paths)
+        items = image_items(X)
+        starts = [0] if items is None else range(0, len(items), _BATCH)
+        total = 1 if items is None else len(items)
         for start in counted(starts, total, lambda _: _BATCH):
-            x = X if paths is None else load_inputs(paths[start : start + _BATCH], self.resizer, self.size)
+            x = X if items is None else load_inputs(items[start : start + _BATCH], self.resizer, self.size)
             batch = checked_batch(x)
             if shape is not None and batch.shape[1:] != shape:
                 raise InputError(f"the detector was fitted on images {shape} and these are {tuple(batch.shape[1:])}.")
@@ -297,7 +300,10 @@ def explain_anomaly(
     Source: Kauffmann et al. 2025 (D2Neighbors, virtual DCT layer); Kauffmann et al. 2020 (soft minima).
     """
     if components not in get_args(AnomalyComponents):
-        raise InputError(f"{components!r} are no components: use one of {', '.join(get_args(AnomalyComponents))}.")
+        raise InputError(
+            f"{components!r} are no components{did_you_mean(components, get_args(AnomalyComponents))}: "
+            f"use one of {', '.join(get_args(AnomalyComponents))}."
+        )
     check_is_fitted(detector, "threshold_")
     batch = detector.read(x)
     options = method_for(detector, method, composite=composite, reference=reference, evaluations=evaluations)
@@ -318,11 +324,14 @@ def explain_anomaly(
         "neighbours": np.empty((len(batch), 0)),
         "nearest": np.empty((len(batch), 0), dtype=np.int64),
         "nearest_images": np.empty((len(batch), 0, *shown.shape[1:]), dtype=np.uint8),
+        "squares": np.empty((len(batch), 0)),
+        "nearest_squares": np.empty((len(batch), 0)),
     }
     explanation = AnomalyExplanation(
         names=np.array(image_names(x, len(batch))),
         images=shown,
         threshold=detector.threshold_,
+        training_names=tuple(detector.image_names_),
         components=components,
         edges=edges,
         method=options,

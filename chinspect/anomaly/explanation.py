@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -104,7 +105,11 @@ class AnomalyExplanation(Result):
         neighbours: (n, N), the score by training image (of a memory bank: where its entries come from); N is 0 where
             that is not known.
         nearest: (n, k), the training images that carry most, the first one most of all.
-        nearest_images: (n, k, H, W, 3), 8-bit pictures of them; k is 0 where the detector does not hold them.
+        nearest_images: (n, k, H, W, 3), 8-bit pictures of them; k is 0 where they are not known.
+        squares: (n, 4), the patch that gives an image its score, as x0, y0, x1, y1 in pixels; (n, 0) of detectors that
+            compare no patches.
+        nearest_squares: (n, 4), the patch of the nearest training image that it was compared with, likewise.
+        training_names: paths of the training images, by their number; empty where they are not known.
         method: how relevance was found; None where it is what the detector knows of itself.
         deletions: of each image how its score falls without its most relevant patches; None of those that were not
             checked, empty where none was.
@@ -124,6 +129,9 @@ class AnomalyExplanation(Result):
     neighbours: Array
     nearest: NDArray[np.integer[Any]]
     nearest_images: NDArray[np.uint8]
+    squares: Array
+    nearest_squares: Array
+    training_names: tuple[str, ...] = ()
     method: Method | None = None
     deletions: tuple[Deletion | None, ...] = ()
 
@@ -166,6 +174,23 @@ class AnomalyExplanation(Result):
         """What each band holds, in orders or positions: ``0-1``, ``2-18``, ``19+``."""
         return self.edges.names
 
+    @property
+    def cycles(self) -> list[str]:
+        """What each band holds, in cycles down plus across the image, which are half of its orders: ``9.5+``."""
+        starts = (0, *self.band_edges)
+        if self.band_index == "zigzag":
+            return self.band_names
+        closed = [f"{a / 2:g}" if b == a + 1 else f"{a / 2:g}-{(b - 1) / 2:g}" for a, b in pairwise(starts)]
+        return [*closed, f"{starts[-1] / 2:g}+"]
+
+    def training_name(self, index: int) -> str:
+        """What a training image is called: its path, or its number where that is not known."""
+        return self.training_names[index] if self.training_names else f"training image {index}"
+
+    def decision(self, i: int) -> str:
+        """What the threshold makes of an image."""
+        return "anomalous" if self.score[i] > self.threshold else "normal"
+
     def take(self, index: NDArray[np.integer[Any]]) -> AnomalyExplanation:
         """The explanation of some of the images, in this order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -177,12 +202,13 @@ class AnomalyExplanation(Result):
         return np.sort(np.argsort(-self.score, kind="stable")[:FIGURE_ROWS])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row an image: score, reference, conservation, relevance of each band and the nearest training image."""
+        """One row an image: score, reference, conservation, relevance of each band, the nearest training image."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in ("score", "reference", "conservation")}
         if "bands" in _SUMS[self.components]:
             columns |= {f"band_{name}": self.bands[:, b] for b, name in enumerate(self.band_names)}
         if self.nearest.size:
             columns["nearest"] = self.nearest[:, 0]
+            columns["nearest_image"] = [self.training_name(index) for index in self.nearest[:, 0]]
         return pd.DataFrame(columns)
 
     @property
@@ -233,7 +259,8 @@ class AnomalyExplanation(Result):
         """All arrays that were asked for and are known."""
         names = ("score", "reference", "conservation", "band_edges", "band_index", *_SUMS[self.components])
         always = {name: np.asarray(getattr(self, name)) for name in names}
-        known = {name: getattr(self, name) for name in ("neighbours", "nearest", "nearest_images")}
+        names = ("neighbours", "nearest", "nearest_images", "squares", "nearest_squares")
+        known = {name: getattr(self, name) for name in names}
         return always | {name: array for name, array in known.items() if array.size}
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
@@ -242,11 +269,12 @@ class AnomalyExplanation(Result):
             {
                 "image": ["/".join(Path(name).parts[-2:]) for name in self.names.tolist()],
                 "score": [f"{score:.4g}" for score in self.score],
-                "verdict": np.where(self.score > self.threshold, "anomalous", "normal"),
+                "verdict": [self.decision(i) for i in range(len(self))],
             }
         )
-        for b, name in enumerate(self.band_names):
+        for b, name in enumerate(self.cycles):
             cells = zip(self.bands[:, b], self.score, strict=True)
-            table[f"{self.band_index} {name}"] = [f"{band / score:.1%}" if score else "-" for band, score in cells]
+            table[name] = [f"{band / score:.1%}" if score else "-" for band, score in cells]
         table["conserved"] = [f"{value:.3f}" for value in self.conservation]
-        return {"Fractions of the score by frequency (half periods across the image)": table}
+        unit = "cycles down plus across the image" if self.band_index == "order" else "zigzag positions"
+        return {f"Fractions of the score by frequency ({unit})": table}

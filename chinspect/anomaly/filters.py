@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from chinspect.errors import InputError
-from chinspect.relevance import dct_matrix
+from chinspect.relevance import dct_matrix, evaluation_mode
 
 _BATCH = 32  # images behind a layer at a time: bounds memory
 _WIDTH = 2.5  # standard deviations on each side that `Blur.of_sigma` keeps: what it cuts off weighs 1 %
@@ -144,7 +144,10 @@ class Layer:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """``B x`` for images (N, *shape)."""
-        return x if self.module is None else torch.cat([self.module(chunk) for chunk in x.split(_BATCH)])
+        if self.module is None:
+            return x
+        with evaluation_mode(self.module):
+            return torch.cat([self.module(chunk) for chunk in x.split(_BATCH)])
 
     def transpose(self, y: Tensor) -> Tensor:
         """``B^T y`` for outputs of the layer: (N, *shape)."""
@@ -169,6 +172,6 @@ class Layer:
 
     def _pulled(self, y: Tensor) -> Tensor:
         assert self.module is not None
-        with torch.enable_grad():
+        with evaluation_mode(self.module), torch.enable_grad():
             anywhere = y.new_zeros(len(y), *self.shape).requires_grad_()  # a linear map has one derivative
             return torch.autograd.grad(self.module(anywhere), anywhere, y)[0]

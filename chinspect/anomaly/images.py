@@ -9,18 +9,22 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from chinspect.digests import digest
 from chinspect.errors import ImageWarning, InputError
 from chinspect.files import shown
-from chinspect.images import list_images
+from chinspect.images import AnyImage, is_image, list_images
 
-Images = Tensor | ArrayLike | str | Path | Sequence[str] | Sequence[Path]
+Images = Tensor | ArrayLike | AnyImage | Sequence[AnyImage]
+"""A batch (N, C, H, W) in [-1, 1]; or a folder, or an image or several: paths, pictures, 8-bit arrays or tensors."""
 _CHANNELS = (1, 3, 4)  # as pictures have them; an image of so few columns would be no image
 NORMAL_IMAGES = 16
 """Normal images that a detector keeps to compare with, at most."""
+THUMBNAIL = 64
+"""Longest side of the small pictures by which training images are known again: 12 kB an image in a file."""
 _TOLERANCE = 1e-4  # beyond [-1, 1]: what rounding adds to black and white
 
 
@@ -33,7 +37,9 @@ def checked_batch(X: Any) -> Tensor:
     try:
         x = X.detach().cpu() if isinstance(X, Tensor) else torch.as_tensor(np.asarray(X))
     except (TypeError, ValueError) as error:
-        raise InputError(f"images are numbers (N, C, H, W) or paths, and {type(X).__name__} is neither.") from error
+        raise InputError(
+            f"images are numbers (N, C, H, W), paths or pictures, and {type(X).__name__} is none of them."
+        ) from error
     if x.ndim != 4 or 0 in x.shape:
         raise InputError(f"images form a batch (N, C, H, W) of at least one, not one of shape {tuple(x.shape)}.")
     if x.shape[3] in _CHANNELS and min(x.shape[1:3]) > max(_CHANNELS):
@@ -53,19 +59,46 @@ def checked_batch(X: Any) -> Tensor:
     return x
 
 
-def image_paths(X: Any) -> list[str | Path] | None:
-    """Paths of the images where ``X`` is something on disk, else None."""
-    if isinstance(X, str | Path):
-        return list(list_images(X)) if Path(X).is_dir() else [X]
-    if isinstance(X, Sequence) and len(X) and all(isinstance(item, str | Path) for item in X):
+def image_items(X: Any) -> list[AnyImage] | None:
+    """The images one by one, as the detector's resizer reads them; None where ``X`` is a batch."""
+    if isinstance(X, str | Path) and Path(X).is_dir():
+        return list(list_images(X))
+    if is_image(X):
+        return [X]
+    if isinstance(X, Sequence) and len(X) and all(is_image(item) for item in X):
         return list(X)
     return None
 
 
+def image_paths(X: Any) -> list[str | Path] | None:
+    """Paths of the images where ``X`` is something on disk, else None."""
+    items = image_items(X)
+    if items is None or not all(isinstance(item, str | Path) for item in items):
+        return None
+    return items  # type: ignore[return-value]
+
+
 def image_names(X: Any, count: int) -> list[str]:
     """What to call each of ``count`` images: its path, or its number where it is not on disk."""
-    paths = image_paths(X)
-    return [f"image {i}" for i in range(count)] if paths is None else [shown(path) for path in paths]
+    items: Sequence[Any] = image_items(X) or range(count)
+    return [shown(item) if isinstance(item, str | Path) else f"image {i}" for i, item in enumerate(items)]
+
+
+def shortened(name: str, width: int) -> str:
+    """The last folder and the file of a path, in at most ``width`` characters: what lacks is left out in the middle.
+
+    Both ends stay, for names of one data set differ in either.
+
+    >>> shortened("data/train/good/000.png", 22)
+    'good/000.png'
+    >>> shortened("data/a_long_name_of_a_data_set_0017.png", 20)
+    'data/a_lo…t_0017.png'
+    """
+    text = "/".join(Path(name).parts[-2:])
+    if len(text) <= width:
+        return text
+    tail = width // 2
+    return f"{text[: width - tail - 1]}…{text[-tail:]}"
 
 
 def check_training_folder(X: Any) -> None:
@@ -105,14 +138,25 @@ def pictures(x: Tensor) -> NDArray[np.uint8]:
     """Inputs (..., C, H, W) in [-1, 1] as 8-bit RGB (..., H, W, 3); of neither 1 nor 3 channels the mean, in grey."""
     if x.shape[-3] != 3:
         x = x.mean(-3, keepdim=True)
-    levels = ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8).movedim(-3, -1)
+    levels = as_8_bit(x).movedim(-3, -1)
     return levels.expand(*levels.shape[:-1], 3).numpy()
 
 
 def few_images(x: Tensor) -> Tensor:
     """At most 16 of normal images (N, C, H, W), evenly spaced, as 8-bit levels (k, C, H, W)."""
     rows = np.linspace(0, len(x) - 1, min(len(x), NORMAL_IMAGES)).round().astype(int)
-    return ((x[torch.from_numpy(rows)] + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return as_8_bit(x[torch.from_numpy(rows)])
+
+
+def thumbnails(x: Tensor) -> Tensor:
+    """Small pictures of images (N, C, H, W), by which they are known again: 8-bit levels (N, C, h, w), 64 at most."""
+    sides = [min(side, THUMBNAIL) for side in x.shape[2:]]
+    return torch.cat([as_8_bit(F.interpolate(batch, sides, mode="area")) for batch in x.split(THUMBNAIL)])
+
+
+def as_8_bit(x: Tensor) -> Tensor:
+    """Pixels in [-1, 1] as levels from 0 to 255."""
+    return ((x + 1) * 127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def from_few_images(levels: Tensor) -> Tensor | None:

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from chinspect.anomaly.images import Images
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.faithfulness import Deletion, deletion
 from chinspect.relevance import Composite, Method, MethodName, Partition, ReferenceName, patches, shapley_map
 
@@ -89,9 +89,12 @@ def _family(detector: Scoring, name: AnomalyMethod, composite: object, evaluatio
 def checked_reference(detector: Scoring, reference: Images) -> Tensor | str:
     """Images as the detector reads them; a name as it is. `InputError` for a name that is none."""
     if isinstance(reference, str) and not Path(reference).exists():
-        if reference not in (NORMAL, *get_args(ReferenceName)):
-            names = ", ".join((NORMAL, *get_args(ReferenceName)))
-            raise InputError(f"unknown reference {reference!r}: choose one of {names}, or an image file.")
+        names = (NORMAL, *get_args(ReferenceName))
+        if reference not in names:
+            raise InputError(
+                f"unknown reference {reference!r}{did_you_mean(reference, names)}: "
+                f"choose one of {', '.join(names)}, or an image file."
+            )
         if reference == NORMAL and detector.normal_images is None:
             raise InputError("this detector holds no normal images: fit it again, or choose another reference.")
         return reference

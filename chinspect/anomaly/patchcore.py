@@ -33,12 +33,13 @@ from chinspect.anomaly._memory import check_memory, gathered, table
 from chinspect.anomaly._neighbours import Matches, NearestNeighbours, match
 from chinspect.anomaly._patch_relevance import Compared, patch_derivative, reference_derivative
 from chinspect.anomaly._progress import counted
+from chinspect.anomaly._training_images import squares, training_picture
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.explanation import Resolution
-from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images
+from chinspect.anomaly.images import Images, check_training_folder, few_images, from_few_images, thumbnails
 from chinspect.anomaly.methods import references
 from chinspect.encoders import DEFAULT, Encoder
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.relevance import Method
 
 _BATCH = 16  # images of 224 pixels at a time: bounds the memory of a backbone's features
@@ -79,6 +80,7 @@ class PatchCore(Detector):
             it is not known.
         map_shape_: rows and columns of patches.
         normal_: (k, C, H, W), some of the normal images as 8-bit levels, which others are compared with.
+        thumbnails_: (n_images_, C, h, w), small pictures of all of them, by which their files are known again.
 
     The held-out scores are those of cross-validation: the images are split at random into 5 folds, and each fold is
     scored by a bank made of the other folds.
@@ -95,6 +97,7 @@ class PatchCore(Detector):
     origins_: Tensor
     map_shape_: tuple[int, int]
     normal_: Tensor
+    thumbnails_: Tensor
     _backbone: Backbone
     _aggregate: Aggregate
     _neighbours: NearestNeighbours
@@ -163,6 +166,8 @@ class PatchCore(Detector):
         detector._remember(bank, torch.full((len(bank), 3), -1))
         detector.image_shape_ = tuple(x.shape[1:])
         detector.n_images_ = 0
+        detector.image_names_ = []
+        detector.thumbnails_ = torch.empty(0, *x.shape[1:], dtype=torch.uint8)
         detector.normal_ = few_images(x)
         return detector.set_threshold(detector._score(x), "scores of {} normal images that the bank was not made of")
 
@@ -202,7 +207,10 @@ class PatchCore(Detector):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.embedding not in EMBEDDINGS:
-            raise InputError(f"the embedding {self.embedding!r} is not known: use one of {', '.join(EMBEDDINGS)}.")
+            raise InputError(
+                f"the embedding {self.embedding!r} is not known{did_you_mean(self.embedding, EMBEDDINGS)}: "
+                f"use one of {', '.join(EMBEDDINGS)}."
+            )
         if not 0 < self._fraction <= 1:
             raise InputError(f"the coreset is a fraction of the patches in (0, 1], not {self.coreset!r}.")
 
@@ -291,6 +299,7 @@ class PatchCore(Detector):
         origins = np.unravel_index(rows.cpu().numpy(), (len(x), *self.map_shape_))
         self._remember(gathered(flat, rows), torch.from_numpy(np.stack(origins, 1)))
         self.normal_ = few_images(x)
+        self.thumbnails_ = thumbnails(x)
         return scores
 
     def _select(
@@ -380,19 +389,30 @@ class PatchCore(Detector):
             return {}
         neighbours = np.zeros((len(images), self.n_images_))
         neighbours[np.arange(len(images)), images] = matches.score.numpy()
-        return {"neighbours": neighbours, "nearest": images[:, None]}
+        known = {"neighbours": neighbours, "nearest": images[:, None]}
+        if len(self.thumbnails_):
+            shown = [training_picture(self, self.image_names_, self.thumbnails_, index) for index in images]
+            known["nearest_images"] = np.stack(shown)[:, None]
+        patches = np.stack(np.divmod(matches.patch.numpy(), self.map_shape_[1]), 1)
+        known["squares"] = squares(patches, self.map_shape_, self.image_shape_)
+        origins = self.origins_[matches.prototype, 1:].numpy()
+        known["nearest_squares"] = squares(origins, self.map_shape_, self.image_shape_)
+        return known
 
     def _state(self) -> dict[str, Tensor]:
         fingerprint = torch.tensor(list(self._backbone.fingerprint.encode()), dtype=torch.uint8)
         state = {"bank": self.bank_, "places": self.origins_, "backbone": fingerprint}
-        return state | {"normal": self.normal_} if len(self.normal_) else state
+        pictured = {"normal": self.normal_, "thumbnails": self.thumbnails_}
+        return state | {name: levels for name, levels in pictured.items() if len(levels)}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self._open(self.image_shape_)
         if bytes(tensors["backbone"].tolist()).decode() != self._backbone.fingerprint:
             raise InputError(f"the weights of its backbone {self.backbone!r} have changed since: fit it again.")
         self._remember(tensors["bank"], tensors["places"])
-        self.normal_ = tensors.get("normal", torch.empty(0, *self.image_shape_))  # earlier versions kept none
+        none = torch.empty(0, *self.image_shape_, dtype=torch.uint8)  # earlier versions kept neither
+        self.normal_ = tensors.get("normal", none)
+        self.thumbnails_ = tensors.get("thumbnails", none)
 
 
 def _batches(x: Tensor) -> tuple[Tensor, ...]:

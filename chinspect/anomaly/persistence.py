@@ -117,6 +117,7 @@ def _header(detector: Detector) -> dict[str, Any]:
         "fingerprint": preprocessing_fingerprint(detector.resizer, detector.size),
         "image_shape": list(detector.image_shape_),
         "images": detector.n_images_,
+        "image_names": detector.image_names_,
         "threshold": {
             "value": detector.threshold_,
             "source": detector.threshold_source_,
@@ -166,6 +167,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Detector:
     detector.held_out_scores_ = tensors.pop(_SCORES).numpy()
     detector.image_shape_ = tuple(header["image_shape"])
     detector.n_images_ = header["images"]
+    detector.image_names_ = list(header.get("image_names", ()))  # earlier versions wrote none
     detector._restore(tensors)
     detector.threshold_ = float(header["threshold"]["value"])
     detector.threshold_source_ = str(header["threshold"]["source"])

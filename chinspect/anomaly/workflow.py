@@ -21,13 +21,14 @@ from chinspect.anomaly.d2neighbors import D2Neighbors
 from chinspect.anomaly.detector import Detector
 from chinspect.anomaly.filters import Blur
 from chinspect.anomaly.images import Images, image_paths
+from chinspect.anomaly.labelled import Separation, separation
 from chinspect.anomaly.patchcore import PatchCore
 from chinspect.anomaly.persistence import save_detector
 from chinspect.digests import digest_of_json
-from chinspect.errors import ImageWarning, InputError, MissingImageError
-from chinspect.execute import Samples, map_images
+from chinspect.errors import ImageWarning, InputError, MissingImageError, did_you_mean
+from chinspect.execute import Samples, load_samples, map_images
 from chinspect.files import check_output_file, replacing, shown
-from chinspect.images import open_image
+from chinspect.images import AnyImage, open_image
 from chinspect.report import Result, records
 
 KINDS: Mapping[str, Callable[..., Detector]] = {"d2neighbors": D2Neighbors, "patchcore": PatchCore}
@@ -63,7 +64,7 @@ def fit(
     if path is not None:
         check_output_file(path)
     if kind not in KINDS:
-        raise InputError(f"unknown detector {kind!r}: choose {' or '.join(KINDS)}.")
+        raise InputError(f"unknown detector {kind!r}{did_you_mean(kind, KINDS)}: choose {' or '.join(KINDS)}.")
     if blur is not None:
         parameters["layer"] = Blur.of_sigma(blur)
     detector = KINDS[kind](**parameters)
@@ -127,17 +128,27 @@ class Scores(Result):
     unreadable: tuple[str, ...] = ()
 
     @property
+    def separation(self) -> Separation | None:
+        """How well the scores tell defects from normal images; None unless folders say which is which."""
+        return separation(self.table["image"].tolist(), self.table["score"].to_numpy())
+
+    @property
     def sentence(self) -> str:
-        """How many images are anomalous."""
+        """How many images are anomalous, and whether the scores tell defects from normal images."""
         count = int(self.table["anomalous"].sum())
-        sentence = f"{count} of {len(self.table)} images exceed the threshold {self.threshold:.5g}"
-        if not self.unreadable:
-            return sentence
-        return f"{sentence}\n{left_out(self.unreadable, len(self.table) + len(self.unreadable))}"
+        lines = [f"{count} of {len(self.table)} images exceed the threshold {self.threshold:.5g}"]
+        if self.separation is not None:
+            lines.append(self.separation.sentence)
+        if self.unreadable:
+            lines.append(left_out(self.unreadable, len(self.table) + len(self.unreadable)))
+        return "\n".join(lines)
 
     def document(self) -> dict[str, Any]:
-        """The threshold, the table, and which images cannot be read."""
-        return {"threshold": self.threshold, "images": records(self.table), "unreadable": list(self.unreadable)}
+        """The threshold, the table, which images cannot be read and, where folders say which are normal, the AUROC."""
+        separation = self.separation
+        judged = {} if separation is None else {"separation": separation.document()}
+        rows = {"threshold": self.threshold, "images": records(self.table), "unreadable": list(self.unreadable)}
+        return rows | judged
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
         """The table."""
@@ -154,17 +165,17 @@ class Scores(Result):
 
 def score(
     detector: Detector,
-    paths: Sequence[str | Path],
+    images: Sequence[AnyImage],
     *,
     csv: str | Path | None = None,
     strict: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Scores images on disk, and writes the table to a file.
+    """Scores images, and writes the table to a file.
 
     Args:
         detector: fitted.
-        paths: of the images.
+        images: paths, pictures, arrays or tensors; those in memory get the names of the files that they are put into.
         csv: file of the table; None for none. With one, a run that is stopped leaves what it has done in the folder
             ``.NAME.resume`` beside it, and the same call goes on there.
         strict: raise for an image that cannot be read; else it is left out.
@@ -173,6 +184,9 @@ def score(
     Raises `InputError` for an image that cannot be read, or where none can, or a file that cannot be written to (before
     the work).
     """
+    paths = [image for image in images if isinstance(image, str | Path)]
+    if len(paths) < len(images):
+        paths = [*load_samples(images).paths]
     scoring = _Scoring(detector)
     samples = Samples(Path(), tuple(map(str, paths)))
     target = None if csv is None else Path(csv)

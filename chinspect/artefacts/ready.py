@@ -14,7 +14,7 @@ import numpy as np
 
 from chinspect.artefacts.artefact import CANVAS, Artefact, columns_of, placed
 from chinspect.artefacts.pixels import Layer, Mask
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.images import rendered_text
 
 Colour = tuple[float, float, float]
@@ -118,7 +118,10 @@ def artefact_named(name: str) -> Artefact:
     if Path(name).with_suffix(".json").is_file():
         return Artefact.load(name)
     if not Path(name).is_file():
-        raise InputError(f"There is no artefact {name!r}: name a PNG file, or one of {', '.join(ARTEFACTS)}.")
+        raise InputError(
+            f"There is no artefact {name!r}{did_you_mean(name, ARTEFACTS)}: "
+            f"name a PNG file, or one of {', '.join(ARTEFACTS)}."
+        )
     return Artefact.from_file(name, width=_FILE_WIDTH)
 
 

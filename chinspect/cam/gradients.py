@@ -20,14 +20,14 @@ from torch import Tensor, nn
 
 from chinspect.encoders import as_map, check_finite, check_layout
 from chinspect.errors import InputError
+from chinspect.relevance import evaluation_mode
 
 
 def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = None) -> Tensor:
     """Where the activations lie that raise an output.
 
     Args:
-        module: any module from (N, C, H, W) to (N, D), in the mode that it is in; batch normalisation that trains mixes
-            the images of a batch. It is left as it was.
+        module: any module from (N, C, H, W) to (N, D), which answers in evaluation mode and is left as it was.
         x: images (N, C, H, W), preprocessed.
         layer: name of a submodule as in ``module.named_modules()``, whose output is (N, K, h, w), (N, h, w, K) as in
             Swin, or the tokens of a vision transformer (N, T, K); see `chinspect.encoders.maps`.
@@ -52,7 +52,7 @@ def grad_cam(module: nn.Module, x: Tensor, layer: str, target: Tensor | None = N
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # a copy, because the next layer may overwrite its input
 
-    with torch.enable_grad():
+    with evaluation_mode(module), torch.enable_grad():
         with submodule.register_forward_hook(cut):
             output = module(x)
         if len(leaves) != 1:

@@ -26,7 +26,7 @@ from chinspect.files import claim_file, claim_folder
 
 DetectorFile = Annotated[str, typer.Argument(metavar="DETECTOR", help="A file that 'chinspect fit' wrote.")]
 ImagePaths = Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Image files or folders.")]
-_OWN = {"d2neighbors": ("p", "perplexity"), "patchcore": ("backbone", "layers", "embedding", "coreset")}
+_OWN = {"d2neighbors": ("p", "perplexity"), "patchcore": ("backbone", "arch", "layers", "embedding", "coreset")}
 """Options of `fit` that one kind of detector has and the other has not."""
 _METHOD_HELP = (
     "How relevance is found: shapley (masked images, any detector), lrp (rules) or rescale (against a reference) "

@@ -44,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 MODEL = DEFAULT
-ENCODER_HELP = "An encoder: a name (see 'chinspect models'), or the folder of one, mitigated or your own."
+ENCODER_HELP = "A name (see 'chinspect models'), ARCH@PATH for a checkpoint, or your own or a mitigated one's folder."
 METHOD_HELP = (
     "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "
     "(rules), or the choice.json of 'chinspect choose-method'. By default what the model's card says, else rescale."
@@ -66,9 +66,12 @@ Fitting = Annotated[
         "encoder by default.",
     ),
 ]
+Arch = Annotated[str, typer.Option("--arch", help="Architecture, where the model is a checkpoint's path.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run wrote there; never an input.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at an image that cannot be read, and leave none out.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, ...")]
+_MODELS = ("model", "backbone")
+"""Options that name a model: verbs with one of them get --arch as well, and their function the name of both."""
 _SHARED_OPTIONS: dict[str, Any] = {
     "context": typer.Context,
     "as_json": Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")],
@@ -125,6 +128,8 @@ def verb(
                     )
                 return
             _named.set(frozenset(named))
+            if model in arguments and "arch" not in own.parameters:
+                arguments[model] = named_model(arguments[model], arguments.pop("arch"))
             answer = function(**arguments)
             if as_json:
                 from chinspect.report.documents import json_text
@@ -136,16 +141,24 @@ def verb(
                 raise typer.Exit(1)
 
         own = inspect.signature(function, eval_str=True)  # typer would not find the help of annotated types
+        model = next((name for name in _MODELS if name in own.parameters), "")
         shared = [
             inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
             for option, kind in _SHARED_OPTIONS.items()
         ]
+        if model and "arch" not in own.parameters:
+            shared.insert(0, inspect.Parameter("arch", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Arch))
         run.__signature__ = own.replace(parameters=[*own.parameters.values(), *shared])  # type: ignore[attr-defined]
-        run.__annotations__ = function.__annotations__ | _SHARED_OPTIONS
+        run.__annotations__ = function.__annotations__ | {option.name: option.annotation for option in shared}
         (of.callback(invoke_without_command=True) if default else of.command(name))(run)
         return function
 
     return register
+
+
+def named_model(model: str, arch: str | None) -> str:
+    """A model by one name, also a checkpoint with its architecture, see `chinspect.encoders.load_encoder`."""
+    return model if arch is None else f"{arch}@{model}"
 
 
 _named: ContextVar[frozenset[str]] = ContextVar("named", default=frozenset())

@@ -24,6 +24,9 @@ def list_encoders() -> Answer:
         columns = {"name": "name", "embedding": "embedding", "dimension": "dimension"}
         columns |= {"license": "licence", "status": "weights"}
         print_table(pd.DataFrame(rows)[list(columns)].rename(columns=columns))
-        typer.echo("\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, or a checkpoint's path with --arch.")
+        typer.echo(
+            "\nAlso: timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, ARCH@PATH for a checkpoint.\n"
+            "The tiny models were trained on drawn scenes, for tests and first steps: they have seen no photograph."
+        )
 
     return Answer(rows, show)

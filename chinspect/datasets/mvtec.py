@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chinspect.datasets._masks import mask_files, mask_of
-from chinspect.errors import ImageWarning, InputError
+from chinspect.errors import ImageWarning, InputError, did_you_mean
 from chinspect.images import Mask, list_images, open_image, open_mask
 
 GOOD = "good"
@@ -179,8 +179,11 @@ def _existing(root: str | Path, wanted: str) -> Path:
 def _check_layout(root: Path, folder: Path) -> None:
     _existing(root, "folder in the layout of MVTec AD")
     if not folder.is_dir():
-        known = ", ".join(sorted(path.name for path in root.iterdir() if (path / "train").is_dir())) or "none"
-        raise InputError(f"{str(root)!r} has no category {folder.name!r}; it has: {known}.")
+        categories = sorted(path.name for path in root.iterdir() if (path / "train").is_dir())
+        raise InputError(
+            f"{str(root)!r} has no category {folder.name!r}{did_you_mean(folder.name, categories)}; "
+            f"it has: {', '.join(categories) or 'none'}."
+        )
     for split in ("train", "test"):
         if not _good(folder / split).is_dir():
             raise InputError(f"{str(folder)!r} has no folder '{split}/{GOOD}', which the layout of MVTec AD needs.")

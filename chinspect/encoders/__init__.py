@@ -1,7 +1,7 @@
 """Encoders: image batches to embeddings, with the preprocessing and the card that belong to them.
 
 from chinspect.encoders import load_encoder
-encoder = load_encoder("tiny-clip")
+encoder = load_encoder("efficientnet-lite0")
 embeddings = encoder.embed(["a.png", "b.png"])  # (2, D)
 """
 

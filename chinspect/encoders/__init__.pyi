@@ -5,7 +5,7 @@ from .encoder import Encoder
 from .finite import check_finite
 from .layers import attention_projection, candidate_layers, channel_axis, observing, output_shape
 from .libraries import card_of, encoder_of
-from .load import load_classifier, load_encoder
+from .load import as_encoder, load_classifier, load_encoder
 from .maps import as_map, check_layout
 from .methods import USUAL, MethodChoice, References, dataset_references, is_default, method_for
 from .texts import TextEncoder, load_text_encoder
@@ -25,6 +25,7 @@ __all__ = [
     "References",
     "Retrain",
     "TextEncoder",
+    "as_encoder",
     "as_map",
     "attention_projection",
     "candidate_layers",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.images import Preprocessing
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,9 @@ def read_card(name: str) -> Card:
     try:
         return read_card_file(models_folder() / name / "card.toml")
     except FileNotFoundError as error:
-        raise InputError(f"There is no model {name!r}; the models are {', '.join(zoo_names())}.") from error
+        raise InputError(
+            f"There is no model {name!r}{did_you_mean(name, zoo_names())}; the models are {', '.join(zoo_names())}."
+        ) from error
 
 
 def read_card_file(path: Path) -> Card:

@@ -110,7 +110,7 @@ class Edited(nn.Module):
         super().__init__()
         self.layer = layer
         self.change = change
-        self.training = layer.training
+        self.train(layer.training)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.change(self.layer(*args, **kwargs))

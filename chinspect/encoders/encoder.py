@@ -11,13 +11,11 @@ import copy
 import re
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
@@ -25,12 +23,10 @@ from chinspect.encoders.cards import Card
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.encoders.finite import check_finite
 from chinspect.errors import InputError, one_line
-from chinspect.images import Fit, Preprocessing, as_picture, to_rgb
+from chinspect.images import AnyImage, Fit, Preprocessing, as_picture, is_image, to_rgb
 from chinspect.relevance import Method
 
 Pixels = NDArray[np.uint8]
-AnyImage = str | Path | Image.Image | Pixels
-"""A path, a picture, or uint8 pixels (H, W, 3)."""
 
 _BATCH = 32  # images a pass, which bounds the memory that a data set of any size takes
 
@@ -47,6 +43,10 @@ class Encoder:
     """What is known about it; None of a module that is no model of the zoo, of a library, or of a checkpoint."""
 
     kind: ClassVar[Literal["encoder"]] = "encoder"
+
+    def __post_init__(self) -> None:
+        """`InputError` for a module in training mode."""
+        self._check_evaluating()
 
     @staticmethod
     def wrap(
@@ -124,15 +124,19 @@ class Encoder:
         return digest(*content)[:16]
 
     def prepare(self, *images: AnyImage) -> Tensor:
-        """The module's input for one image or more: (n, 3, size, size) on the module's device."""
-        return torch.stack([self.preprocessing(_picture(image)) for image in images]).to(self.device, self.dtype)
+        """The module's input for one image or more: (n, 3, size, size) on the module's device.
+
+        Raises `InputError` for an image that cannot be read, and if the module was put into training mode since.
+        """
+        self._check_evaluating()
+        return torch.stack([self.preprocessing(as_picture(image)) for image in images]).to(self.device, self.dtype)
 
     def embed(self, images: Sequence[AnyImage]) -> Tensor:
         """Embeddings of images: (N, D), float32, not normalised, on the module's device.
 
         Raises `InputError` if there are none, if one cannot be read, or if an embedding is not finite.
         """
-        if isinstance(images, (str, Path, Image.Image)):
+        if is_image(images):
             raise InputError(f"A list of images is needed, not one {type(images).__name__}.")
         if len(images) == 0:
             raise InputError("There are no images to embed.")
@@ -148,7 +152,7 @@ class Encoder:
         An image of just the input size is taken for what it sees, and left as it is.
         """
         size = self.preprocessing.size
-        pictures = (_picture(image) for image in images)
+        pictures = (as_picture(image) for image in images)
         return [
             np.array(to_rgb(picture) if picture.size == (size, size) else self.preprocessing.visible(picture))
             for picture in pictures
@@ -180,6 +184,16 @@ class Encoder:
     def fitted(self, fit: Fit | None) -> Self:
         """The same encoder with another way to make a square of an image, see `Preprocessing.fitted`."""
         return replace(self, preprocessing=self.preprocessing.fitted(fit))
+
+    def _check_evaluating(self) -> None:
+        """`InputError` for a module in training mode, which answers by its batch and learns from what it is shown."""
+        path = next((path for path, module in self.module.named_modules() if module.training), None)
+        if path is not None:
+            what = f"The module {path!r} of {self.name!r}" if path else f"The module of {self.name!r}"
+            raise InputError(
+                f"{what} is in training mode, where it answers by the batch and learns from it: call .eval() on it, or "
+                "make the encoder with Encoder.wrap, which takes a copy."
+            )
 
     @property
     def _uncropped(self) -> Encoder:
@@ -231,12 +245,3 @@ def find_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {str(device)!r} is not available here; use 'cpu'.") from error
-
-
-def _picture(image: AnyImage) -> Image.Image:
-    """One image through the one door, upright; `InputError` for pixels that are no uint8 (H, W, 3)."""
-    if not isinstance(image, np.ndarray):
-        return as_picture(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"Pixels are uint8 (H, W, 3), not {image.dtype} {image.shape}.")
-    return as_picture(Image.fromarray(image))

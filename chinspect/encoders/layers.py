@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from chinspect.encoders.encoder import Encoder
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
+from chinspect.relevance import evaluation_mode
 
 Observer = Callable[[str, nn.Module, tuple[Any, ...], dict[str, Any], Any], None]
 Shape = tuple[int, ...]
@@ -48,7 +49,7 @@ def output_shapes(encoder: Encoder) -> Shapes:
         shapes.setdefault(path, []).append(tuple(output.shape) if isinstance(output, Tensor) else ())
 
     size = encoder.preprocessing.size
-    with observing(encoder.module, note), torch.no_grad():
+    with observing(encoder.module, note), evaluation_mode(encoder.module), torch.no_grad():
         encoder.module(torch.zeros(1, 3, size, size, device=encoder.device))
     return shapes
 
@@ -59,9 +60,12 @@ def output_shape(encoder: Encoder, layer: str) -> Shape:
     Args:
         layer: path as in `named_modules`.
     """
-    if not layer or layer not in dict(encoder.module.named_modules()):
+    modules = dict(encoder.module.named_modules())
+    if not layer or layer not in modules:
         known = ", ".join(candidate_layers(encoder)[:_LISTED])
-        raise InputError(f"{encoder.name!r} has no layer {layer!r}; some of its layers are {known}.")
+        raise InputError(
+            f"{encoder.name!r} has no layer {layer!r}{did_you_mean(layer, modules)}; some of its layers are {known}."
+        )
     shapes = output_shapes(encoder)
     runs = shapes.get(layer, [])
     if len(runs) != 1:

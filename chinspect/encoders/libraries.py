@@ -26,7 +26,7 @@ from chinspect.encoders.huggingface import Transformers
 from chinspect.encoders.library import Architecture, Library, Weights, library_card
 from chinspect.encoders.lite import SCALES, EfficientNetLite
 from chinspect.encoders.tiny import TinyResNet
-from chinspect.errors import InputError, one_line
+from chinspect.errors import InputError, did_you_mean, one_line
 from chinspect.images import Preprocessing
 
 
@@ -135,7 +135,10 @@ class Timm(Library):
         try:
             return timm.get_pretrained_cfg(name, allow_unregistered=False)
         except RuntimeError as error:
-            raise InputError(f"timm has no model {name!r}; see timm.list_models() ({one_line(error)}).") from error
+            raise InputError(
+                f"timm has no model {name!r}{did_you_mean(name, timm.list_models())}; "
+                f"see timm.list_models() ({one_line(error)})."
+            ) from error
 
 
 class Torchvision(Library):
@@ -188,8 +191,12 @@ class Torchvision(Library):
     def _models(self, name: str) -> Any:
         from torchvision import models
 
-        if name not in models.list_models(module=models):
-            raise InputError(f"torchvision has no classifier {name!r}; see torchvision.models.list_models().")
+        names = models.list_models(module=models)
+        if name not in names:
+            raise InputError(
+                f"torchvision has no classifier {name!r}{did_you_mean(name, names)}; "
+                "see torchvision.models.list_models()."
+            )
         return models
 
 
@@ -207,8 +214,11 @@ class OpenClip(Library):
         config = self._config(model)
         weights = get_pretrained_cfg(model, tag) if tag else {}
         if tag and not weights:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none"
-            raise InputError(f"open_clip has no weights {tag!r} for {model!r}; its tags are: {tags}.")
+            tags = open_clip.list_pretrained_tags_by_model(model)
+            raise InputError(
+                f"open_clip has no weights {tag!r} for {model!r}{did_you_mean(tag, tags)}; "
+                f"its tags are: {', '.join(tags) or 'none'}."
+            )
         if weights.get("quick_gelu") and open_clip.get_model_config(f"{model}-quickgelu"):
             model = f"{model}-quickgelu"
         hub = weights.get("hf_hub", "")
@@ -246,7 +256,10 @@ class OpenClip(Library):
 
         config = open_clip.get_model_config(name)
         if config is None:
-            raise InputError(f"open_clip has no model {name!r}; see open_clip.list_models().")
+            raise InputError(
+                f"open_clip has no model {name!r}{did_you_mean(name, open_clip.list_models())}; "
+                "see open_clip.list_models()."
+            )
         return config
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from chinspect.encoders.cards import Card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
@@ -15,7 +15,7 @@ from chinspect.encoders.libraries import ZOO, card_of, encoder_of, resolve
 from chinspect.encoders.own import names_function, own_encoder
 from chinspect.encoders.record import CARD, RECORD, restore
 from chinspect.encoders.weights import fetch
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 
 
 def load_encoder(name: str, *, arch: str | None = None, device: str | torch.device = "cpu") -> Encoder:
@@ -23,10 +23,10 @@ def load_encoder(name: str, *, arch: str | None = None, device: str | torch.devi
 
     `name` is a model of the zoo (see `list_models`), `timm:NAME`, `torchvision:NAME`, `open_clip:NAME/TAG`,
     `transformers:NAME`, `package.module:function` (see `chinspect.encoders.own`), a folder, or the path of a
-    checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a
-    prefixed name. A folder holds a mitigated encoder, as `save_encoder` writes it, or a model of one's own as the zoo
-    keeps its bundled ones: `card.toml` (`source = "bundled"`) and the safetensors that its `file` names. Its path is
-    the encoder's name.
+    checkpoint, whose architecture and preprocessing `arch` gives: a model of the zoo or such a prefixed name;
+    `ARCH@PATH` names both in one. A folder holds a mitigated encoder, as `save_encoder` writes it, or a model of one's
+    own as the zoo keeps its bundled ones: `card.toml` (`source = "bundled"`) and the safetensors that its `file` names.
+    Its path is the encoder's name.
     Weights that are not on this machine are downloaded once, by the library that owns them.
 
     Raises `InputError` for an unknown name or device, for a folder that holds no encoder, and for weights that cannot
@@ -43,8 +43,20 @@ def load_encoder(name: str, *, arch: str | None = None, device: str | torch.devi
         return encoder_of(card, fetch(card), name=str(Path(name)), device=target)
     if arch is None and _is_own(name):
         return own_encoder(name, target)
-    card = _checkpoint_card(name, arch) if arch is not None else _card(name)
-    return encoder_of(card, fetch(card), device=target)
+    own, path = _with_architecture(name) if arch is None else (arch, name)
+    card = _checkpoint_card(path, own) if own is not None else _card(name)
+    return encoder_of(card, fetch(card), name=name if path != name else "", device=target)
+
+
+def as_encoder(model: Encoder | str | Path) -> Encoder:
+    """An encoder as it is, or by its name, see `load_encoder`; `InputError` for anything else."""
+    if isinstance(model, Encoder):
+        return model
+    if isinstance(model, str | Path):
+        return load_encoder(str(model))
+    wrapped = ": make it one with Encoder.wrap(module, size=..., mean=..., std=...)"
+    how = wrapped if isinstance(model, nn.Module) else ""
+    raise InputError(f"An Encoder or the name of one is needed, not {type(model).__name__}{how}.")
 
 
 def load_classifier(name: str, *, device: str | torch.device = "cpu") -> Encoder:
@@ -73,6 +85,13 @@ def load_classifier(name: str, *, device: str | torch.device = "cpu") -> Encoder
     )
 
 
+def _with_architecture(name: str) -> tuple[str | None, str]:
+    """Architecture and path of `ARCH@PATH`; no architecture where the name is of another kind."""
+    arch, _, path = name.partition("@")
+    named = arch in zoo_names() or resolve(arch)[0] is not ZOO or path.endswith(SUFFIXES)
+    return (arch, path) if path and named and not Path(name).exists() else (None, name)
+
+
 def _is_own(name: str) -> bool:
     return names_function(name) and name not in zoo_names() and resolve(name)[0] is ZOO
 
@@ -99,20 +118,19 @@ def _card(name: str) -> Card:
     if name in zoo_names() or resolve(name)[0] is not ZOO:
         return card_of(name)
     if name.endswith(SUFFIXES) or Path(name).is_file():
-        example = "--arch simclr-rn50, for example, in Python arch='simclr-rn50'"
-        raise InputError(f"The checkpoint {name!r} needs its architecture: {example}.")
-    close = difflib.get_close_matches(name, zoo_names(), n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
+        example = f"simclr-rn50@{name}"
+        raise InputError(f"The checkpoint {name!r} needs its architecture: call it ARCH@PATH, such as {example!r}.")
+    hint = did_you_mean(name, zoo_names())
     forms = (
-        "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, package.module:function, or the path of a "
-        "checkpoint with --arch (arch=)"
+        "timm:NAME, torchvision:NAME, open_clip:NAME/TAG, transformers:NAME, package.module:function, or ARCH@PATH for "
+        "a checkpoint"
     )
     raise InputError(f"There is no model {name!r}{hint}; use one of {', '.join(zoo_names())}, {forms}.")
 
 
 def _checkpoint_card(path: str, arch: str) -> Card:
     if path in zoo_names() or resolve(path)[0] is not ZOO:
-        raise InputError(f"{path!r} has an architecture of its own; arch= (--arch) belongs to checkpoints.")
+        raise InputError(f"{path!r} has an architecture of its own: {arch!r} belongs to a checkpoint.")
     card = _card(arch)
     return Card(
         name=Path(path).name,

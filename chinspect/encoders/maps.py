@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from chinspect.encoders.layers import observing
 from chinspect.errors import InputError
+from chinspect.relevance import evaluation_mode
 
 _PREFIX = 16  # tokens before those of patches: a class token and registers, of which published networks have 1 to 9
 
@@ -42,7 +43,7 @@ def check_layout(output: Tensor, images: Tensor, module: nn.Module, layer: str) 
         if isinstance(other, Tensor) and other.ndim == 4:
             last.append(_channels_last(other, images))
 
-    with observing(module, note), torch.no_grad():
+    with observing(module, note), evaluation_mode(module), torch.no_grad():
         module(images)
     if any(last):
         raise InputError(

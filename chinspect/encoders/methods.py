@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from chinspect.encoders.encoder import AnyImage, Encoder
+from chinspect.encoders.encoder import Encoder
 from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.files import read_json
+from chinspect.images import AnyImage
 from chinspect.relevance import Composite, Method, MethodName, Reference, ReferenceName, check_reference, composite
 
 USUAL: MethodName = "rescale"

@@ -212,7 +212,7 @@ def _not_here(card: Card, weights: LocalFile | HubFile, error: Exception) -> str
     name = Path(card.file or card.url).name
     return (
         f"The weights of {card.name!r} ({name} from {weights.origin}) are not on this machine and cannot be downloaded "
-        f"({reason}); fetch them once while online, or use --model {DEFAULT}, which needs no download."
+        f"({reason}); fetch them once while online, or use {DEFAULT!r}, which needs no download."
     )
 
 

@@ -1,6 +1,6 @@
 from .job import ImageFunction, ImageSource
 from .mapping import Results, map_images
-from .samples import Samples, load_samples
+from .samples import Samples, Source, load_samples
 from .store import Store
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "ImageSource",
     "Results",
     "Samples",
+    "Source",
     "Store",
     "load_samples",
     "map_images",

@@ -7,17 +7,19 @@ noticed. Contents are worth their reading: it takes milliseconds an image, and e
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any, TypeAlias
 
 import pandas as pd
 from PIL import Image
 
 from chinspect.digests import digest, digest_of_file
 from chinspect.errors import InputError
-from chinspect.images import list_images, open_image
+from chinspect.images import AnyImage, as_picture, is_image, list_images, open_image, to_rgb
 
 _TABLES = (".csv", ".parquet")
 
@@ -32,6 +34,8 @@ class Samples:
     """Paths as listed, relative to ``root`` or absolute."""
     labels: tuple[str, ...] | None = None
     """One text an image, of a table with a column ``label``."""
+    in_memory: bool = False
+    """Whether the images were no files, so that their folder says nothing of them."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -59,18 +63,29 @@ class Samples:
     @property
     def description(self) -> dict[str, Any]:
         """Folder, names and contents, for the description of a job."""
-        return {"folder": str(self.root.resolve()), "images": list(self.names), "contents": self.digest}
+        folder = "in memory" if self.in_memory else str(self.root.resolve())
+        return {"folder": folder, "images": list(self.names), "contents": self.digest}
 
 
-def load_samples(source: str | Path) -> Samples:
-    """The images of a folder, of a text file with one path a line, or of a table (.csv, .parquet).
+Source: TypeAlias = str | Path | Samples | Sequence[AnyImage]
+"""Images of a data set: a folder, a list or table of paths, a sequence of images, or the samples themselves."""
+
+
+def load_samples(source: Source) -> Samples:
+    """The images of a folder, of a text file with one path a line, of a table (.csv, .parquet), or of a sequence.
 
     A folder is read recursively, in the order of its paths. A table has a column ``path`` and may have a column
-    ``label``. Relative paths start at the folder of the list or table.
+    ``label``. Relative paths start at the folder of the list or table. A sequence holds paths, pictures, arrays and
+    tensors (see `chinspect.images.pixels`); those in memory are written as PNG to a temporary folder, which is there as
+    long as the process, so that all that is done with files is done with them.
 
     Raises `InputError` if ``source`` does not exist or cannot be read, lists nothing, lists a file that is not there or
     one twice, has no column ``path``, or has a row without a path or, where there is a column ``label``, without one.
     """
+    if isinstance(source, Samples):
+        return source
+    if not isinstance(source, str | Path):
+        return _in_memory(source)
     path = Path(source).absolute()  # workers may run in another folder
     if path.is_dir():
         return Samples(path, tuple(image.relative_to(path).as_posix() for image in list_images(path)))
@@ -80,6 +95,32 @@ def load_samples(source: str | Path) -> Samples:
     samples = Samples(path.parent, names, labels)
     _check(path, samples)
     return samples
+
+
+def _in_memory(images: Sequence[AnyImage]) -> Samples:
+    """The images of a sequence. Names of those that are no files are their numbers."""
+    if is_image(images):
+        raise InputError(
+            f"A data set is a folder, a list or table of paths, or a list of images, not one {type(images).__name__}."
+        )
+    files = [isinstance(image, str | Path) for image in images]
+    root = Path.cwd() if all(files) else Path(mkdtemp(dir=_temporary().name))
+    names = []
+    for i, image in enumerate(images):
+        if isinstance(image, str | Path):
+            names.append(str(image if all(files) else Path(image).absolute()))
+        else:
+            names.append(f"image-{i:05}.png")
+            to_rgb(as_picture(image)).save(root / names[-1])
+    samples = Samples(root, tuple(names), in_memory=not any(files))
+    _check("the list of images", samples)
+    return samples
+
+
+@cache
+def _temporary() -> TemporaryDirectory[str]:
+    """The folder of the images in memory, which goes when the process ends."""
+    return TemporaryDirectory(prefix="chinspect-")
 
 
 def _read_list(path: Path) -> tuple[str, ...]:
@@ -112,7 +153,7 @@ def _read_table(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     return tuple(table["path"]), labels
 
 
-def _check(source: Path, samples: Samples) -> None:
+def _check(source: str | Path, samples: Samples) -> None:
     if not samples.names:
         raise InputError(f"{str(source)!r} lists no images.")
     name, count = Counter(samples.names).most_common(1)[0]

@@ -45,8 +45,8 @@ from PIL import Image
 from chinspect.cam import grad_cam
 from chinspect.encoders import MethodChoice, References, check_finite
 from chinspect.encoders.explaining import banded
-from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples, map_images
+from chinspect.errors import InputError, did_you_mean
+from chinspect.execute import Source, load_samples, map_images
 from chinspect.explain.methods import method_of
 from chinspect.explain.neighbours import nearest
 from chinspect.explain.pooling import area_sum
@@ -133,7 +133,7 @@ class ExplainedImages:
 
 def explain_images(
     subject: Subject,
-    images: str | Path | Samples,
+    images: Source,
     *,
     explain: Explain | None = None,
     path: str | Path | None = None,
@@ -150,7 +150,7 @@ def explain_images(
 
     Args:
         subject: an encoder, whose outputs may be logits, a classifier whose logits are a module, or a fitted detector.
-        images: folder, read recursively, or a list or table of paths (see `load_samples`), or the samples themselves.
+        images: folder, read recursively, a list or table of paths, or a list of images (see `load_samples`).
         explain: the question, see the module; by default ``neighbours`` of an encoder, ``anomaly`` of a detector,
             ``output`` of a classifier.
         path: folder of the stores of responses and maps, made if need be; None stores nothing.
@@ -174,7 +174,7 @@ def explain_images(
         raise InputError(f"an image is compared with at least 1 neighbour, not with {k!r}.")
     if explain == "gradcam" and layer is None:
         raise InputError("Grad-CAM needs a layer of feature maps: give its name as in named_modules().")
-    samples = images if isinstance(images, Samples) else load_samples(images)
+    samples = load_samples(images)
     targets = _checked(targets, len(samples))
     home = None if path is None else Path(path)
     options, choice = method_of(subject, explain, samples, method, composite, reference, home)
@@ -220,7 +220,10 @@ def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
     check_subject(subject)
     question = explain or _USUAL[subject.kind]
     if question not in _QUESTIONS:
-        raise InputError(f"the explanation {question!r} is not known: use one of {', '.join(_QUESTIONS)}.")
+        raise InputError(
+            f"the explanation {question!r} is not known{did_you_mean(question, _QUESTIONS)}: "
+            f"use one of {', '.join(_QUESTIONS)}."
+        )
     kinds = _QUESTIONS[question].kinds
     if subject.kind not in kinds:
         nouns = " or ".join(_NOUNS[kind] for kind in kinds)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION
 
 from chinspect.errors import ImageWarning, InputError, MissingImageError, one_line
+from chinspect.images.pixels import AnyImage, of_pixels
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP")
 """Formats that are decoded. The list is short on purpose: rarely used decoders are where the holes are."""
@@ -116,17 +118,26 @@ def opened(path: Path) -> Iterator[tuple[Image.Image, bool]]:
         raise InputError(f"{str(path)!r} {_undecoded(error)}.") from error
 
 
-def as_picture(image: str | Path | Image.Image) -> Image.Image:
-    """A picture from its path, see `open_image`, or the picture itself, turned upright as its EXIF orientation says.
+def as_picture(image: AnyImage) -> Image.Image:
+    """A picture from its path, see `open_image`, or from its pixels, see `chinspect.images.pixels`, or the picture
+    itself, turned upright as its EXIF orientation says.
 
-    Raises `InputError` as `open_image` does, and for a picture whose size is out of range. Warns of transparency, too.
+    Raises `InputError` as `open_image` does, for pixels that are none, and for a picture whose size is out of range.
+    Warns of transparency, too.
     """
-    if not isinstance(image, Image.Image):
+    if isinstance(image, str | Path):
         return open_image(image)
+    if not isinstance(image, Image.Image):
+        image = of_pixels(image)
     _check_size(*image.size)
     if note := _of_alpha(image):
         warnings.warn(f"The picture {note}.", ImageWarning, stacklevel=2)
     return ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
+
+
+def as_pixels(image: AnyImage) -> NDArray[Any]:
+    """An array as it is; any other image, see `as_picture`, as uint8 pixels (H, W, 3)."""
+    return image if isinstance(image, np.ndarray) else np.asarray(to_rgb(as_picture(image)))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

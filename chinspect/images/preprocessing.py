@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.images._open import MAX_PIXELS, to_rgb
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.resize not in _RESIZE:
-            raise InputError(f"The resize {self.resize!r} is not known; use one of {', '.join(_RESIZE)}.")
+            raise InputError(
+                f"The resize {self.resize!r} is not known{did_you_mean(self.resize, _RESIZE)}; "
+                f"use one of {', '.join(_RESIZE)}."
+            )
         if self.interpolation not in _INTERPOLATION:
+            hint = did_you_mean(self.interpolation, _INTERPOLATION)
             known = ", ".join(_INTERPOLATION)
-            raise InputError(f"The interpolation {self.interpolation!r} is not known; use one of {known}.")
+            raise InputError(f"The interpolation {self.interpolation!r} is not known{hint}; use one of {known}.")
         if not 0 < self.size <= self._target:
             raise InputError(f"The input size {self.size} must be positive and at most the resize size {self._target}.")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:

@@ -17,15 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from chinspect.errors import InputError
-from chinspect.images._open import MAX_PIXELS, open_image
+from chinspect.errors import InputError, did_you_mean
+from chinspect.images._open import MAX_PIXELS, as_picture, to_rgb
+from chinspect.images.pixels import AnyImage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,7 +62,9 @@ def resize(image: Image.Image | Pixels, size: int, resizer: str) -> Pixels:
 def check_resizer(resizer: str, size: int) -> None:
     """`InputError` unless the resizer is known and the size is a possible one."""
     if resizer not in RESIZERS:
-        raise InputError(f"the resizer {resizer!r} is not known: use one of {', '.join(RESIZERS)}.")
+        raise InputError(
+            f"the resizer {resizer!r} is not known{did_you_mean(resizer, RESIZERS)}: use one of {', '.join(RESIZERS)}."
+        )
     if not isinstance(size, int) or not 1 <= size <= int(MAX_PIXELS**0.5):
         raise InputError(f"images cannot be resized to {size!r} pixels: choose a side of 1 to {int(MAX_PIXELS**0.5)}.")
 
@@ -79,15 +81,15 @@ def to_input(pixels: Pixels) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float().div_(127.5).sub_(1)
 
 
-def load_inputs(paths: Sequence[str | Path], resizer: str, size: int) -> Tensor:
-    """Image files as one float32 batch (N, 3, size, size) in [-1, 1], each decoded once by `open_image`.
+def load_inputs(images: Sequence[AnyImage], resizer: str, size: int) -> Tensor:
+    """Images, of files or in memory, as one float32 batch (N, 3, size, size) in [-1, 1], each decoded once.
 
-    Raises `InputError` for no path at all, an image that cannot be read, or a resizer or size that is not possible.
+    Raises `InputError` for no image at all, one that cannot be read, or a resizer or size that is not possible.
     """
     check_resizer(resizer, size)
-    if not paths:
+    if not images:
         raise InputError("there are no images to load: give at least one path.")
-    return to_input(np.stack([resize(open_image(path), size, resizer) for path in paths]))
+    return to_input(np.stack([resize(to_rgb(as_picture(image)), size, resizer) for image in images]))
 
 
 def _opencv(flag: str, image: Image.Image | Pixels, size: int) -> Pixels:

@@ -21,7 +21,7 @@ import pandas as pd
 from chinspect.artefacts import Artefact
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
+from chinspect.execute import Samples, Source, load_samples
 from chinspect.images import open_image
 from chinspect.known.effect import Effect, Options
 from chinspect.known.models import Models, load_models
@@ -103,7 +103,7 @@ class Comparison(Result):
 
 def compare(
     models: Sequence[str | Encoder],
-    data: str | Path,
+    data: Source,
     *,
     artefact: Artefact | None = None,
     images: int = 200,
@@ -114,7 +114,8 @@ def compare(
 
     Args:
         models: names (see `load_encoder`) or encoders, at least one.
-        data: the folder of the images.
+        data: the folder of the images; or a list or table of paths, or a list of images, which no known effect is
+            measured on (see `load_samples`).
         artefact: whose reliance is measured, if there is one.
         images: how many at most, drawn at random.
         seed: of whatever chance decides.
@@ -125,14 +126,16 @@ def compare(
     if not models:
         raise InputError("there is nothing to compare: name one model or more.")
     samples = _drawn(load_samples(data), images, seed)
-    effects = [effect for effect in EFFECTS.values() if _holds(effect, Path(data))]
+    listed = not isinstance(data, str | Path)
+    folder = samples.root if listed else Path(data)  # type: ignore[arg-type]
+    effects = [] if listed else [effect for effect in EFFECTS.values() if _holds(effect, folder)]
     rows: list[pd.DataFrame] = []
     notes: list[str] = []
     names: list[str] = []
     for done, model in enumerate(models, 1):
         loaded = load_models(model)
         names.append(loaded.name)
-        measured = _known(loaded, effects, Path(data), Options(images, seed), notes)
+        measured = _known(loaded, effects, folder, Options(images, seed), notes)
         if artefact is not None:
             measured |= {RELIANCE: _reliance(loaded.encoder, artefact, samples, seed)}
         measured |= {STRATEGIES: _strategies(loaded.encoder, samples)}
@@ -141,7 +144,13 @@ def compare(
             progress(done, len(models))
     table = pd.concat(rows, ignore_index=True)
     table = table[["model", "subject", "measure", "condition", "estimate", "low", "high", "n"]]
-    return Comparison(tuple(names), str(data), table, _leads(table, artefact), tuple(dict.fromkeys(notes)))
+    return Comparison(
+        tuple(names),
+        "a list of images" if listed else str(data),
+        table,
+        _leads(table, artefact),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def _told(row: Mapping[Any, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from chinspect.encoders import Encoder, list_models, read_card
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.known.effect import Effect, Needs, Options
 from chinspect.known.measurement import Measurement
 from chinspect.known.models import Models, load_models
@@ -67,7 +67,9 @@ def measure(
     Raises `InputError` for an effect that is not known, data or a model that it cannot use.
     """
     if name not in EFFECTS:
-        raise InputError(f"The effect {name!r} is not known; use one of {', '.join(EFFECTS)}.")
+        raise InputError(
+            f"The effect {name!r} is not known{did_you_mean(name, EFFECTS)}; use one of {', '.join(EFFECTS)}."
+        )
     if images < 2:
         raise InputError(f"An effect is measured on 2 images or more, not on {images}.")
     effect = EFFECTS[name]

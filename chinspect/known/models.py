@@ -16,9 +16,9 @@ from chinspect.encoders import (
     Encoder,
     Retrain,
     TextEncoder,
+    as_encoder,
     edited,
     load_classifier,
-    load_encoder,
     load_text_encoder,
 )
 from chinspect.errors import InputError
@@ -109,7 +109,7 @@ def load_models(model: str | Encoder | Models) -> Models:
         return model
     if isinstance(model, Encoder):
         return Models(model, reason="an encoder was passed without its classifier or text tower.")
-    encoder = load_encoder(model)
+    encoder = as_encoder(model)
     if isinstance(encoder, EditedEncoder):
         return replace(load_models(encoder.base.name).edited(*encoder.edits), encoder=encoder)
     # trained without labels, or the folder of an encoder: whatever else can fail has failed above

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from chinspect.anomaly import Detector, save_detector
 from chinspect.anomaly.filters import Blur, SpectralWeights
 from chinspect.anomaly.images import Images
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.stress import Mitigation, check_rate
 
 __all__ = ["Blur", "SpectralWeights", "detector_remedy", "recalibrate", "save_remedied"]
@@ -35,7 +35,7 @@ def detector_remedy(name: str, detector: Detector, normals: Any) -> Mitigation:
     Raises `InputError` for another name.
     """
     if name not in _LAYERS:
-        raise InputError(f"unknown remedy {name!r}: choose {', '.join(_LAYERS)}.")
+        raise InputError(f"unknown remedy {name!r}{did_you_mean(name, _LAYERS)}: choose {', '.join(_LAYERS)}.")
     return Mitigation(name, clone(detector).set_params(layer=_LAYERS[name]()).fit(normals))
 
 

@@ -1,6 +1,6 @@
 """Remedies for encoders: chosen on held-out images, judged on others beside a control, undone, saved.
 
-    remedy = prune(load_encoder("tiny-clip"), text_logo(), "trucks")
+    remedy = prune("efficientnet-lite0", text_logo(), "trucks")
     remedy.show()                   # the search, the comparison, and what they say
     remedy.save("pruned")           # a folder that load_encoder reads, with the evidence
     encoder = remedy.apply()        # the mitigated encoder; remedy.undo() is the one before
@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import EditedEncoder, Encoder, edited
+from chinspect.encoders import EditedEncoder, Encoder, as_encoder, edited
 from chinspect.encoders.record import CARD, RECORD, TENSORS
 from chinspect.errors import InputError
 from chinspect.mitigate.comparison import BEFORE, compare_mitigations, finding
@@ -114,7 +114,7 @@ class Remedy(Result):
 
 
 def prune(
-    encoder: Encoder,
+    encoder: Encoder | str,
     artefact: Artefact,
     data: str | Path | Task,
     *,
@@ -131,12 +131,14 @@ def prune(
     beside the encoder before and as many random channels.
 
     Args:
+        encoder: an encoder, or the name of one (see `load_encoder`).
         data: a folder with one folder a class, or a task whose training images are files (`Pictures`).
         layers, k, rows, max_cost, progress: see `search_pruning`.
         seed: of splits, and of the random channels.
 
     Raises `InputError` as `load_classes` and `search_pruning` do.
     """
+    encoder = as_encoder(encoder)
     task = _task(data, artefact, seed)
     choice = _held_out(task, artefact, seed).seen_by(encoder.preprocessing)
     search = search_pruning(
@@ -158,7 +160,7 @@ def prune(
 
 
 def unlearn(
-    encoder: Encoder,
+    encoder: Encoder | str,
     artefact: Artefact,
     data: str | Path | Task,
     *,
@@ -172,6 +174,7 @@ def unlearn(
     changes images as much.
 
     Args:
+        encoder: an encoder, or the name of one (see `load_encoder`).
         data: a folder with one folder a class, or a task with shifted images.
         schedule: None is `Schedule()`; its seed is also that of the split and of the random patch.
         checkpoints: see `train_unlearning`; `Remedy.save` removes the folder ``.resume`` of an encoder's folder.
@@ -179,6 +182,7 @@ def unlearn(
 
     Raises `InputError` as `load_classes` and `train_unlearning` do.
     """
+    encoder = as_encoder(encoder)
     schedule = schedule or Schedule()
     view = encoder.preprocessing
     task = _task(data, artefact, schedule.seed).seen_by(view)

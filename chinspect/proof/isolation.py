@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike
 
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
+from chinspect.images import AnyImage, as_pixels
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
@@ -43,17 +44,17 @@ _LEVEL = 1 / 255  # of 8-bit pixels
 
 
 def isolate(
-    images: Sequence[Pixels],
+    images: Sequence[AnyImage],
     maps: Sequence[ArrayLike],
     *,
-    rest: Sequence[Pixels] = (),
+    rest: Sequence[AnyImage] = (),
     rest_maps: Sequence[ArrayLike] = (),
     name: str = "isolated",
 ) -> Artefact:
     """The artefact that the members of a cluster have in common.
 
     Args:
-        images: the members, uint8 (H, W, 3) each, of any sizes; most of them carry the artefact.
+        images: the members, paths, pictures or pixels, uint8 (H, W, 3), of any sizes; most of them carry the artefact.
         maps: of each member, relevance (h, w) at any resolution.
         rest: other pictures of the same kind. With at least `MIN_MEMBERS` of them opacity is judged pixel by pixel;
             without, against the members' own spread elsewhere, which takes smooth surroundings for a piece of the
@@ -73,9 +74,10 @@ def isolate(
         raise InputError(f"Each member needs one map, and there are {len(images)} images and {len(maps)} maps.")
     if len(images) < MIN_MEMBERS:
         raise InputError(f"An artefact is isolated from at least {MIN_MEMBERS} members, not from {len(images)}.")
-    size = tuple(int(np.median([image.shape[axis] for image in images])) for axis in (0, 1))
-    members = _stack(images, size)
-    others = _stack(rest, size) if len(rest) >= MIN_MEMBERS else None
+    pixels = [as_pixels(image) for image in images]
+    size = tuple(int(np.median([image.shape[axis] for image in pixels])) for axis in (0, 1))
+    members = _stack(pixels, size)
+    others = _stack([as_pixels(image) for image in rest], size) if len(rest) >= MIN_MEMBERS else None
     relevance = _relevance(maps, size)
     common = np.median(_relevance(rest_maps, size), axis=0) if len(rest_maps) else np.zeros(size, np.float32)
 

@@ -38,6 +38,7 @@ import pandas as pd
 
 from chinspect.artefacts import Artefact, Pixels, checked
 from chinspect.errors import InputError
+from chinspect.images import AnyImage, as_pixels
 from chinspect.proof.effects import WORDS, decisive_effect
 from chinspect.proof.experiment import Experiment
 from chinspect.proof.family import decide
@@ -153,10 +154,10 @@ class Case:
 def prove(
     subject: Subject,
     artefact: Artefact,
-    clean: Sequence[Pixels],
-    affected: Sequence[Pixels] = (),
+    clean: Sequence[AnyImage],
+    affected: Sequence[AnyImage] = (),
     *,
-    pool: Sequence[Pixels] = (),
+    pool: Sequence[AnyImage] = (),
     seed: int = 0,
     n_resamples: int = 2000,
     level: float = 0.05,
@@ -169,7 +170,8 @@ def prove(
     Args:
         subject: an `Encoder`, a `Classifier`, a fitted detector, or another `chinspect.subjects.Subject`.
         artefact: see `isolate` and `chinspect.artefacts.ARTEFACTS`.
-        clean: images that do not carry it, uint8 (H, W, 3), for a classifier of other classes; it is added to them.
+        clean: images that do not carry it (paths, pictures or pixels, uint8 (H, W, 3)), for a classifier of other
+            classes; it is added to them.
         affected: images that carry it, in the frame that the model sees; it is removed from them.
         pool: further images without it, which lend their content to placebos beside the clean ones: with fewer than 40
             in all the level is less exact.
@@ -182,9 +184,8 @@ def prove(
 
     Source: Anders et al. 2022, Tables 3 and 4, there without intervals and placebos.
     """
-    return prove_all(subject, [Case(artefact, clean, affected, pool)], seed=seed, n_resamples=n_resamples, level=level)[
-        0
-    ]
+    case = Case(artefact, *([as_pixels(image) for image in images] for images in (clean, affected, pool)))
+    return prove_all(subject, [case], seed=seed, n_resamples=n_resamples, level=level)[0]
 
 
 def prove_all(

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.encoders import Encoder
+from chinspect.encoders import Encoder, as_encoder
 from chinspect.errors import InputError
 from chinspect.execute import Samples, load_samples
 from chinspect.readouts.folders import load_classes, read_column
@@ -96,7 +96,7 @@ class ConfounderScores(Result):
 
 
 def confounding(
-    encoder: Encoder,
+    encoder: Encoder | str,
     data: str | Path | Samples,
     confounder: str | Path | Sequence[str],
     *,
@@ -107,6 +107,7 @@ def confounding(
     """Measures how much an encoder's embeddings follow a confounder rather than the class.
 
     Args:
+        encoder: an encoder, or the name of one (see `load_encoder`).
         data: a folder with one folder a class, a table with the columns path and label, or labelled samples.
         confounder: ``folder`` for the folder that an image lies in, below that of its class; a CSV file with the
             columns path and confounder; or one name an image.
@@ -116,6 +117,7 @@ def confounding(
 
     Raises `InputError` for data that cannot be used: no labels, one class or one origin, cells that are too small.
     """
+    encoder = as_encoder(encoder)
     samples = _labelled(data)
     names = _confounders(confounder, samples)
     labels = np.array(samples.labels)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from chinspect.artefacts import Artefact
-from chinspect.encoders import EditedEncoder, Encoder
+from chinspect.encoders import EditedEncoder, Encoder, as_encoder
 from chinspect.errors import InputError
 from chinspect.images import cropped_in_words
 from chinspect.readouts.folders import Split, load_classes, read_groups
@@ -79,7 +79,7 @@ class ReadoutScores(Result):
 
 
 def evaluate(
-    encoder: Encoder,
+    encoder: Encoder | str,
     data: str | Path | Split,
     *,
     artefact: Artefact | None = None,
@@ -91,7 +91,7 @@ def evaluate(
     """Judge linear readouts on an encoder by subgroup; a mitigated encoder is judged beside the one it comes from.
 
     Args:
-        encoder: whose embeddings are read out.
+        encoder: whose embeddings are read out; an encoder, or the name of one (see `load_encoder`).
         data: a folder with one folder a class, or a split of it.
         artefact: also judge with it on every test image.
         groups: a CSV file with the columns path and group for the test images, or one name an image; by default the
@@ -102,6 +102,7 @@ def evaluate(
 
     Raises `InputError` for data, groups or a cache that cannot be used.
     """
+    encoder = as_encoder(encoder)
     split = data if isinstance(data, Split) else load_classes(data, seed=seed)
     names = read_groups(groups, split.test) if isinstance(groups, str | Path) else groups
     task = folder_task(split, artefact, names)

@@ -22,6 +22,7 @@ from .components import Components, Decomposition, Partition, channels, patches,
 from .composites import COMPOSITES, RESCALE, Composite, Row, composite
 from .map import RelevanceMap, RelevanceWarning, relevance_map
 from .method import Contributions, Method, MethodName, contributions
+from .modes import evaluation_mode
 from .precision import Precision
 from .references import Reference, ReferenceName, check_reference, reference_images
 from .shapley import Respond, ShapleyMap, pair_errors, shapley_map
@@ -61,6 +62,7 @@ __all__ = [
     "contributions",
     "dct_matrix",
     "differs",
+    "evaluation_mode",
     "frequency_bands",
     "handles",
     "inner_by_band",

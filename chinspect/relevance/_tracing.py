@@ -8,8 +8,7 @@ element-wise function by several operations becomes one: see `chinspect.relevanc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -25,6 +24,7 @@ from chinspect.relevance._handlers import HANDLERS
 from chinspect.relevance._rewriting import rewritten
 from chinspect.relevance._stored import graph_file, store_graph, stored_graph
 from chinspect.relevance._verification import check_deterministic, check_equal
+from chinspect.relevance.modes import evaluation_mode
 
 _RULED = {
     *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
@@ -86,7 +86,7 @@ def _rewritten(graph: Graph, x: Tensor) -> Graph:
 def _compared(model: nn.Module, graph: Graph, x: Tensor) -> Graph:
     """The rewritten graph, if it computes what the model does; else `InputError`."""
     result = _rewritten(graph, x)
-    with _evaluation_mode(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         check_equal(model, graph, result, x)
     return result
 
@@ -95,7 +95,7 @@ def _exported(model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
     if isinstance(model, ExportedProgram):
         return _decomposed(model, model, x)
     _check_readable(model)
-    with _evaluation_mode(model), torch.no_grad():
+    with evaluation_mode(model), torch.no_grad():
         try:
             program = torch.export.export(model, (x,))
         except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
@@ -150,22 +150,6 @@ def _as_parameters(model: nn.Module, x: Tensor) -> Tensor:
     """Images in half precision or bfloat16 for a model that has all its parameters in it."""
     types = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
     return x.to(types.pop()) if len(types) == 1 and types <= {torch.float16, torch.bfloat16} else x
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the time of the context; each module's own flag comes back, also after an error.
-
-    The flags are set, since ``eval`` may do more, and is forbidden in exported modules.
-    """
-    flags = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in flags:
-            module.training = False
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 def _read(node: fx.Node) -> Operation:

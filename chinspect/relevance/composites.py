@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.relevance.rules import AlphaBeta, Epsilon, Flat, Gamma, Linear, Rule, ZBox, Zero, ZPlus
 
 Bounds = float | tuple[float, ...]
@@ -80,7 +80,9 @@ def composite(name: str, *, bias: bool | None = None, low: Bounds = -3.0, high: 
         InputError: the name is unknown.
     """
     if name not in COMPOSITES:
-        raise InputError(f"unknown composite {name!r}: choose one of {', '.join(COMPOSITES)}.")
+        raise InputError(
+            f"unknown composite {name!r}{did_you_mean(name, COMPOSITES)}: choose one of {', '.join(COMPOSITES)}."
+        )
     table = COMPOSITES[name]
     rows = []
     for row in table.rows:

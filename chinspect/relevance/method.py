@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from torch import Tensor, nn
 
 from chinspect.digests import digest, tensor_bytes
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.relevance._graph import Graph
 from chinspect.relevance._tracing import trace
 from chinspect.relevance.components import Components
@@ -49,7 +49,10 @@ class Method:
 
     def __post_init__(self) -> None:
         if self.name not in get_args(MethodName):
-            raise InputError(f"unknown method {self.name!r}: choose one of auto, {', '.join(get_args(MethodName))}.")
+            raise InputError(
+                f"unknown method {self.name!r}{did_you_mean(self.name, get_args(MethodName))}: "
+                f"choose one of auto, {', '.join(get_args(MethodName))}."
+            )
         if self.evaluations is not None and self.name != "shapley":
             raise InputError(f"evaluations belong to the method shapley, not to {self.name}.")
 

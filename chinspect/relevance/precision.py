@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 import torch
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -18,7 +18,10 @@ Precision = Literal["float32", "bfloat16"]
 def check_precision(precision: str, device: torch.device) -> None:
     """`InputError` for an unknown precision, and for one that the processor would only imitate, slowly."""
     if precision not in get_args(Precision):
-        raise InputError(f"unknown precision {precision!r}: choose one of {', '.join(get_args(Precision))}.")
+        raise InputError(
+            f"unknown precision {precision!r}{did_you_mean(precision, get_args(Precision))}: "
+            f"choose one of {', '.join(get_args(Precision))}."
+        )
     if precision == "float32":
         return
     capable = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bfloat16()

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 
 ReferenceName = Literal["blur", "mean", "grey"]
 Reference = ReferenceName | Tensor
@@ -49,7 +49,10 @@ def reference_images(reference: Reference | str, x: Tensor) -> Tensor:
 def check_reference(name: str) -> None:
     """`InputError` for another name than those of `ReferenceName`."""
     if name not in get_args(ReferenceName):
-        raise InputError(f"unknown reference {name!r}: choose one of {', '.join(get_args(ReferenceName))}, or images.")
+        raise InputError(
+            f"unknown reference {name!r}{did_you_mean(name, get_args(ReferenceName))}: "
+            f"choose one of {', '.join(get_args(ReferenceName))}, or images."
+        )
 
 
 def _blurred(x: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ from torch import Tensor
 from chinspect.digests import digest, tensor_bytes
 from chinspect.errors import InputError
 from chinspect.relevance.components import Components, Partition
+from chinspect.relevance.modes import evaluation_mode
 from chinspect.relevance.references import Reference, reference_images
 
 Respond = Callable[[Tensor], Tensor]
@@ -111,7 +112,8 @@ def shapley_map(
     """Shapley values of the components of an image for every output of a function.
 
     Args:
-        respond: an encoder's module, a classifier, an anomaly score with D = 1, an ONNX session, a remote model.
+        respond: an encoder's module, a classifier, an anomaly score with D = 1, an ONNX session, a remote model. A
+            module answers in evaluation mode, and is left as it was.
         x: one image (1, C, H, W), preprocessed.
         components: those that partition the pixels: patches, segments, channels.
         reference: what stands in the place of hidden components; of several references the maps are averaged.
@@ -133,7 +135,8 @@ def shapley_map(
     references = reference_images(reference, x)
     budget = _budget(evaluations, partition.count, len(references))
     generator = np.random.default_rng([random_state, int(digest(tensor_bytes(x)), 16)])
-    return _mean([_map(_Game(respond, x, x0, partition, batch), budget, generator) for x0 in references], x)
+    with evaluation_mode(respond):
+        return _mean([_map(_Game(respond, x, x0, partition, batch), budget, generator) for x0 in references], x)
 
 
 def _budget(evaluations: int | None, count: int, references: int) -> int:

@@ -1,11 +1,17 @@
 from .documents import json_text, plain, write_json
 from .glyphs import drawable, with_known_glyphs
+from .palette import CONTROL, EFFECT, INK, PALE, VARIANT
 from .result import Result
 from .tables import cell, print_table, records, write_table
 from .words import GLOSSARY
 
 __all__ = [
+    "CONTROL",
+    "EFFECT",
     "GLOSSARY",
+    "INK",
+    "PALE",
+    "VARIANT",
     "Result",
     "cell",
     "drawable",

@@ -27,10 +27,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, load_encoder
+from chinspect.encoders import Encoder, MethodChoice, References, as_encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples
-from chinspect.images import Fit, as_picture
+from chinspect.execute import Source
+from chinspect.images import AnyImage, Fit, as_picture
 from chinspect.relevance import (
     Composite,
     Contributions,
@@ -46,7 +46,6 @@ from chinspect.similarity.explanation import Metric, SimilarityExplanation, chec
 from chinspect.similarity.image import IN_MEMORY, Array, ExplainedImage
 from chinspect.similarity.standing import sampled_embeddings, standing_among
 
-Source = str | Path | Image.Image
 # of the adaptive grid in pixels: 7 x 7 patches at 224 pixels, and the detail of 28 x 28
 _COARSE = 32
 _FINE = 8
@@ -54,8 +53,8 @@ _FINE = 8
 
 def explain_similarity(
     encoder: Encoder | str,
-    a: Source,
-    b: Source,
+    a: AnyImage,
+    b: AnyImage,
     *,
     method: MethodChoice | Method | None = None,
     composite: str | Composite | None = None,
@@ -66,13 +65,13 @@ def explain_similarity(
     bands: int | Sequence[int] | None = None,
     check: bool = True,
     fit: Fit | None = None,
-    among: str | Path | Samples | None = None,
+    among: Source | None = None,
 ) -> SimilarityExplanation:
     """Explains the similarity of two images by pairs of their patches.
 
     Args:
         encoder: an encoder, or the name of one (see `load_encoder`).
-        a, b: paths or pictures.
+        a, b: paths, pictures, arrays or tensors of pixels; see `chinspect.images.pixels`.
         method: ``rescale`` and ``shapley`` explain what the images share beyond a reference, ``lrp`` the whole dot
             product; a `Method` holds all four options; by default what the encoder's card records, else
             ``rescale``, or the method that a composite or evaluations belong to (see `method_for`). ``auto`` is the
@@ -95,7 +94,7 @@ def explain_similarity(
     check_metric(metric)
     if isinstance(patch_size, str) and patch_size != "auto":
         raise InputError(f"a patch size is a number of pixels or auto, not {patch_size!r}.")
-    encoder = (load_encoder(encoder) if isinstance(encoder, str) else encoder).fitted(fit)
+    encoder = as_encoder(encoder).fitted(fit)
     pictures = [as_picture(image) for image in (a, b)]
     start = time.perf_counter()
     options, choice = settled_method(
@@ -185,5 +184,5 @@ def _marginal_of_one_colour(
     return marginal
 
 
-def _name(image: Source) -> str:
-    return IN_MEMORY if isinstance(image, Image.Image) else str(image)
+def _name(image: AnyImage) -> str:
+    return str(image) if isinstance(image, str | Path) else IN_MEMORY

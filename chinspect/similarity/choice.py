@@ -16,17 +16,16 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References, is_default, method_for
+from chinspect.encoders import Encoder, MethodChoice, References, as_encoder, is_default, method_for
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
+from chinspect.execute import Samples, Source, load_samples
 from chinspect.files import read_json
 from chinspect.relevance import COMPOSITES, Composite, Graph, Method, RelevanceWarning
 from chinspect.report import Result
@@ -34,7 +33,6 @@ from chinspect.report.tables import records
 from chinspect.similarity.explained import explain_image
 from chinspect.similarity.explanation import SimilarityExplanation
 
-Pictures: TypeAlias = Samples | Sequence[Image.Image]
 PAIRS = 4
 """Pairs of images by default: differences of a tenth in the advantage are seen."""
 _COLUMNS = (
@@ -117,8 +115,8 @@ def candidate_methods(encoder: Encoder) -> list[Method]:
 
 
 def choose_method(
-    encoder: Encoder,
-    images: Pictures,
+    encoder: Encoder | str,
+    images: Source,
     *,
     candidates: Sequence[Method] | None = None,
     pairs: int = PAIRS,
@@ -128,13 +126,16 @@ def choose_method(
     """The most faithful of some methods for an encoder.
 
     Args:
-        images: the data set, or its pictures; pairs are drawn at random from what can be read.
+        encoder: an encoder, or the name of one (see `load_encoder`).
+        images: the data set, see `load_samples`; pairs are drawn at random from what can be read.
         candidates: methods to try, the usual one first; by default `candidate_methods`.
         pairs: how many; of one pair no difference is told from chance, and the largest advantage wins.
         progress: called with the number of methods tried and in all.
 
     Raises `InputError` where fewer than 2 images can be read, or none of the methods fits the encoder.
     """
+    encoder = as_encoder(encoder)
+    images = load_samples(images)
     methods = list(candidate_methods(encoder) if candidates is None else candidates)
     drawn = _pairs(images, pairs, random_state)
     graph = Method().reader(encoder.module, encoder.prepare(images[drawn[0][0]]))
@@ -160,7 +161,7 @@ def choose_method(
 def settled_method(
     encoder: Encoder,
     name: MethodChoice | Method | None,
-    images: Pictures | str | Path,
+    images: Source,
     *,
     composite: str | Composite | None = None,
     reference: References = "blur",
@@ -170,7 +171,7 @@ def settled_method(
     """A method by its options (see `method_for`); ``auto`` is what `choose_method` chooses on the data set.
 
     Args:
-        images: the data set, its folder, or pictures.
+        images: the data set, or the pictures of a pair.
         folder: of a run, where that choice is written to, and read from when the run goes on.
 
     Returns the method, and the document of the choice, which is empty where none was made.
@@ -179,8 +180,6 @@ def settled_method(
         samples = images if isinstance(images, Samples) else None
         options: dict[str, Any] = {"composite": composite, "reference": reference, "evaluations": evaluations}
         return method_for(encoder, name, **options, samples=samples), {}
-    if isinstance(images, str | Path):
-        images = load_samples(images)
     if composite is not None or evaluations is not None or not is_default(reference):
         raise InputError("the method auto chooses composite and reference: leave them out, and evaluations.")
     if folder is None:
@@ -196,7 +195,7 @@ def _tried(
     encoder: Encoder,
     method: Method,
     graph: Graph | nn.Module,
-    images: Pictures,
+    images: Samples,
     drawn: Sequence[tuple[int, int]],
 ) -> dict[str, Any]:
     model = encoder.module if method.name == "shapley" else graph
@@ -225,19 +224,19 @@ def _advantage(
     encoder: Encoder,
     method: Method,
     model: Graph | nn.Module,
-    images: Pictures,
+    images: Samples,
     pair: tuple[int, int],
 ) -> tuple[float, float]:
     """Advantage over random patches, and conservation."""
     size = min(_PATCH_SIZE, encoder.preprocessing.size // 4)  # 16 patches at least
-    a, b = (explain_image(encoder, model, images[index], method, size, name=f"image {index}") for index in pair)
+    a, b = (explain_image(encoder, model, images[index], method, size, name=images.names[index]) for index in pair)
     explanation = SimilarityExplanation(a, b, "dot", encoder, method, size)
     deletion = replace(explanation.pair(), method=Method()).deletion(explanation.relevance_of_a)
     unit = abs(deletion.explained) or 1.0
     return float((deletion.most - deletion.random.mean(1)).mean()) / unit, explanation.conservation
 
 
-def _pairs(images: Pictures, count: int, random_state: int) -> list[tuple[int, int]]:
+def _pairs(images: Samples, count: int, random_state: int) -> list[tuple[int, int]]:
     """Pairs of images that can be read, each image once."""
     readable: list[int] = []
     for index in np.random.default_rng(random_state).permutation(len(images)):

@@ -26,11 +26,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from chinspect.encoders import Encoder, MethodChoice, References
+from chinspect.encoders import Encoder, MethodChoice, References, as_encoder
 from chinspect.errors import InputError
-from chinspect.execute import Store, load_samples, map_images
+from chinspect.execute import Source, Store, load_samples, map_images
 from chinspect.images import Preprocessing, open_image
-from chinspect.relevance import Graph, Method
+from chinspect.relevance import Graph, Method, evaluation_mode
 from chinspect.similarity.choice import settled_method
 from chinspect.similarity.explained import explain_image
 from chinspect.similarity.explanation import Metric, SimilarityExplanation, check_metric
@@ -86,8 +86,8 @@ class SimilarityIndex:
     @classmethod
     def build(
         cls,
-        encoder: Encoder,
-        images: str | Path,
+        encoder: Encoder | str,
+        images: Source,
         path: str | Path,
         *,
         method: MethodChoice | Method | None = None,
@@ -101,7 +101,8 @@ class SimilarityIndex:
         """Explains all images of a data set; goes on where an earlier run with the same arguments was stopped.
 
         Args:
-            images: folder, read recursively, or a list or table of paths (see `load_samples`).
+            encoder: an encoder, or the name of one (see `load_encoder`).
+            images: folder, read recursively, a list or table of paths, or a list of images (see `load_samples`).
             path: folder of the index, made if need be.
             method, composite, reference, evaluations, patch_size: as in `explain_similarity`; the reference ``dataset``
                 is the mean over some images of the data set, and the method ``auto`` is the most faithful one on it,
@@ -112,6 +113,7 @@ class SimilarityIndex:
         Raises:
             InputError: there are no images, or ``path`` holds an index of something else.
         """
+        encoder = as_encoder(encoder)
         samples = load_samples(images)
         options, _ = settled_method(
             encoder,
@@ -254,5 +256,5 @@ def _described(method: Method) -> dict[str, Any]:
 
 def _dimension(encoder: Encoder) -> int:
     size = encoder.preprocessing.size
-    with torch.no_grad():
+    with evaluation_mode(encoder.module), torch.no_grad():
         return encoder.module(torch.zeros(1, 3, size, size, device=encoder.device)).shape[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
+from chinspect.execute import Source, load_samples
 
 IMAGES = 200
 """Images of a data set that are embedded to compare with: 19,900 pairs, whose percentiles are right to some percent."""
@@ -55,14 +54,12 @@ def standing_among(embeddings: NDArray[np.floating[Any]], cosine: float, random_
     return Standing(below, float(np.median(cosines)), len(cosines), len(unit))
 
 
-def sampled_embeddings(
-    encoder: Encoder, images: str | Path | Samples, random_state: int = 0
-) -> NDArray[np.floating[Any]]:
+def sampled_embeddings(encoder: Encoder, images: Source, random_state: int = 0) -> NDArray[np.floating[Any]]:
     """Embeddings (n, D) of at most `IMAGES` images of a data set that can be read, drawn at random.
 
     Raises `InputError` where fewer than 3 can be read.
     """
-    samples = images if isinstance(images, Samples) else load_samples(images)
+    samples = load_samples(images)
     pictures: list[Any] = []
     for index in np.random.default_rng(random_state).permutation(len(samples)):
         if len(pictures) == IMAGES:

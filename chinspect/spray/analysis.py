@@ -24,7 +24,7 @@ from PIL import Image
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.explain import Neighbours, binary_affinity, nearest
 from chinspect.spray.arrays import Floats, Indices, Rows
 from chinspect.spray.candidates import COLUMNS, Candidate, describe, flag, with_labels
@@ -215,7 +215,10 @@ class SpRAy(BaseEstimator):
 
     def _check(self) -> None:
         if self.metric not in get_args(Metric):
-            raise InputError(f"the metric {self.metric!r} is not known: use one of {', '.join(get_args(Metric))}.")
+            raise InputError(
+                f"the metric {self.metric!r} is not known{did_you_mean(self.metric, get_args(Metric))}: "
+                f"use one of {', '.join(get_args(Metric))}."
+            )
         for name, least in {"n_neighbors": 1, "n_eigenvectors": 2, "n_surrogates": 0, "random_state": 0}.items():
             value = getattr(self, name)
             if not _is_integer(value) or value < least:

@@ -1,6 +1,6 @@
 """The whole analysis of a data set in one call: explain its images, cluster the maps, and keep the images at hand.
 
-run = analyse(load_encoder("tiny-clip"), "photographs", path="run")
+run = analyse("efficientnet-lite0", "photographs", path="run")
 run.show()
 run.save("run")
 """
@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from numpy.typing import ArrayLike
 from PIL import Image
 
 from chinspect.digests import digest_of_json
+from chinspect.encoders import as_encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
+from chinspect.execute import Samples, Source, load_samples
 from chinspect.explain import Explain, ExplainedImages, explain_images, map_deletions, question_for, seen_by
 from chinspect.images import Preprocessing, cropped_in_words
 from chinspect.spray.analysis import SpRAy
@@ -26,12 +27,9 @@ from chinspect.spray.maps import Labels, load_labels, load_maps
 from chinspect.spray.run import SprayRun, check_output
 from chinspect.subjects import Subject
 
-Source: TypeAlias = str | Path | Samples
-"""A folder, read recursively, a list or table of paths (see `load_samples`), or the samples themselves."""
-
 
 def analyse(
-    subject: Subject,
+    subject: Subject | str,
     images: Source,
     *,
     explain: Explain | None = None,
@@ -46,8 +44,9 @@ def analyse(
     """Which strategies does a model use over a data set?
 
     Args:
-        subject: an encoder, a fitted detector, or a classifier whose logits are a module.
-        images: the data set.
+        subject: an encoder or the name of one (see `load_encoder`), a fitted detector, or a classifier whose logits are
+            a module.
+        images: the data set: a folder, a list or table of paths, or a list of images (see `load_samples`).
         explain: the question, see `chinspect.explain.explain_images`; by default ``neighbours`` of an encoder,
             ``anomaly`` of a detector, ``output`` of a classifier.
         labels: with them each class is analysed on its own as well.
@@ -62,8 +61,9 @@ def analyse(
     Raises `InputError` where the question, the images, the labels or the folder do not fit, before anything is
     explained, and for fewer than 3 maps that differ.
     """
+    subject = as_encoder(subject) if isinstance(subject, str) else subject
     question = question_for(subject, explain)
-    samples = _loaded(images)
+    samples = load_samples(images)
     classes = load_labels(labels, samples.names, samples.paths)
     store = None
     if path is not None:
@@ -113,7 +113,7 @@ def analyse_maps(
     Raises `InputError` where maps, images and labels do not fit, and for fewer than 3 maps that differ.
     """
     values = load_maps(maps)
-    samples = None if images is None else _loaded(images)
+    samples = None if images is None else load_samples(images)
     if samples is not None and len(samples) != len(values):
         raise InputError(f"there are {len(values)} maps and {len(samples)} images: give one image for each map.")
     names = [f"map {i}" for i in range(len(values))] if samples is None else samples.names
@@ -143,7 +143,3 @@ def _cropped(explained: ExplainedImages) -> str:
 
 def _picture(samples: Samples, subject: Subject | None, index: int) -> Image.Image:
     return samples[index] if subject is None else seen_by(subject, samples[index])
-
-
-def _loaded(images: Source) -> Samples:
-    return images if isinstance(images, Samples) else load_samples(images)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 
 Pixels = NDArray[np.uint8]
 Change = Callable[[Pixels, np.random.Generator], Pixels]
@@ -142,4 +142,6 @@ def check_changes(names: Sequence[str]) -> None:
     """`InputError` for a name that is not in `CHANGES`."""
     for name in names:
         if name not in CHANGES:
-            raise InputError(f"The change {name!r} is not known; use one of {', '.join(CHANGES)}.")
+            raise InputError(
+                f"The change {name!r} is not known{did_you_mean(name, CHANGES)}; use one of {', '.join(CHANGES)}."
+            )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from chinspect.anomaly import Detector, score_profile, threshold_at
 from chinspect.datasets import MVTecCategory
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.files import shown
 from chinspect.images import check_resizer
 from chinspect.stress.changes import CHANGES, check_changes
@@ -168,7 +168,10 @@ def _explained(
 
 def _check_protocol(protocol: str, trained: str) -> None:
     if protocol not in get_args(Protocol):
-        raise InputError(f"The protocol {protocol!r} is not known; use one of {', '.join(get_args(Protocol))}.")
+        raise InputError(
+            f"The protocol {protocol!r} is not known{did_you_mean(protocol, get_args(Protocol))}; "
+            f"use one of {', '.join(get_args(Protocol))}."
+        )
     if _PUBLISHED.get(protocol, trained) != trained:
         raise InputError(f"The protocol {protocol} trains with {_PUBLISHED[protocol]}, not with {trained!r}.")
 

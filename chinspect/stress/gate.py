@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from chinspect.anomaly import Detector
-from chinspect.errors import InputError
+from chinspect.errors import InputError, did_you_mean
 from chinspect.stress.metrics import Evaluation
 from chinspect.stress.report import StressReport
 from chinspect.stress.scoring import NONE
@@ -52,7 +52,10 @@ class Gate:
         percent = match[4] == "%"
         columns = [field.name for field in fields(Evaluation)]
         if match[1] not in columns:
-            raise InputError(f"the gate's column {match[1]!r} does not exist: choose one of {', '.join(columns)}.")
+            raise InputError(
+                f"the gate's column {match[1]!r} does not exist{did_you_mean(match[1], columns)}: "
+                f"choose one of {', '.join(columns)}."
+            )
         bounded = match[1] not in _UNBOUNDED
         if percent and not bounded:
             raise InputError(f"the gate {text!r} has a percent sign, and {match[1]} is no fraction: leave it out.")

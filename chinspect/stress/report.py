@@ -10,6 +10,7 @@ import pandas as pd
 
 from chinspect.report import Result, records
 from chinspect.stress.resizing import Prediction
+from chinspect.stress.words import beside, verdicts
 
 KEYS = ("mitigation", "resizer", "change")
 """Columns that name a row."""
@@ -70,10 +71,16 @@ class StressReport(Result):
     def remarks(self) -> list[str]:
         """How much of the scores is carried by what should not matter, one sentence for each row of `shares`."""
         return [
-            f"{row.group}, {row.images} images: {row.mean:.0%} of the score {_WHERE[str(row.share)]} (95 % interval "
-            f"{row.low:.0%} to {row.high:.0%}): {_beside(row)} the {row.uniform:.0%} of an even spread"
-            for row in self.shares.itertuples()
+            f"{row['group']}, {row['images']} images: {row['mean']:.0%} of the score {_WHERE[row['share']]} (95 % "
+            f"interval {row['low']:.0%} to {row['high']:.0%}), where an even spread would be {row['uniform']:.0%}: "
+            f"{beside(row['uniform'], row['low'], row['high'])}"
+            for row in self.shares.to_dict("records")
         ]
+
+    @property
+    def verdicts(self) -> dict[str, str]:
+        """What each panel of the figure says, in a sentence; see `chinspect.stress.words`."""
+        return verdicts(self.table, self.steps, self.predictions, self.train_resizer)
 
     def document(self) -> dict[str, Any]:
         """All but the single scores, as JSON values; what is not defined is null."""
@@ -83,6 +90,7 @@ class StressReport(Result):
             "detector": self.detector,
             "protocol": self.protocol,
             "train_resizer": self.train_resizer,
+            "verdicts": self.verdicts,
             "rows": records(self.table),
             **{name: records(tables[name]) for name in ("steps", "predictions", "shares")},
         }
@@ -97,10 +105,3 @@ class StressReport(Result):
         """The decisions under each condition; ``balanced`` is F1 if both classes weighed the same."""
         title = f"{self.detector} on {self.dataset}, threshold by the protocol {self.protocol}"
         return {title: self.table[[*KEYS, *_OVERVIEW]].rename(columns=_NAMES)}
-
-
-def _beside(row: Any) -> str:
-    """How a fraction lies beside that of an even spread, by its interval."""
-    if row.high < row.uniform:
-        return "less than"
-    return "more than" if row.low > row.uniform else "about"

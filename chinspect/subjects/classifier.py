@@ -15,7 +15,8 @@ from chinspect.digests import digest, tensor_bytes
 from chinspect.encoders import check_finite
 from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError
-from chinspect.relevance import Method
+from chinspect.images import AnyImage, as_pixels
+from chinspect.relevance import Method, evaluation_mode
 from chinspect.subjects.subject import Kind, Pixels
 
 _BATCH = 32  # images at a time: bounds memory, and larger batches are no faster on a CPU
@@ -26,7 +27,7 @@ class Classifier:
     """A classifier, and the class that an artefact is suspected to stand for.
 
     Attributes:
-        logits: from inputs (n, ...) to logits (n, classes).
+        logits: from inputs (n, ...) to logits (n, classes); a module answers in evaluation mode and is left as it was.
         target: index of the class.
         prepare: from uint8 images (H, W, 3) to these inputs; by default they are stacked and scaled to [0, 1],
             (n, 3, H, W), which needs images of one size.
@@ -48,16 +49,16 @@ class Classifier:
         tensors = sorted(self.logits.state_dict().items())
         return digest(repr((self.logits, self.target)), *(tensor_bytes(tensor) for _, tensor in tensors))
 
-    def see(self, images: Sequence[Pixels]) -> list[Pixels]:
-        """The images: what is done to them before the network is up to ``prepare``."""
-        return list(images)
+    def see(self, images: Sequence[AnyImage]) -> list[Pixels]:
+        """The images as pixels: what is done to them before the network is up to ``prepare``."""
+        return [as_pixels(image) for image in images]
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
         """Logits (n, classes).
 
         Raises `InputError` for other shapes, one class only, an unknown target, or logits that are not finite.
         """
-        with torch.no_grad():
+        with evaluation_mode(self.logits), torch.no_grad():
             logits = [self.logits(self._inputs(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         values = torch.cat(logits).double().cpu().numpy()
         if values.ndim != 2 or values.shape[1] < 2 or not 0 <= self.target < values.shape[1]:

@@ -127,8 +127,7 @@ def trained(name: str, data: Drawn, epochs: int, seed: int) -> Encoder:
     torch.manual_seed(seed)
     module = network(name)
     card = read_card("tiny-clip")
-    classifier = Encoder(name, module, card.preprocessing, replace(card, name=name, architecture=f"classifier:{name}"))
-    inputs = torch.cat([classifier.prepare(picture) for picture in data.shown])
+    inputs = torch.stack([card.preprocessing(picture) for picture in data.shown])
     labels = torch.tensor(data.labels)
     steps = epochs * -(-len(labels) // _BATCH)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3, weight_decay=0.02)
@@ -142,4 +141,4 @@ def trained(name: str, data: Drawn, epochs: int, seed: int) -> Encoder:
             optimizer.step()
             rate.step()
     module.eval().requires_grad_(False)
-    return classifier
+    return Encoder(name, module, card.preprocessing, replace(card, name=name, architecture=f"classifier:{name}"))

@@ -110,11 +110,11 @@ def test_folders_lists_and_paths_are_read_as_the_parameters_say(tmp_path: Path, 
         (images(2) * float("nan"), "image 0 holds NaN"),
         (images(2) + 2, "from 1"),
         ((images(2) * 100).byte(), "to_input"),
-        (np.array([["a"]]), "is neither"),
+        (np.array([["a"]]), "is none of them"),
         ([], "shape"),
         ("nowhere", "does not exist"),
         (["nowhere.png"], "does not exist"),
-        (None, "neither"),
+        (None, "none of them"),
     ],
 )
 def test_bad_images_are_refused_with_the_bad_value(detector: Detector, X: object, message: str) -> None:

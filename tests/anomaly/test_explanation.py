@@ -174,7 +174,9 @@ KEYS = {"score", "reference", "conservation", "band_edges", "band_index", "neigh
 
 def test_table_and_files(explanation: AnomalyExplanation, tmp_path: Path) -> None:
     table = explanation.to_frame()
-    assert list(table) == ["score", "reference", "conservation", "band_0-1", "band_2-18", "band_19+", "nearest"]
+    bands = ["band_0-1", "band_2-18", "band_19+"]
+    assert list(table) == ["score", "reference", "conservation", *bands, "nearest", "nearest_image"]
+    assert table.nearest_image.tolist() == [f"training image {index}" for index in table.nearest]
     assert table.nearest.tolist() == explanation.neighbours.argmax(1).tolist()
     files = explanation.save(tmp_path / "out")
     assert [path.name for path in files] == ["anomaly.json", "anomaly.npz", "anomaly.png"]
@@ -204,10 +206,13 @@ def test_the_figure_shows_picture_maps_spectrum_and_training_images(explanation:
         widths = [bar.get_width() for bar in row[5].patches]
         np.testing.assert_allclose(widths, explanation.bands[i] / explanation.score[i])
         np.testing.assert_array_equal(row[7].images[0].get_array(), explanation.nearest_images[i, 1])
-    titles = [each.get_title().split(" (")[0] for each in axes[0]]
-    nearest = [f"compared with #{index}" for index in explanation.nearest[0, :2]]
-    maps = ["by pixel", "orders 0-1", "orders 2-18", "orders 19+"]
-    assert titles == [f"score {explanation.score[0]:.4g}", *maps, "score by frequency", *nearest]
+    titles = [each.get_title().split("\n")[:2] for each in axes[0]]
+    nearest = [["compared with training image", str(index)] for index in explanation.nearest[0, :2]]
+    maps = ["all frequencies", "cycles 0-0.5", "cycles 1-9", "cycles 9.5+"]
+    assert [title[0] for title in titles[1:5]] == maps
+    assert titles[5:] == [["score by frequency", "in cycles"], *nearest]
+    assert titles[0] == ["image 0", f"score {explanation.score[0]:.4g}, threshold {explanation.threshold:.4g}"]
+    assert axes[0][0].get_title().endswith("\nNORMAL")
 
 
 def test_the_pictures_are_those_of_the_inputs(explanation: AnomalyExplanation) -> None:

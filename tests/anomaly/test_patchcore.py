@@ -467,7 +467,10 @@ def test_grey_images_are_refused():
 def test_without_weights_the_message_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("chinspect.encoders.weights._check_reachable", refuse)
-    with pytest.raises(InputError, match=r"wide_resnet50_2-95faca4d.pth from https://.*backbone='efficientnet-lite0'"):
+    match = (
+        r"wide_resnet50_2-95faca4d.pth from https://.*use the backbone 'efficientnet-lite0', which needs no download"
+    )
+    with pytest.raises(InputError, match=match):
         PatchCore(backbone="wide_resnet50_2").fit(images(2))
 
 

@@ -61,7 +61,7 @@ def test_where_there_is_room_nowhere_the_bytes_are_told(monkeypatch: pytest.Monk
     monkeypatch.setattr(_memory, "free_memory", lambda: 1000)
     usage = namedtuple("usage", ["total", "used", "free"])
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: usage(0, 0, 2 * 10**9))
-    with pytest.raises(InputError, match=r"needs 4\.0 GB for its patches and there are 2\.0 GB in '.*--size"):
+    with pytest.raises(InputError, match=r"needs 4\.0 GB for its patches and there are 2\.0 GB in '.*\(size\)"):
         table(10**6, 1000, torch.empty(0))
     with pytest.raises(InputError, match=r"and there are 0\.0 GB of memory: "):
         PatchCore(backbone=Pyramid().eval(), size=32).fit(images(6))

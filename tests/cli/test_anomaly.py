@@ -53,8 +53,12 @@ def test_scores_tell_defects(run, detector, dataset, tmp_path):  # noqa: F811
     assert len(flagged) == 16
     assert all(value for image, value in flagged.items() if "spot" in image)
     assert (tmp_path / "scores.csv").read_text().startswith("image,score,anomalous\n")
+    assert document["separation"]["auroc"] > 0.9
+    status, out, _ = run("score", detector, str(dataset / "test"))
+    assert re.search(r"AUROC \S+ \[.*\] of 8 defects against 8 normal images \(the folder 'good'\): better than", out)
     status, out, _ = run("score", detector, str(dataset / "test" / "good"))
     assert "exceed the threshold" in out
+    assert "AUROC" not in out
 
 
 @pytest.mark.parametrize(

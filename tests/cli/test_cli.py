@@ -162,7 +162,7 @@ def test_a_bad_image_is_one_line_and_leaves_nothing(run, tmp_path, kind):
         (["--device", "nonsense"], "nonsense"),
         (["--out", "taken"], "'taken' is a file"),
         (["--out", "taken/folder"], "'taken' is a file"),
-        (["--model", "taken"], "--arch"),
+        (["--model", "taken"], "ARCH@PATH"),
         (["--nonsense"], "nonsense"),
     ],
 )

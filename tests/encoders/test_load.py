@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from chinspect.encoders import libraries, load, load_encoder, read_card
+from chinspect.encoders import as_encoder, libraries, load, load_encoder, read_card
 from chinspect.encoders.cards import models_folder, zoo_names
 from chinspect.encoders.edits import Prune, edited
 from chinspect.encoders.libraries import build, card_of
@@ -142,8 +142,8 @@ def test_a_network_that_gives_no_vector_is_refused(fetched: Path, monkeypatch: p
         ("open_clip:nonsense/openai", None, "open_clip has no model"),
         ("open_clip:RN50/nonsense", None, "its tags are: openai"),
         ("open_clip:RN50", None, "needs a tag"),
-        ("mine.pth", None, "needs its architecture: --arch"),
-        (__file__, None, "needs its architecture: --arch"),
+        ("mine.pth", None, "needs its architecture: call it ARCH@PATH"),
+        (__file__, None, "needs its architecture: call it ARCH@PATH"),
         ("mine.pth", "simclr-rn50", "does not exist"),
         ("mine.pth", "nonsense", "There is no model 'nonsense'"),
         ("clip-rn50", "simclr-rn50", "has an architecture of its own"),
@@ -250,3 +250,22 @@ def test_damaged_weights_of_a_folder_without_a_hash(folder: Path) -> None:
     (folder / "card.toml").write_text("\n".join(card))
     with pytest.raises(InputError, match="cannot be read"):
         load_encoder(str(folder))
+
+
+def test_a_checkpoint_by_one_name_with_its_architecture(tmp_path: Path) -> None:
+    path = tmp_path / "weights@1.pth"
+    save(build("tiny-resnet", 128).module.state_dict(), path)
+    named = load_encoder(f"tiny-clip@{path}")
+    assert named.name == f"tiny-clip@{path}"
+    assert named.fingerprint == load_encoder(str(path), arch="tiny-clip").fingerprint
+    with pytest.raises(InputError, match=r"no model 'tiny-clp' \(did you mean 'tiny-clip'\?\)"):
+        load_encoder("tiny-clp@mine.pth")
+    with pytest.raises(InputError, match=r"weights@1.pth' needs its architecture: call it ARCH@PATH"):
+        load_encoder(str(path))
+
+
+def test_an_encoder_is_asked_for_by_itself_or_by_name() -> None:
+    encoder = as_encoder("tiny-clip")
+    assert as_encoder(encoder) is encoder
+    with pytest.raises(InputError, match=r"not TinyResNet: make it one with Encoder\.wrap"):
+        as_encoder(encoder.module)  # type: ignore[arg-type]

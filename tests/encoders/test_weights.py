@@ -44,7 +44,7 @@ def test_offline_one_sentence_says_what_is_missing(name: str, monkeypatch: pytes
     assert Path(card.file or card.url).name in message
     assert "https://" in message
     assert "no network in tests" in message
-    assert "--model efficientnet-lite0" in message
+    assert "use 'efficientnet-lite0'" in message
     assert "\n" not in message
 
 

@@ -204,7 +204,7 @@ def test_layers_that_are_no_place_for_an_edit() -> None:
     with pytest.raises(InputError, match="'relu' runs 2 times"):
         edited(as_encoder(Twice()), Prune("relu", (0,)))
     unused = planted()
-    unused.module.spare = nn.Identity()  # type: ignore[assignment]
+    unused.module.spare = nn.Identity().eval()  # type: ignore[assignment]
     unused.module.forward = lambda x: nn.Sequential(*list(unused.module.children())[:-1])(x)  # type: ignore[method-assign]
     with pytest.raises(InputError, match="'spare' runs 0 times"):
         edited(unused, Prune("spare", (0,)))

@@ -1,0 +1,11 @@
+"""The colours of lines and bars: apart for colour-blind eyes, and in a print without colours by how dark they are."""
+
+EFFECT = "#8f2d0c"
+"""What a figure is about, or a defect: dark."""
+CONTROL = "#56aee6"
+"""What it is compared with, or a normal image: light."""
+VARIANT = "#d79a00"
+"""The effect in another form."""
+INK = "0.25"
+PALE = "0.6"
+"""What is published, or said by the way."""
