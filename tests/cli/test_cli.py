@@ -271,10 +271,10 @@ def test_how_a_picture_becomes_a_square_is_for_people_to_decide(run, tmp_path):
     assert [round(row["fraction"], 2) for row in cropped["seen"]] == [0.4, 1]
     assert "of wide.png the encoder sees 40%" in cropped["warnings"][0]
     assert "(--fit pad)" in cropped["warnings"][0]
-    padded = json.loads(run(*pair, "--fit", "pad", "--among", str(ASSETS))[1])
+    padded = json.loads(run(*pair, "--fit", "pad", "--among", str(ASSETS), "--out", "padded")[1])
     assert [row["fraction"] for row in padded["seen"]] == [1, 1]
     assert padded["warnings"] == []
     assert padded["among"]["images"] == len(list(ASSETS.glob("*.*g")))
     assert padded["among"]["pairs"] == padded["among"]["images"] * (padded["among"]["images"] - 1) / 2
-    status, _, err = run(*pair, "--fit", "fill")
+    status, _, err = run(*pair, "--fit", "fill", "--out", "filled")
     assert (status, err) == (2, "chinspect: an image is fitted by crop, pad or squash, not by 'fill'.\n")
