@@ -26,19 +26,25 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedShuffleSplit
 
 from chinspect.errors import InputError
+from chinspect.groups.solving import (
+    Floats,
+    Ids,
+    all_classes,
+    balanced_subset,
+    checked,
+    halves,
+    logistic,
+    near,
+    predicted,
+    values_of,
+    worst_accuracy,
+)
 
-Floats = NDArray[np.float64]
-Ids = NDArray[np.int64]
 _PENALTIES = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)  # the grid of C of the authors of DFR
-_IGNORED = 5  # a group of at most so many images does not decide how large balanced subsets are
-_STEPS = 2_000  # of iterative solvers: embeddings of 2,000 numbers converge in fewer
 
 
 class Head(ClassifierMixin, BaseEstimator):
@@ -62,7 +68,7 @@ class Head(ClassifierMixin, BaseEstimator):
 
         Raises `InputError` for shapes that do not fit, numbers that are not finite, and fewer than two classes.
         """
-        rows, labels = _checked(X, y)
+        rows, labels = checked(X, y)
         self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"a head tells classes apart, and there is only {self.classes_[0]}.")
@@ -83,7 +89,7 @@ class Head(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: ArrayLike) -> Floats:
         """(N,) of two classes, positive for the second; (N, c) of more."""
-        values = _values((np.asarray(X, dtype=np.float64) - self.mean_) / self.scale_, self.coef_, self.intercept_)
+        values = values_of((np.asarray(X, dtype=np.float64) - self.mean_) / self.scale_, self.coef_, self.intercept_)
         return values[:, 0] if values.shape[1] == 1 else values
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
@@ -104,10 +110,10 @@ class Head(ClassifierMixin, BaseEstimator):
         if len(strengths) == 1:
             return float(strengths[0])
         judged = targets if ids is None else ids
-        train, held_out = _halves(targets, judged, self.random_state)
+        train, held_out = halves(targets, judged, self.random_state)
         own = None if ids is None else ids[train]
         fits = [fit(strength, rows[train], targets[train], own) for strength in strengths]
-        scores = [_worst(targets[held_out], judged[held_out], *weights, rows[held_out]) for weights in fits]
+        scores = [worst_accuracy(targets[held_out], judged[held_out], *weights, rows[held_out]) for weights in fits]
         best = float(strengths[int(np.argmax(scores))])
         self.selected_[name] = best
         self.selected_by_ = "worst class" if ids is None else "worst group"
@@ -123,7 +129,7 @@ class ERM(Head):
         self.C = C
 
     def _weights(self, rows: Floats, targets: Ids, ids: Ids | None) -> tuple[Floats, Floats]:  # noqa: ARG002
-        return _logistic(rows, targets, C=self.C)
+        return logistic(rows, targets, C=self.C)
 
 
 class DFR(Head):
@@ -167,7 +173,7 @@ class DFR(Head):
         self, C: float, rows: Floats, targets: Ids, ids: Ids | None, *, generator: np.random.Generator
     ) -> tuple[Floats, Floats]:
         members = balanced_subset(ids, generator) if self.balanced and ids is not None else np.arange(len(rows))
-        return _logistic(rows[members], targets[members], C=C, penalty=self.penalty)
+        return logistic(rows[members], targets[members], C=C, penalty=self.penalty)
 
 
 class JTT(Head):
@@ -194,13 +200,13 @@ class JTT(Head):
 
     def _weights(self, rows: Floats, targets: Ids, ids: Ids | None) -> tuple[Floats, Floats]:
         factor = self._select("weight", self.weight, self._twice, rows, targets, ids)
-        first = _logistic(rows, targets, C=self.first_C)
-        self.n_errors_ = int((_predicted(rows, *first) != targets).sum())
+        first = logistic(rows, targets, C=self.first_C)
+        self.n_errors_ = int((predicted(rows, *first) != targets).sum())
         return self._twice(factor, rows, targets, ids)
 
     def _twice(self, factor: float, rows: Floats, targets: Ids, ids: Ids | None) -> tuple[Floats, Floats]:  # noqa: ARG002
-        wrong = _predicted(rows, *_logistic(rows, targets, C=self.first_C)) != targets
-        return _logistic(rows, targets, C=self.C, weights=np.where(wrong, factor, 1.0))
+        wrong = predicted(rows, *logistic(rows, targets, C=self.first_C)) != targets
+        return logistic(rows, targets, C=self.C, weights=np.where(wrong, factor, 1.0))
 
 
 class AFR(Head):
@@ -226,14 +232,14 @@ class AFR(Head):
         return self._reweighted(gamma, rows, targets, ids)
 
     def _reweighted(self, gamma: float, rows: Floats, targets: Ids, ids: Ids | None) -> tuple[Floats, Floats]:
-        first, second = _halves(targets, targets if ids is None else ids, self.random_state)
-        base = _logistic(rows[first], targets[first])
+        first, second = halves(targets, targets if ids is None else ids, self.random_state)
+        base = logistic(rows[first], targets[first])
         own = targets[second]
-        logits = _all_classes(_values(rows[second], *base))
+        logits = all_classes(values_of(rows[second], *base))
         right = np.exp(log_softmax(logits, axis=1)[np.arange(len(own)), own])
         weights = np.exp(-gamma * right) / np.bincount(own)[own]
         weights /= weights.mean()
-        return _near(base, rows[second], own, weights / len(own), self.C)
+        return near(base, rows[second], own, weights / len(own), self.C)
 
 
 class GroupDRO(Head):
@@ -291,94 +297,3 @@ class GroupDRO(Head):
         if count > 2:
             return coefficients, intercepts
         return coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
-
-
-def balanced_subset(ids: Ids, generator: np.random.Generator) -> Ids:
-    """Indices of as many images of each group, at random: those of the smallest group of more than 5 images.
-
-    Smaller groups are in it whole. Where all are that small, the smallest decides.
-    """
-    sizes = np.bincount(ids)
-    sizes = sizes[sizes > 0]
-    large = sizes[sizes > _IGNORED]
-    count = int((large if len(large) else sizes).min())
-    chosen = [generator.permutation(np.flatnonzero(ids == group))[:count] for group in np.unique(ids)]
-    return np.sort(np.concatenate(chosen))
-
-
-def _logistic(
-    rows: Floats, targets: Ids, *, C: float = 1.0, penalty: str = "l2", weights: Floats | None = None
-) -> tuple[Floats, Floats]:
-    """Weights and intercepts of logistic regression; of more than two classes one against the others by l1."""
-    names = np.unique(targets)
-    if len(names) > 2 and penalty == "l1":  # the solver of l1 that converges knows two classes
-        fits = [_logistic(rows, (targets == name).astype(int), C=C, penalty=penalty) for name in names]
-        return np.concatenate([x for x, _ in fits]), np.concatenate([x for _, x in fits])
-    ratio = {"l1": 1.0, "l2": 0.0}[penalty]
-    solver = "liblinear" if penalty == "l1" else "lbfgs"
-    model = LogisticRegression(C=C, l1_ratio=ratio, solver=solver, max_iter=_STEPS, random_state=0)
-    model.fit(rows, targets, weights)
-    return model.coef_, model.intercept_
-
-
-def _values(rows: Floats, coefficients: Floats, intercepts: Floats) -> Floats:
-    values: Floats = rows @ coefficients.T + intercepts
-    return values
-
-
-def _all_classes(values: Floats) -> Floats:
-    """Logits (N, c) of all classes; of two classes the first has 0."""
-    return np.hstack([np.zeros_like(values), values]) if values.shape[1] == 1 else values
-
-
-def _predicted(rows: Floats, coefficients: Floats, intercepts: Floats) -> Ids:
-    predicted: Ids = _all_classes(_values(rows, coefficients, intercepts)).argmax(1)
-    return predicted
-
-
-def _near(base: tuple[Floats, Floats], rows: Floats, targets: Ids, weights: Floats, C: float) -> tuple[Floats, Floats]:
-    """Minimises ``sum_i weights_i loss_i + |W - W_base|^2 / (2 C)`` over weights and intercepts."""
-    shape = base[0].shape
-    hits = np.eye(max(shape[0], 2))[targets]
-    origin = np.concatenate([base[0], base[1][:, None]], axis=1)
-    extended = np.hstack([rows, np.ones((len(rows), 1))])
-
-    def objective(flat: Floats) -> tuple[float, Floats]:
-        parameters = flat.reshape(origin.shape)
-        logs = log_softmax(_all_classes(extended @ parameters.T), axis=1)
-        away = parameters - origin
-        loss = float(-(weights[:, None] * logs * hits).sum() + (away**2).sum() / (2 * C))
-        slope = (np.exp(logs) - hits)[:, -len(parameters) :] * weights[:, None]  # of two classes that of the second
-        return loss, (slope.T @ extended + away / C).ravel()
-
-    found = minimize(objective, origin.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
-    parameters = found.x.reshape(origin.shape)
-    return parameters[:, :-1], parameters[:, -1]
-
-
-def _halves(targets: Ids, strata: Ids, random_state: int) -> tuple[Ids, Ids]:
-    """Two halves with as many of each stratum; of strata of one image only the classes are halved."""
-    by = strata if np.bincount(strata)[np.unique(strata)].min() > 1 else targets
-    halves = StratifiedShuffleSplit(1, test_size=0.5, random_state=random_state)
-    try:
-        first, second = next(halves.split(targets, by))
-    except ValueError as error:
-        raise InputError(f"strengths are selected on a half that is held out: {error}") from error
-    return first, second
-
-
-def _worst(targets: Ids, judged: Ids, coefficients: Floats, intercepts: Floats, rows: Floats) -> float:
-    """The lowest accuracy among the groups ``judged``."""
-    right = _predicted(rows, coefficients, intercepts) == targets
-    sizes = np.bincount(judged)
-    return float((np.bincount(judged, right)[sizes > 0] / sizes[sizes > 0]).min())
-
-
-def _checked(X: ArrayLike, y: ArrayLike) -> tuple[Floats, NDArray[Any]]:
-    rows = np.asarray(X, dtype=np.float64)
-    labels = np.asarray(y)
-    if rows.ndim != 2 or labels.shape != (len(rows),):
-        raise InputError(f"a head takes embeddings (N, d) and labels (N,), not {rows.shape} and {labels.shape}.")
-    if not np.isfinite(rows).all():
-        raise InputError("embeddings must be finite: leave out what is NaN or infinite, with its label.")
-    return rows, labels

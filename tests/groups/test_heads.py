@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from chinspect.errors import InputError
 from chinspect.groups import AFR, DFR, ERM, JTT, GroupDRO, accuracy_by_group, true_groups
-from chinspect.groups.heads import balanced_subset
+from chinspect.groups.solving import balanced_subset
 
 
 def embeddings(generator, count, agreement, classes=2):
