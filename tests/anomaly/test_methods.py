@@ -169,7 +169,7 @@ def test_scores_fall_without_what_is_relevant():
     assert [i for i, deletion in enumerate(found.deletions) if deletion is not None] == highest.tolist()
     assert all(found.deletions[i].better_than_random for i in highest)
     assert "the 4 images of the highest scores lose" in found.sentence
-    assert "does better than random in 4 of 4" in found.sentence
+    assert "clearly better than random in 4 of 4" in found.sentence
     document = found.document()
     assert [entry["image"] for entry in document["deletions"]] == [f"image {i}" for i in highest]
     assert document["explained_by"] == {"method": "shapley", "reference": "normal", "evaluations": 250}
