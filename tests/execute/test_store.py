@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from chinspect.errors import InputError
+from chinspect.errors import InputError, MachineError
 from chinspect.execute import Store
 from tests.execute._jobs import contents
 
@@ -231,7 +231,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
 
     store = Store(tmp_path, DESCRIPTION, 1)
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(MachineError, match="is full"):
         store.write(0, arrays_of(0))
     assert os.listdir(tmp_path / "shards") == []
 

@@ -48,7 +48,7 @@ def test_a_mitigated_encoder_gets_the_classifier_of_its_base(monkeypatch: pytest
     base = models()
     edit = Prune("1", (2,))
     encoders = {"body": base.encoder, "folder": edited(base.encoder, edit)}
-    monkeypatch.setattr("chinspect.known.models.load_encoder", encoders.__getitem__)
+    monkeypatch.setattr("chinspect.known.models.as_encoder", encoders.__getitem__)
     monkeypatch.setattr("chinspect.known.models.load_classifier", {"body": base.classifier}.__getitem__)
     images = [np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)]
     mitigated = load_models("folder")

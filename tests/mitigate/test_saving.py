@@ -120,7 +120,7 @@ def text(name: str, content: str) -> Callable[[Path], None]:
         (lambda folder: (folder / "card.toml").unlink(), "cannot be read"),
         (text("mitigation.json", "{"), "cannot be read"),
         (text("mitigation.json", "[" * 100_000), "cannot be read"),
-        (text("mitigation.json", "[]"), "no record"),
+        (text("mitigation.json", "[]"), "no JSON object"),
         (text("mitigation.safetensors", "cos\nsystem\n(S'true'\ntR."), "cannot be read"),
         (text("card.toml", "name = "), "not valid TOML"),
         (text("card.toml", "name = 'x'"), "not complete"),
