@@ -29,7 +29,7 @@ def choose(
     force: Force = False,
     device: Device = "auto",
 ) -> Answer:
-    """Try all methods of explanation on a few pairs of images, and say which is most faithful."""
+    """Try references and rules on a few pairs of images, and say which explains the model most faithfully."""
     claim_folder(out, ["choice", "table"], inputs=[images, model], force=force)
     with loading(model):
         from chinspect.encoders import load_encoder

@@ -110,7 +110,9 @@ def analyse_images(
     with progress("drawing sheets") as count:
         files = run.save(out, progress=count)
     sheets = sum(file.name == "sheet.png" for file in files)
-    written = f"wrote {len(files)} files to {out}, with the sheets of {sheets} candidates; begin with embedding.png"
+    written = f"wrote {len(files)} files to {out}, with the sheets of {sheets} sets; begin with embedding.png"
+    if test and not run.flagged:
+        written += "; nothing is flagged, so that --test had nothing to test"
     failed = fail_on is not None and run.verdict in ("confirmed", fail_on)
     answer = Answer.of(run, notes=[*run.notes, written], failed=failed)
     return replace(answer, document=answer.document | {"files": [str(file) for file in files]})

@@ -109,9 +109,16 @@ class Deletion(Result):
         """The result in words."""
         return self.told("the image", "the score")
 
+    @property
+    def _told_row(self) -> int:
+        """The fraction that is told: the usual one, or where it says another thing than all together, the clearest."""
+        row = int(np.abs(self.fractions - TOLD).argmin())
+        ahead = self.most - self.random.mean(1)
+        return int(ahead.argmax()) if self.better_than_random and ahead[row] <= 0 else row
+
     def told(self, image: str, score: str) -> str:
         """The result in words, with a name for the image and for the score."""
-        row = int(np.abs(self.fractions - TOLD).argmin())
+        row = self._told_row
         if not self.explained > 0:
             return (
                 f"{score.capitalize()} of {image} ({self.score:.3g}) is not above that of its reference "

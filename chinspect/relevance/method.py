@@ -51,7 +51,7 @@ class Method:
         if self.name not in get_args(MethodName):
             raise InputError(
                 f"unknown method {self.name!r}{did_you_mean(self.name, get_args(MethodName))}: "
-                f"choose one of auto, {', '.join(get_args(MethodName))}."
+                f"choose one of auto, {', '.join(get_args(MethodName))}, or the file of a choice."
             )
         if self.evaluations is not None and self.name != "shapley":
             raise InputError(f"evaluations belong to the method shapley, not to {self.name}.")

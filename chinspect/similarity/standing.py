@@ -35,10 +35,11 @@ class Standing:
     @property
     def sentence(self) -> str:
         """In words, behind the cosine."""
-        return (
-            f"higher than {self.below:.0%} of the {self.pairs:,} pairs of {self.images:,} images of the data set, "
-            f"whose median is {self.median:.2f}"
-        )
+        median = f"whose median is {self.median:.2f}"
+        pairs = f"of the {self.pairs:,} pairs of {self.images:,} images of the data set, {median}"
+        if self.below < 0.5:  # similar by what they have in common, and yet less than is usual here
+            return f"less similar than most: higher than only {self.below:.0%} {pairs}"
+        return f"higher than {self.below:.0%} {pairs}"
 
 
 def standing_among(embeddings: NDArray[np.floating[Any]], cosine: float, random_state: int = 0) -> Standing:

@@ -133,8 +133,7 @@ def _prediction(axes: Axes, report: StressReport, verdict: str) -> None:
             axes.scatter(
                 prediction.predicted[shown], prediction.measured[shown], c=colour, marker=marker, s=20, alpha=0.8
             )
-        slope = f"measured = {prediction.slope:.2f} x predicted"
-        axes.plot([], [], marker, color="0.4", label=f"{prediction.resizer}: {slope}")
+        axes.plot([], [], marker, color="0.4", label=prediction.resizer)
     corners = np.array([axes.get_xlim(), axes.get_ylim()])
     diagonal = [corners.min(), corners.max()]
     axes.plot(diagonal, diagonal, color="0.7", linewidth=1, zorder=0, label="measured = predicted")

@@ -153,7 +153,7 @@ def test_what_is_shown_and_written_is_counted(run, maps, tmp_path, monkeypatch):
     total = len((tmp_path / "run" / "candidates.csv").read_text().splitlines()) - 1
     assert f"1 of {total} shown; all in candidates.csv" in text
     written = sum(path.is_file() and path.name != ".chinspect" for path in (tmp_path / "run").rglob("*"))
-    assert f"wrote {written} files to run, with the sheets of 2 candidates; begin with embedding.png" in text
+    assert f"wrote {written} files to run, with the sheets of 2 sets; begin with embedding.png" in text
     assert "not tested" in text
 
 

@@ -141,3 +141,20 @@ def test_refusals(x, changes, reason):
     settings = {"score": carried(skewed()), "x": x, "relevance": torch.rand(16), "components": PATCHES} | changes
     with pytest.raises(InputError, match=reason):
         deletion(**settings)
+
+
+def test_the_fraction_that_is_told_says_what_all_of_them_say():
+    """At the usual fraction nothing falls, and at the largest all of it: the sentence tells the largest."""
+    fractions = np.array([0.05, 0.1, 0.2, 0.4])
+    found = Deletion(
+        score=1.0,
+        baseline=0.0,
+        components="patches",
+        fractions=fractions,
+        counts=np.array([5, 10, 20, 40]),
+        most=np.array([0.0, -0.001, 0.3, 0.6]),
+        least=np.zeros(4),
+        random=np.tile([0.001, 0.002], (4, 1)),
+    )
+    assert found.better_than_random
+    assert found.sentence.startswith("Without its 40% most relevant patches the image loses 60% of the score")

@@ -206,6 +206,7 @@ def test_a_cosine_stands_among_those_of_the_data_set(encoder, tmp_path, explanat
     assert found.below == pytest.approx(np.mean(np.array(cosines) < 0.5), abs=0.005)
     assert found.median == pytest.approx(np.median(cosines))
     assert standing_among(embeddings, max(cosines)).below == pytest.approx(434 / 435)
+    assert standing_among(embeddings, min(cosines)).sentence.startswith("less similar than most: higher than only 0% ")
     generator = np.random.default_rng(3)
     for number in range(4):
         picture(generator, 64, 64).save(tmp_path / f"{number}.png")
