@@ -99,8 +99,8 @@ def _told(explanation: SimilarityExplanation, count: int, fraction: float) -> st
     if not count:
         return "No pair of patches stands out: none is drawn"
     return (
-        f"The {count} strongest of {explanation.relevance.size:,} pairs of patches, {fraction:.0%} of all relevance; "
-        "the more opaque, the stronger.\n"
+        f"The {count} strongest of {explanation.relevance.size:,} pairs of patches, {fraction:.0%} of "
+        f"{explanation.share_of}; the more opaque, the stronger.\n"
         "Red: they make the images similar. Blue, dashed: they make them dissimilar."
     )
 
@@ -108,7 +108,8 @@ def _told(explanation: SimilarityExplanation, count: int, fraction: float) -> st
 def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array, float]:
     """Parabolas (L, 25, 2) between the patches' centres, weakest first, their colours (L, 4), and their relevance.
 
-    The last is a fraction of all absolute relevance. None leaves the frame of the pictures at its upper edge.
+    The last is a fraction of what all shares are of, as in the table of pairs. None leaves the frame of the pictures at
+    its upper edge.
     """
     flat = np.zeros(0) if explanation.blank else explanation.certain.reshape(-1).astype(float)
     strength = np.abs(flat)
@@ -125,7 +126,7 @@ def _curves(explanation: SimilarityExplanation) -> tuple[Array, Array, float]:
     lift = np.minimum(_LIFT * size, np.minimum(start[:, 1], end[:, 1]))
     points[..., 1] -= lift[:, None] * (4 * t * (1 - t))[:, 0]
     colours = np.where(flat[order, None] > 0, _RED, _BLUE)
-    return points, np.column_stack([colours, opacity]), float(strength[order].sum() / (strength.sum() or 1))
+    return points, np.column_stack([colours, opacity]), abs(float(flat[order].sum())) / explanation.scale
 
 
 def _centres(image: ExplainedImage, patch: int) -> Array:

@@ -61,7 +61,8 @@ def draw(run: SprayRun) -> Figure:
             bbox=disc,
         )
     axes.set(xticks=[], yticks=[])
-    meaning = "in colour: flagged candidates" if flagged else "nothing is flagged; outlined: the strongest sets"
+    meaning = "in colour: flagged candidates" if flagged else "nothing is flagged"
+    meaning += "; outlined: the strongest sets" if run.findings and not flagged else ""
     axes.set_xlabel(
         f"each point is an image, near points are explained alike (t-SNE of the SpRAy embedding, axes have no unit)\n"
         f"{meaning}. {GLOSSARY}",
@@ -117,7 +118,7 @@ def write(figure: Figure, path: Path) -> Path:
 def _typical(panel: SubFigure, run: SprayRun, shown: list[tuple[int, Finding]], colours: tuple[str, ...]) -> None:
     """Of each candidate its three most typical images, or maps where there are no images."""
     if not shown:
-        panel.text(0.02, 0.5, "No set of maps has anything in common that others have not.", color=INK)
+        panel.text(0.02, 0.5, "There are too few maps that are alike to compare a set of them with others.", color=INK)
         return
     rows = panel.subplots(max(len(shown), 3), _THUMBNAILS, squeeze=False)
     for axes in rows.flat:
