@@ -49,7 +49,9 @@ METHOD_HELP = (
     "How contributions are found: rescale (against a reference, exact), shapley (masked images, any model), lrp "
     "(rules), or the choice.json of 'chinspect choose-method'. By default what the model's card says, else rescale."
 )
-AUTO_HELP = " auto tries all on the images first, and keeps the most faithful."
+AUTO_HELP = (
+    " auto tries references and rules on the images first; the usual one stays unless another is clearly more faithful."
+)
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 COMPOSITE_HELP = (
     "The rules of the method lrp: epsilon_plus_flat, epsilon_plus, epsilon_gamma_box, epsilon_alpha2_beta1_flat, "

@@ -29,6 +29,7 @@ from chinspect.cli.frame import (
 )
 from chinspect.errors import InputError
 from chinspect.files import claim_folder
+from chinspect.spray.contents import FILES
 
 if TYPE_CHECKING:
     from chinspect.subjects import Subject
@@ -36,18 +37,6 @@ if TYPE_CHECKING:
 
 _EXPLAINING = ("method", "composite", "reference", "check", "workers")
 """Options that say how maps are made."""
-_FILES = (
-    "run.json",
-    "embedding.png",
-    "spectrum.png",
-    "candidates.csv",
-    "candidates.parquet",
-    "samples.parquet",
-    "maps.npy",
-)
-"""Of a run, beside the folders of its candidates; see `chinspect.spray.run`."""
-
-
 _QUESTION_HELP = (
     "What is explained of each image: neighbours (its similarity to those nearest to it; the default of an encoder), "
     "output (its own output), anomaly (its score; the default of a detector) or frequency (either by bands)."
@@ -87,7 +76,7 @@ def analyse_images(
     _check_options(maps, explain, test=test, testable=pictures is not None and with_model, fail_on=fail_on)
     _check_effects(maps, pictures, detector, explain, test=test, with_model=with_model, surrogates=surrogates)
     sources = [images, model, detector, maps, pictures, None if labels == "folder" else labels, reference]
-    claim_folder(out, _FILES, inputs=sources, force=force)
+    claim_folder(out, FILES, inputs=sources, force=force)
     if detector is not None:
         check_detector(detector)
     with loading(detector or model or MODEL if maps is None or with_model else "maps"):

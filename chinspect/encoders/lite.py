@@ -1,7 +1,7 @@
-"""EfficientNet-Lite, the default network, without a library that takes seconds to import.
+"""EfficientNet-Lite, the default network, without a library that takes long to import.
 
 timm has the same networks (``tf_efficientnet_lite0`` to ``4``), and layers have its names here, so that weights and
-names of layers fit both. Importing it costs a short command line as much time as reading two images does.
+names of layers fit both. Importing it takes torchvision and torch's compiler along, two seconds of processor time.
 
 Source of the structure: Tan and Le 2019, arXiv:1905.11946, table 1, without squeeze-and-excitation and with ReLU6, stem
 and head of one size, as in TensorFlow's EfficientNet-Lite of 2020.

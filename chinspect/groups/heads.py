@@ -263,14 +263,12 @@ class GroupDRO(Head):
         decay: float = 1e-2,
         steps: int = 1_000,
         learning_rate: float = 0.1,
-        random_state: int = 0,
     ) -> None:
         self.eta = eta
         self.adjustment = adjustment
         self.decay = decay
         self.steps = steps
         self.learning_rate = learning_rate
-        self.random_state = random_state
 
     def _weights(self, rows: Floats, targets: Ids, ids: Ids | None) -> tuple[Floats, Floats]:
         if ids is None:

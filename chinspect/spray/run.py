@@ -40,22 +40,13 @@ from chinspect.report import Result, plain, write_json
 from chinspect.spray.analysis import SpRAy
 from chinspect.spray.arrays import Indices, Rows
 from chinspect.spray.candidates import COLUMNS, Candidate
+from chinspect.spray.contents import FILES
 from chinspect.spray.samples import sample_table
 
 LISTED = 8
 """Candidates that are printed."""
 _NAMED = 3  # maps that cannot be compared, of which the others are counted
 _MARK = ".chinspect"
-_FILES = (
-    "run.json",
-    "embedding.png",
-    "spectrum.png",
-    "candidates.csv",
-    "candidates.parquet",
-    "samples.parquet",
-    "maps.npy",
-)
-"""Beside the candidates' folders."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
 _EXPLAINED = {
     "neighbours": "the similarity of each image to its nearest neighbours",
@@ -333,7 +324,7 @@ class SprayRun(Result):
         self._figures.write(self._figures.draw_spectrum(self), target / "spectrum.png")
         files = self._save_candidates(target / "candidates", progress)
         write_json(target / "run.json", self.document())
-        return [*(target / name for name in _FILES), *files]
+        return [*(target / name for name in FILES), *files]
 
     def _check_own_maps(self, target: Path) -> None:
         """`InputError` where the maps that were analysed would be overwritten by those that are saved."""

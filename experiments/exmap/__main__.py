@@ -107,7 +107,7 @@ def measure(variant: str, seed: int, options: argparse.Namespace) -> Iterator[di
         quality = group_quality(groups, truth)
         heads = {"dfr": DFR(random_state=seed)}
         if name in ("true", "exmap"):
-            heads |= {"jtt": JTT(random_state=seed), "groupdro": GroupDRO(random_state=seed)}
+            heads |= {"jtt": JTT(random_state=seed), "groupdro": GroupDRO()}
         for head_name, head in heads.items():
             fitted = head.fit(rows, val.labels, groups.ids)
             scores, _ = accuracy_by_group(test.labels, fitted.predict(test_rows), test_truth)
@@ -156,7 +156,16 @@ def joined(attributes: NDArray[np.int64]) -> list[str]:
 
 def summarised(table: pd.DataFrame) -> pd.DataFrame:
     """Means over seeds, and half the width of their 95 % intervals."""
-    columns = ["worst", "balanced", "mean", "adjusted_rand_index", "worst_recall", "n_groups", "group_seconds"]
+    columns = [
+        "worst",
+        "balanced",
+        "mean",
+        "adjusted_rand_index",
+        "worst_recall",
+        "worst_precision",
+        "n_groups",
+        "group_seconds",
+    ]
     groups = table.groupby(["groups", "head"], sort=False)
     means = groups[columns].mean()
     widths = 1.96 * groups[["worst"]].std() / np.sqrt(groups.size().clip(lower=1)).to_numpy()[:, None]

@@ -1,4 +1,4 @@
-"""A small network for coloured digits, and its training by average loss, reweighted errors or the worst group."""
+"""A small network for coloured digits, and its training by the average loss."""
 
 from __future__ import annotations
 
@@ -35,36 +35,16 @@ def inputs(split: ColouredDigits) -> Tensor:
     return torch.from_numpy(split.images).permute(0, 3, 1, 2).float() / 255
 
 
-def trained(
-    split: ColouredDigits,
-    classes: int,
-    *,
-    epochs: int,
-    seed: int,
-    weights: NDArray[np.float64] | None = None,
-    groups: NDArray[np.int64] | None = None,
-) -> DigitNet:
-    """A network trained by Adam on all images; ``weights`` (N,) of the loss, or ``groups`` (N,) for the worst group."""
+def trained(split: ColouredDigits, classes: int, *, epochs: int, seed: int) -> DigitNet:
+    """A network trained by Adam on the average loss over all images."""
     torch.manual_seed(seed)
     network = DigitNet(classes)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     x, y = inputs(split), torch.from_numpy(split.labels)
-    factors = torch.ones(len(y)) if weights is None else torch.from_numpy(weights).float()
-    ids = None if groups is None else torch.from_numpy(groups)
-    q = torch.ones(1) if ids is None else torch.ones(int(ids.max()) + 1) / (int(ids.max()) + 1)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(epochs):
         for batch in torch.randperm(len(y), generator=generator).split(128):
-            losses = nn.functional.cross_entropy(network(x[batch]), y[batch], reduction="none")
-            if ids is None:
-                loss = (factors[batch] * losses).sum() / factors[batch].sum()
-            else:
-                counts = torch.bincount(ids[batch], minlength=len(q)).clamp(min=1)
-                means = torch.zeros(len(q))
-                means = means.index_add(0, ids[batch], losses) / counts
-                q = q * torch.exp(0.01 * means.detach())
-                q = q / q.sum()
-                loss = (q * means).sum()
+            loss = nn.functional.cross_entropy(network(x[batch]), y[batch])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

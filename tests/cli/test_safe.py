@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from chinspect.cli import spray
 from chinspect.cli.frame import COMPOSITE_HELP
 from chinspect.relevance import COMPOSITES
-from chinspect.spray import run as spray_run
 from tests.cli.test_cli import TINY, TRUCKS, run  # noqa: F401, a fixture
 
 
@@ -87,10 +85,6 @@ def test_a_result_is_replaced_only_when_that_is_asked_for(run, folder):  # noqa:
     assert {*first["files"]} == {f"chinspect-out/similarity.{ending}" for ending in ("json", "npz", "png")}
     status, out, _ = run(*arguments, "--force")
     assert (status, json.loads(out)["similarity"]) == (0, first["similarity"])
-
-
-def test_the_names_of_a_runs_files_are_those_that_are_written():
-    assert set(spray._FILES) == set(spray_run._FILES)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def test_places_are_found_of_any_number_of_classes(planted, cluster, scope):
     assert quality["n_groups"] == 6
     chance = group_quality(random_groups(groups), truth)
     assert abs(chance["adjusted_rand_index"]) < 0.1
-    assert chance["worst_recall"] <= 1
+    assert chance["worst_precision"] < 0.3  # a large group holds most of any small one, and much else
+    assert quality["worst_precision"] > 0.9
 
 
 def test_the_number_of_clusters_is_found(planted):

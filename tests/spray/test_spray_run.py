@@ -14,6 +14,7 @@ from chinspect.proof import prove_candidates
 from chinspect.proof.candidates import _divided, _members_and_rest
 from chinspect.relevance import Method
 from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
+from chinspect.spray.contents import FILES
 from chinspect.spray.figure import draw_sheet, draw_spectrum
 from chinspect.spray.maps import load_labels, load_maps
 from chinspect.spray.run import Finding
@@ -99,6 +100,7 @@ def test_every_figure_is_a_picture_that_is_not_empty(saved):
 def test_nothing_temporary_stays_and_a_second_run_takes_the_place_of_the_first(planted, tmp_path):
     run = replace(planted, findings=planted.findings[:1])
     run.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set(FILES)
     stranger = tmp_path / "candidates" / "99"
     stranger.mkdir()
     run.save(tmp_path)
