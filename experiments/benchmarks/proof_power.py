@@ -1,6 +1,7 @@
 """How often a proof confirms what a network relies on, and how often what is no more than its placebos.
 
-    python experiments/benchmarks/proof_power.py --photographs DIR [--models M ...] [--repeats 50] [--out DIR] [--smoke]
+    python experiments/benchmarks/proof_power.py --photographs DIR [--models M ...] [--repeats 50] [--first 0]
+                                                 [--out DIR] [--smoke]
 
 DIR holds photographs, ``data/imagenet_sample`` for instance. Each proof adds an artefact to 10 images that are drawn
 anew. On `efficientnet-lite0` the artefact is the watermark of ImageNet-W, on photographs; on `tiny-clip` the logo that
@@ -57,6 +58,7 @@ OPTIONS = (
     option("models", list(MODELS)),
     option("kinds", list(KINDS)),
     option("repeats", 50, "of each kind"),
+    option("first", 0, "the number of the first, which draws fresh images and nulls"),
     option("images", 10, "that each proof edits"),
 )
 SMOKE = {"repeats": 1, "models": ["tiny-clip"], "images": 10}
@@ -114,7 +116,7 @@ def main() -> None:
 
 def order(options: argparse.Namespace) -> Iterator[tuple[str, int]]:
     """Kinds by turns, so that an interrupted run has some of each; the artefact half as often, as it takes longer."""
-    for repeat in range(options.repeats):
+    for repeat in range(options.first, options.first + options.repeats):
         for kind in options.kinds:
             if kind != "artefact" or repeat % 2 == 0:
                 yield kind, repeat
