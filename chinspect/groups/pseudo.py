@@ -1,9 +1,15 @@
 """Pseudo-groups: images of a class that a classifier decides for the same reasons, found from its explanations.
 
 ExMap (Chakraborty, Sletten, Kampffmeyer 2024, arXiv:2403.13870) clusters maps of relevance for the predicted class,
-each divided by its largest absolute value: inside each class, or over all, where a group is a class and a cluster
-(there: local and global). Clusters come from the spectrum of SpRAy's neighbour graph with int(log n) neighbours, where
-the largest gap among the first ten eigenvalues says how many there are; from k-means; or from UMAP and k-means.
+inside each class, or over all, where a group is a class and a cluster (there: local and global). Clusters come from the
+spectrum of SpRAy's neighbour graph with int(log n) neighbours, where the largest gap among the first ten eigenvalues
+says how many there are; from k-means; or from UMAP and k-means.
+
+Published maps are divided by their largest absolute value. Neighbours of a rare map are then often common maps of a
+small norm: what two maps have in common counts less than how concentrated one of them is. Here each map is divided by
+its Euclidean norm, so that neighbours are those of the largest cosine, and clusters are over all images. On coloured
+MNIST, where a group is one image in a hundred, that is the difference between finding the groups and not; see
+``experiments/exmap``, which measures both.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from chinspect.spray import project, spectrum
 Scope = Literal["within_class", "global"]
 Cluster = Literal["spectral", "kmeans", "umap_kmeans"]
 Count = int | Literal["eigengap", "silhouette"]
+Norm = Literal["l2", "max"]
 Rows = NDArray[np.float32]
 Ids = NDArray[np.int64]
 _GAPS = 10  # eigenvalues that the largest gap is looked for in, as published
@@ -35,7 +42,8 @@ def pseudo_groups(
     maps: ArrayLike,
     labels: ArrayLike,
     *,
-    scope: Scope = "within_class",
+    scope: Scope = "global",
+    norm: Norm = "l2",
     cluster: Cluster = "spectral",
     n_clusters: Count | None = None,
     random_state: int = 0,
@@ -45,7 +53,8 @@ def pseudo_groups(
     Args:
         maps: (N, H, W), or (N, C, H, W), whose channels are not summed: they tell colours apart.
         labels: (N,), the class of each image; of any number of classes.
-        scope: ``within_class`` clusters the maps of each class on its own, ``global`` all of them at once.
+        scope: ``global`` clusters all maps at once, ``within_class`` those of each class on their own.
+        norm: what each map is divided by: its Euclidean norm, or, as published, its largest absolute value.
         cluster: ``spectral``, ``kmeans``, or ``umap_kmeans``, k-means in UMAP's plane, which needs umap-learn.
         n_clusters: of each clustering; ``eigengap`` (of ``spectral``, its default) or ``silhouette`` (of the others,
             their default) chooses it.
@@ -56,10 +65,8 @@ def pseudo_groups(
     values = np.asarray(maps, dtype=np.float32)
     if values.ndim not in (3, 4):
         raise InputError(f"maps are (N, H, W) or (N, C, H, W), not {values.shape}.")
-    rows = values.reshape(len(values), -1)
-    scale = np.abs(rows).max(1, keepdims=True)
     return clustered_groups(
-        (rows / np.where(scale > 0, scale, 1)).astype(np.float32),
+        _normed(values.reshape(len(values), -1), norm),
         labels,
         method=f"explanations, {cluster}",
         scope=scope,
@@ -103,6 +110,18 @@ def clusters(rows: Rows, cluster: Cluster, n_clusters: Count, random_state: int)
     if isinstance(n_clusters, int):
         return _kmeans(points, n_clusters, random_state)
     return _by_silhouette(points, random_state)
+
+
+def _normed(rows: Rows, norm: Norm) -> Rows:
+    if norm not in ("l2", "max"):
+        raise InputError(f"maps are divided by their norm l2 or max, not {norm!r}.")
+    # the largest first, because squares of relevance may be too small for 32 bits
+    scale = np.abs(rows).max(1, keepdims=True)
+    unit = (rows / np.where(scale > 0, scale, 1)).astype(np.float32)
+    if norm == "max":
+        return unit
+    length = np.linalg.norm(unit, axis=1, keepdims=True)
+    return (unit / np.where(length > 0, length, 1)).astype(np.float32)
 
 
 def _checked_count(cluster: Cluster, n_clusters: Count | None) -> Count:

@@ -1,11 +1,12 @@
 """ExMap on coloured MNIST: groups from explanations beside groups from features, losses, chance, classes and the truth.
 
-    python experiments/exmap --mnist FILE.npz [--variants exmap irm] [--seeds 10] [--out DIR] [--smoke]
+    python experiments/exmap --mnist FILE.npz [--variants exmap irm] [--seeds 10] [--first 0] [--out DIR] [--smoke]
 
 For each seed a small network is trained by average loss on images whose colour agrees with their class. Groups are made
-on the validation images: from maps of the predicted class by ExMap's rules, by differences to a reference (`rescale`)
-and by Grad-CAM, from pixels, from features (GEORGE), from quantiles of the loss; beside them the true groups, random
-groups of the sizes of ExMap's, and the classes alone. On the validation embeddings a head is fitted with each of them
+on the validation images: from maps of the predicted class by ExMap's rules, over all images, inside each class, and
+inside each class with the published normalisation; by differences to a reference (`rescale`) and by Grad-CAM, from
+pixels, from features (GEORGE), from quantiles of the loss; beside them the true groups, random groups of the sizes of
+ExMap's, and the classes alone. On the validation embeddings a head is fitted with each of them
 (DFR), and judged on the test images by its worst true group. ``seeds.csv`` has a row a seed, grouping, head: how well
 groups agree with the true ones, how right the head is, and what it took; ``accuracy_*.csv`` are means over seeds, and
 half the width of 95 % intervals (1.96 standard errors). --smoke makes everything small: its numbers mean nothing.
@@ -56,6 +57,7 @@ OPTIONS = (
     option("attributes", 1, "that agree with the class: 1 to 3"),
     option("classes", 2),
     option("seeds", 10),
+    option("first", 0, "the first seed"),
     option("epochs", 3),
     option("images", 50_000, "of each split, at most"),
 )
@@ -73,7 +75,7 @@ def main() -> None:
     path = out / "seeds.csv"
     done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=["variant", "seed"])
     for variant in options.variants:
-        for seed in range(options.seeds):
+        for seed in range(options.first, options.first + options.seeds):
             if not ((done["variant"] == variant) & (done["seed"] == seed)).any():
                 rows = pd.DataFrame(measure(variant, seed, options))
                 rows.to_csv(path, mode="a", header=not path.exists(), index=False)
@@ -103,6 +105,9 @@ def measure(variant: str, seed: int, options: argparse.Namespace) -> Iterator[di
     truth, test_truth = (true_groups(split.labels, joined(split.attributes)) for split in (val, test))
     scores, _ = accuracy_by_group(test.labels, test_logits.argmax(1), test_truth)
     yield common | {"head": "none", "groups": "none", **scores}
+    twice = JTT(random_state=seed).fit(rows, val.labels)
+    scores, _ = accuracy_by_group(test.labels, twice.predict(test_rows), test_truth)
+    yield common | {"head": "jtt", "groups": "none", **scores}
     for name, groups, seconds in groupings(network, val, rows, logits, truth, seed):
         quality = group_quality(groups, truth)
         heads = {"dfr": DFR(random_state=seed)}
@@ -127,6 +132,12 @@ def groupings(
     losses = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
     made = {
         "exmap": lambda: pseudo_groups(class_maps(network, x)[0], labels, random_state=seed),
+        "exmap, each class": lambda: pseudo_groups(
+            class_maps(network, x)[0], labels, scope="within_class", random_state=seed
+        ),
+        "exmap, as published": lambda: pseudo_groups(
+            class_maps(network, x)[0], labels, scope="within_class", norm="max", random_state=seed
+        ),
         "rescale": lambda: pseudo_groups(class_maps(network, x, method=Method())[0], labels, random_state=seed),
         "grad-cam": lambda: pseudo_groups(cams(network, x), labels, random_state=seed),
         "pixels": lambda: pseudo_groups(x.numpy(), labels, random_state=seed),

@@ -108,3 +108,20 @@ def test_what_does_not_fit_is_refused(planted):
         with pytest.raises(InputError, match=message):
             call()
     assert len(pseudo_groups(maps[:2], labels[:2]).ids) == 2
+
+
+def test_rare_groups_are_found_beside_common_maps_of_a_small_norm():
+    generator = np.random.default_rng(3)
+    rare = np.arange(1000) < 20
+    maps = np.zeros((1000, 2, 10, 10))
+    for index in range(1000):
+        spots = generator.permutation(100)[: 40 if rare[index] else generator.choice([4, 40])]
+        maps[index, int(rare[index])].flat[spots] = generator.uniform(0.5, 1, len(spots))
+    labels = generator.integers(0, 2, 1000)
+    truth = true_groups(labels, rare)
+    precision = {
+        norm: group_quality(pseudo_groups(maps, labels, norm=norm, n_clusters=2), truth)["worst_precision"]
+        for norm in ("l2", "max")
+    }
+    assert precision["l2"] == 1
+    assert precision["max"] < 0.8  # as published: rare maps are near to common ones that are small
