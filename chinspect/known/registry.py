@@ -104,6 +104,18 @@ _SCAM = Effect(
     ),
 )
 
+_TYPOGRAPHIC = Effect(
+    name="typographic",
+    title="the name of another class, written on one's own photographs, is read instead",
+    source="Goh et al. 2021, doi:10.23915/distill.00030; Materzynska et al. 2022, arXiv:2206.07835",
+    data="photographs of ImageNet (labels.csv, or one folder a WordNet id)",
+    needs="classes",
+    lead="accuracy change",
+    condition="another class's name",
+    protocol="chinspect.known.typographic:measure_typographic",
+    layout="chinspect.known.photographs:load_photographs",
+)
+
 _IMAGENET_ATR = Effect(
     name="imagenet-atr",
     title="the name of a similar class, written on a photograph, is read instead",
@@ -196,6 +208,7 @@ EFFECTS: Mapping[str, Effect] = MappingProxyType(
             _TRUCKS,
             _COVID,
             _SCAM,
+            _TYPOGRAPHIC,
             _IMAGENET_ATR,
             _SPURIOUS_IMAGENET,
             _COUNTER_ANIMAL,

@@ -21,6 +21,7 @@ _MEANINGS = {
     "average performance drop": "relative change of accuracy where class and origin go together",
     "false positive rate": "healthy ones that are called ill",
     "mean AUC": "images of the class told from spurious ones",
+    "called by the word": "images classified as what is written on them",
     "called by the class": "spurious images called by the class",
     "flagged": "sets of maps that chance does not explain",
 }
