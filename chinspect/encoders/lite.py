@@ -43,7 +43,7 @@ class EfficientNetLite(nn.Module):
         """A network with random weights; no classes give embeddings."""
         super().__init__()
         self.conv_stem = SameConv(3, _STEM, 3, 2)
-        self.bn1 = nn.BatchNorm2d(_STEM, _EPSILON)
+        self.bn1 = NormAct(_STEM)
         stages = []
         channels = _STEM
         for number, (kernel, stride, expansion, base, count) in enumerate(_STAGES):
@@ -57,15 +57,14 @@ class EfficientNetLite(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.blocks = nn.Sequential(*stages)
         self.conv_head = nn.Conv2d(channels, _HEAD, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(_HEAD, _EPSILON)
-        self.act = nn.ReLU6()
+        self.bn2 = NormAct(_HEAD)
         self.global_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(_HEAD, classes) if classes else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings or logits of a batch of preprocessed images."""
-        x = self.blocks(self.act(self.bn1(self.conv_stem(images))))
-        answer: Tensor = self.classifier(self.global_pool(self.act(self.bn2(self.conv_head(x)))))
+        x = self.blocks(self.bn1(self.conv_stem(images)))
+        answer: Tensor = self.classifier(self.global_pool(self.bn2(self.conv_head(x))))
         return answer
 
 
@@ -91,20 +90,32 @@ class SameConv(nn.Conv2d):
         return super().forward(F.pad(input, sides))
 
 
+class NormAct(nn.BatchNorm2d):
+    """Batch norm and an activation of its own, so that the activation can be named, explained and pruned by itself."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, _EPSILON)
+        self.act = nn.ReLU6()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The activations of the normalised input."""
+        activated: Tensor = self.act(super().forward(input))
+        return activated
+
+
 class SeparableBlock(nn.Module):
     """Depthwise convolution, then a linear pointwise one."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:  # noqa: ARG002
         super().__init__()
         self.conv_dw = SameConv(inputs, inputs, kernel, stride, groups=inputs)
-        self.bn1 = nn.BatchNorm2d(inputs, _EPSILON)
+        self.bn1 = NormAct(inputs)
         self.conv_pw = nn.Conv2d(inputs, outputs, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs, _EPSILON)
-        self.act = nn.ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H, W)."""
-        result: Tensor = self.bn2(self.conv_pw(self.act(self.bn1(self.conv_dw(x)))))
+        result: Tensor = self.bn2(self.conv_pw(self.bn1(self.conv_dw(x))))
         return result
 
 
@@ -116,17 +127,16 @@ class InvertedBlock(nn.Module):
         inner = inputs * expansion
         self.adds = stride == 1 and inputs == outputs
         self.conv_pw = nn.Conv2d(inputs, inner, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(inner, _EPSILON)
+        self.bn1 = NormAct(inner)
         self.conv_dw = SameConv(inner, inner, kernel, stride, groups=inner)
-        self.bn2 = nn.BatchNorm2d(inner, _EPSILON)
+        self.bn2 = NormAct(inner)
         self.conv_pwl = nn.Conv2d(inner, outputs, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs, _EPSILON)
-        self.act = nn.ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H / stride, W / stride)."""
-        expanded = self.act(self.bn1(self.conv_pw(x)))
-        result: Tensor = self.bn3(self.conv_pwl(self.act(self.bn2(self.conv_dw(expanded)))))
+        expanded = self.bn1(self.conv_pw(x))
+        result: Tensor = self.bn3(self.conv_pwl(self.bn2(self.conv_dw(expanded))))
         return result + x if self.adds else result
 
 

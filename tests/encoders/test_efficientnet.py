@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from chinspect.encoders import Encoder, list_models, load_classifier, load_encoder, read_card
+from chinspect.encoders import Encoder, candidate_layers, list_models, load_classifier, load_encoder, read_card
 from chinspect.encoders.checkpoints import load_weights
 from chinspect.encoders.weights import fetch
 from chinspect.errors import InputError
@@ -57,6 +57,19 @@ def test_the_network_is_that_of_timm(name: str, size: int) -> None:
     images = torch.randn(1, 3, size, size + 6, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(module(images), theirs(images), rtol=1e-4, atol=1e-4)
+
+
+def test_layers_can_be_named_and_pruned_as_those_of_timm(encoder: Encoder) -> None:
+    import timm
+
+    theirs = Encoder.wrap(
+        timm.create_model("tf_efficientnet_lite0", num_classes=0),
+        name="timm",
+        size=224,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+    )
+    assert candidate_layers(encoder) == candidate_layers(theirs)
 
 
 def test_the_default_network_is_built_without_slow_imports() -> None:
