@@ -69,7 +69,8 @@ def test_layers_can_be_named_and_pruned_as_those_of_timm(encoder: Encoder) -> No
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
     )
-    assert candidate_layers(encoder) == candidate_layers(theirs)
+    normed = [layer for layer in candidate_layers(theirs) if layer.endswith(("bn2", "bn3"))]  # blocks before their sum
+    assert candidate_layers(encoder) == [layer for layer in candidate_layers(theirs) if layer not in normed]
 
 
 def test_the_default_network_is_built_without_slow_imports() -> None:
