@@ -24,7 +24,7 @@ from PIL import Image
 from chinspect.artefacts import artefact_named
 from chinspect.encoders import load_encoder
 from chinspect.files import output_folder
-from chinspect.groups import HEADS, METHODS, regroup
+from chinspect.groups import HEADS, METHODS, find_groups, fit_head
 from chinspect.images import list_images, open_image
 from experiments.study import option, read_options, refuse, write_table
 
@@ -51,14 +51,16 @@ def main() -> None:
     with TemporaryDirectory() as folder, TemporaryDirectory() as cache:
         draw(options.root, Path(folder), options.classes, options.images, options.seed)
         truth = Path(folder) / "groups.csv"
-        for method, head in product(METHODS, HEADS):
-            found = regroup(encoder, folder, method=method, head=head, groups=truth, cache=cache, seed=options.seed)
-            worst = dict(zip(("average", "robust", "random_groups"), found.accuracy["worst"], strict=True))
-            mean = {"mean_average": found.accuracy["mean"][0], "mean_robust": found.accuracy["mean"][1]}
-            rows.append({"groups": method, "head": head, **worst, **mean, **found.quality})
-            table = pd.DataFrame(rows)
-            write_table(table, out, "watermark", decimals=3)
-            print(table.tail(1).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
+        for method in METHODS:
+            grouping = find_groups(encoder, folder, method=method, groups=truth, cache=cache, seed=options.seed)
+            for head in HEADS:
+                found = fit_head(grouping, head, seed=options.seed)
+                worst = dict(zip(("average", "robust", "random_groups"), found.accuracy["worst"], strict=True))
+                mean = {"mean_average": found.accuracy["mean"][0], "mean_robust": found.accuracy["mean"][1]}
+                rows.append({"groups": method, "head": head, **worst, **mean, **found.quality})
+                table = pd.DataFrame(rows)
+                write_table(table, out, "watermark", decimals=3)
+                print(table.tail(1).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
 
 
 def draw(root: Path, folder: Path, classes: list[str], count: int, seed: int) -> None:
