@@ -5,15 +5,19 @@ from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
+from .robust import RobustTraining, train_robust
+from .robust_plan import TRAININGS
 from .saving import RESUME, check_encoder_folder, save_encoder
 from .unlearning import Unlearning, train_unlearning
 
 __all__ = [
     "RESUME",
+    "TRAININGS",
     "Blur",
     "PruningSearch",
     "Reliance",
     "Remedy",
+    "RobustTraining",
     "Schedule",
     "SpectralWeights",
     "Unlearning",
@@ -34,6 +38,7 @@ __all__ = [
     "save_remedied",
     "search_pruning",
     "top_channels",
+    "train_robust",
     "train_unlearning",
     "unlearn",
 ]

@@ -69,7 +69,8 @@ class Training:
         frozen: names of parameters that stay.
         draws: (images,), in proportion to which images are drawn, with replacement, as many an epoch as there are; by
             default each is drawn once.
-        select: a measure, whose largest value selects an epoch, the first of equals; by default it is the last one.
+        select: measures, the largest value of the first of which selects an epoch; of equals the next decides, then the
+            earlier one wins. By default it is the last epoch.
     """
 
     loss: Loss
@@ -77,7 +78,7 @@ class Training:
     measure: Measure
     frozen: Collection[str] = ()
     draws: NDArray[np.float64] | None = None
-    select: str = ""
+    select: tuple[str, ...] = ()
 
 
 def fine_tune(
@@ -126,9 +127,9 @@ def fine_tune(
     return selected or weights_of(module), rows
 
 
-def selected_epoch(rows: Rows, measure: str) -> int:
-    """The epoch, from 1 on, with the largest value of a measure; the first of equals."""
-    return int(max(rows[1:], key=lambda row: row[measure])["epoch"])
+def selected_epoch(rows: Rows, measures: Sequence[str]) -> int:
+    """The epoch, from 1 on, with the largest value of a measure; of equals the next decides, then the earlier wins."""
+    return int(max(rows[1:], key=lambda row: tuple(row[measure] for measure in measures))["epoch"])
 
 
 def images_digest(images: Sequence[Image.Image] | Sequence[NDArray[Any]]) -> str:
