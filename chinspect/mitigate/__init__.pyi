@@ -3,6 +3,7 @@ from .detectors import Blur, SpectralWeights, detector_remedy, recalibrate, save
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
+from .regrouped import Regrouped, group_remedy
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
 from .robust import RobustTraining, train_robust
@@ -15,6 +16,7 @@ __all__ = [
     "TRAININGS",
     "Blur",
     "PruningSearch",
+    "Regrouped",
     "Reliance",
     "Remedy",
     "RobustTraining",
@@ -27,6 +29,7 @@ __all__ = [
     "concept_direction",
     "detector_remedy",
     "finding",
+    "group_remedy",
     "output_relevance",
     "prune",
     "random_channels",
