@@ -3,7 +3,7 @@ from .detectors import Blur, SpectralWeights, detector_remedy, recalibrate, save
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
-from .regrouped import Regrouped, group_remedy
+from .regrouped import Regrouped, group_remedy, grouped_remedy
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
 from .robust import RobustTraining, train_robust
@@ -30,6 +30,7 @@ __all__ = [
     "detector_remedy",
     "finding",
     "group_remedy",
+    "grouped_remedy",
     "output_relevance",
     "prune",
     "random_channels",

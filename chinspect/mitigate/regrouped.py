@@ -108,8 +108,9 @@ class Regrouped(Remedy):
         `load_encoder` reads, with the document as its evidence (see `save_encoder`).
         """
         encoder, head = self.parts[self.name]
-        if not isinstance(encoder, EditedEncoder):
+        if encoder is self.parts[AVERAGE][0]:  # which was trained by nobody
             return self.origin.save(folder)
+        assert isinstance(encoder, EditedEncoder)
         target = save_encoder(encoder, folder, evidence=self.document())
         return [*(target / name for name in (RECORD, CARD, TENSORS)), head.save(target / "head.safetensors")]
 
@@ -142,34 +143,57 @@ def group_remedy(
     Raises `InputError` for names that are not known, before anything is computed, and as `load_classes` and
     `train_robust` do.
     """
-    known = {"head": tuple(HEADS), "all": tuple(name for name in TRAININGS if name != PLAIN)}
-    if train not in known:
-        raise InputError(f"what is trained is {' or '.join(known)}, not {train!r}.")
-    if head not in known[train]:
-        raise InputError(f"with {train!r} the head is one of {', '.join(known[train])}, not {head!r}.")
+    _check(head, train)
     if method not in METHODS:
         raise InputError(f"groups come from {', '.join(METHODS)}, not from {method!r}.")
     encoder = as_encoder(encoder)
     if train == "all" and isinstance(encoder, EditedEncoder):
         raise InputError("An edited encoder cannot be trained: train its base, then edit the result.")
     grouping = find_groups(encoder, data, method=method, groups=groups, cache=cache, seed=seed, progress=progress)
+    return grouped_remedy(
+        grouping, head=head, train=train, schedule=schedule, checkpoints=checkpoints, seed=seed, progress=progress
+    )
+
+
+def grouped_remedy(
+    grouping: Grouping,
+    *,
+    head: str = "dfr",
+    train: str = "head",
+    schedule: Schedule | None = None,
+    checkpoints: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Regrouped:
+    """As `group_remedy`, with groups that `chinspect.groups.find_groups` has found already."""
+    _check(head, train)
     origin: Result
     if train == "head":
         origin = fitted = fit_head(grouping, head, seed=seed)
-        parts: _Parts = {name: (encoder, own) for name, own in fitted.heads.items()}
+        parts: _Parts = {name: (grouping.encoder, own) for name, own in fitted.heads.items()}
     else:
         origin, parts = _trained(grouping, head, schedule or Schedule(seed=seed), checkpoints, progress)
-    own = grouping.groups
+    groups = grouping.groups
     settings = {
-        "groups": dict(zip(own.names, own.sizes.tolist(), strict=True)),
-        "made_from": own.method,
+        "groups": dict(zip(groups.names, groups.sizes.tolist(), strict=True)),
+        "made_from": groups.method,
         "quality": grouping.quality,
-        **{"data": str(data), "method": method, "head": head, "train": train, "seed": seed},
+        "data": str(grouping.train.root),
+        "method": grouping.method,
+        **{"head": head, "train": train, "seed": seed},
     }
-    classifiers = {name: fitted_head.classifier(body) for name, (body, fitted_head) in parts.items()}
+    classifiers = {name: own.classifier(encoder) for name, (encoder, own) in parts.items()}
     table = _compared(parts, Pictures(grouping.test), grouping.judged)
     *_, name, control = parts
     return Regrouped(name, control, classifiers, origin, settings, table, parts)
+
+
+def _check(head: str, train: str) -> None:
+    known = {"head": tuple(HEADS), "all": tuple(name for name in TRAININGS if name != PLAIN)}
+    if train not in known:
+        raise InputError(f"what is trained is {' or '.join(known)}, not {train!r}.")
+    if head not in known[train]:
+        raise InputError(f"with {train!r} the head is one of {', '.join(known[train])}, not {head!r}.")
 
 
 def _trained(
