@@ -168,12 +168,18 @@ class Plan:
         weights, _ = self.run(training, first, {"phase": "first"})
         module = copy.deepcopy(self.start.module)
         module.load_state_dict(weights)
-        wrong: NDArray[np.bool_] = self.predicted(module, self.train_images) != self.labels[~self.held_out]
+        own = self.labels[~self.held_out]
+        wrong: NDArray[np.bool_] = self.predicted(module, self.train_images) != own
         if not wrong.any():
-            advice = "let it learn less, with first=Schedule(epochs=1, learning_rate=...) below"
             raise InputError(
-                f"the first training of jtt gets no image wrong, so that none counts more: {advice} "
-                f"{first.learning_rate:g}, or train by groupdro."
+                "the first training of jtt gets no image wrong, so that none counts more: let it learn less, with "
+                f"first=Schedule(epochs=1, learning_rate=...) below {first.learning_rate:g}, or train by groupdro."
+            )
+        if (~wrong).sum() <= np.bincount(own).max():  # as many are right where all are called the commonest class
+            raise InputError(
+                f"the first training of jtt gets {wrong.sum()} of {len(wrong)} images wrong, as by guessing: let it "
+                f"learn more, with first=Schedule(...) above {first.learning_rate:g} or {first.epochs} epochs, or "
+                "train by groupdro."
             )
         return wrong
 

@@ -1,6 +1,7 @@
 """An entire network that is right for every group, and an interrupted training that ends where it would have ended."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
-from chinspect.encoders import Encoder, Prune, edited
+from chinspect.encoders import Encoder, Prune, edited, load_encoder
 from chinspect.errors import InputError
 from chinspect.groups import Groups, class_groups, true_groups
-from chinspect.mitigate import RobustTraining, Schedule, train_robust
+from chinspect.images import list_images, open_image
+from chinspect.mitigate import RobustTraining, Schedule, save_encoder, train_robust
 from chinspect.mitigate.finetuning import Training, fine_tune
 from chinspect.mitigate.losses import WorstGroups
 from chinspect.mitigate.robust_plan import Classifying
+from chinspect.readouts import LinearHead
 from tests.mitigate._planted import CHANNEL, LAYER, SIZE, as_encoder, labels, marked, pictures, planted
 
 SCHEDULE = Schedule(epochs=5, learning_rate=3e-3, batch_size=32)
@@ -185,6 +188,25 @@ def test_a_first_training_that_gets_nothing_wrong(encoder: Encoder) -> None:
     thorough = Schedule(epochs=20, learning_rate=3e-3)
     with pytest.raises(InputError, match=r"gets no image wrong.*let it learn less"):
         train_robust(encoder, colours, groups, method="jtt", first=thorough, schedule=SCHEDULE)
+    with pytest.raises(InputError, match=r"gets 6 of 12 images wrong.*let it learn more"):
+        train_robust(encoder, colours[:1] * 16, groups, method="jtt", schedule=SCHEDULE)
+
+
+def test_real_photographs(real_data: Callable[[str], Path], tmp_path: Path) -> None:
+    root = real_data("tiny_imagenet20") / "train"
+    names = ["n01443537", "n02123045"]  # goldfish and tabby cats
+    paths = [path for name in names for path in list_images(root / name)[:24]]
+    tiny = load_encoder("tiny-supervised")
+    classes = class_groups([path.parent.name for path in paths])
+    schedule = Schedule(epochs=3, batch_size=8)
+    result = train_robust(tiny, [open_image(path) for path in paths], classes, method="erm", schedule=schedule)
+    assert result.history["loss"][3] < result.history["loss"][1] < np.log(2)
+    save_encoder(result.encoder, tmp_path / "tuned")
+    head = LinearHead.load(result.head.save(tmp_path / "head.safetensors"))
+    pictures = [open_image(path) for path in paths[::8]]
+    loaded = load_encoder(str(tmp_path / "tuned"))
+    assert head.classes == names
+    assert torch.equal(head.classifier(loaded).embed(pictures), result.head.classifier(result.encoder).embed(pictures))
 
 
 def test_what_cannot_be_trained(encoder: Encoder, train: tuple[list[Image.Image], Groups]) -> None:
