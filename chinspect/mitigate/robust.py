@@ -50,7 +50,9 @@ class RobustTraining(Result):
             the accuracy of the worst group, and ``mean``.
         selected: ``epoch``, ``by`` (``worst class``, or ``worst group`` and what groups were made from), and ``n``, the
             held-out images.
-        errors: training images that jtt's first training got wrong, and of how many; empty of others.
+        errors: of jtt: ``wrong``, training images that the first training got wrong, of how many ``images``, and
+            ``drawn``, which fraction of the draws of the second they are: near 1 it learns hardly anything else, and
+            may unlearn what is right. Empty of others.
         group_weights: q by the name of the group, of groupdro; empty of others.
     """
 
@@ -60,7 +62,7 @@ class RobustTraining(Result):
     head: LinearHead
     history: pd.DataFrame
     selected: Mapping[str, Any]
-    errors: Mapping[str, int]
+    errors: Mapping[str, float]
     group_weights: Mapping[str, float]
 
     @property
@@ -71,7 +73,8 @@ class RobustTraining(Result):
         sentence = f"{self.head.name}: epoch {self.selected['epoch']} of {epochs} is selected by the"
         sentence += f" {self.selected['by']} of {self.selected['n']} held-out images, {worst:.1%} right."
         if self.errors:
-            sentence += f" The first training got {self.errors['wrong']} of {self.errors['images']} images wrong."
+            count = f"{self.errors['wrong']:g} of {self.errors['images']:g} images"
+            sentence += f" The first training got {count} wrong, {self.errors['drawn']:.1%} of the draws of the second."
         return sentence
 
     def document(self) -> dict[str, Any]:
@@ -136,13 +139,15 @@ def train_robust(
     else:
         first = first or replace(schedule, epochs=1, learning_rate=schedule.learning_rate / _SLOWER)
         wrong = plan.errors_after(first)
-        training = replace(plan.plain_training(), draws=np.where(wrong, factor, 1.0))
+        draws = np.where(wrong, factor, 1.0)
+        training = replace(plan.plain_training(), draws=draws)
         weights, rows = plan.run(training, schedule, {"factor": factor, "first": asdict(first)})
-        return _result(plan, weights, rows, {"wrong": int(wrong.sum()), "images": len(wrong)})
+        drawn = float(draws[wrong].sum() / draws.sum())
+        return _result(plan, weights, rows, {"wrong": int(wrong.sum()), "images": len(wrong), "drawn": drawn})
     return _result(plan, weights, rows, {})
 
 
-def _result(plan: Plan, weights: Weights, rows: Rows, errors: Mapping[str, int]) -> RobustTraining:
+def _result(plan: Plan, weights: Weights, rows: Rows, errors: Mapping[str, float]) -> RobustTraining:
     prefix = "network."
     network = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     tuned = edited(plan.encoder, Retrain(network))

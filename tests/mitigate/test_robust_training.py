@@ -86,7 +86,9 @@ def test_what_is_said_of_a_training(trained: dict[str, RobustTraining], encoder:
         f"{name}, attribute {mark}" for name in ("cold", "warm") for mark in ("marked", "plain")
     }
     assert 0 < twice.errors["wrong"] < twice.errors["images"] == 300
-    assert f"got {twice.errors['wrong']} of 300 images wrong" in twice.sentence
+    wrong = twice.errors["wrong"]
+    assert twice.errors["drawn"] == pytest.approx(20 * wrong / (20 * wrong + 300 - wrong))
+    assert f"got {wrong} of 300 images wrong" in twice.sentence
     assert "held-out images" in dro.sentence
     assert json.loads(json.dumps(dro.document()))["selected"] == dro.selected
     assert dro.encoder.base is encoder
