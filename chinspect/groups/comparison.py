@@ -41,7 +41,8 @@ def compare_heads(
         summary, table = accuracy_by_group(truth, predicted, judged)
         summaries[name] = {"head": name, **summary, "worst_group": str(worst_group(table)["group"])}
         each.append(table.assign(head=name))
-    first, *_, last = predictions
+    names = list(predictions)
+    first, last = names[0], names[-1]
     members = judged.ids == judged.names.index(summaries[first]["worst_group"])
     right = {name: (np.asarray(predicted) == truth)[members] for name, predicted in predictions.items()}
     for name, row in summaries.items():
