@@ -3,17 +3,23 @@ from .detectors import Blur, SpectralWeights, detector_remedy, recalibrate, save
 from .finetuning import Schedule
 from .measures import Reliance, output_relevance, reliance
 from .pruning import PruningSearch, search_pruning
+from .regrouped import Regrouped, group_remedy, grouped_remedy
 from .remedy import Remedy, prune, unlearn
 from .responsive import concept_direction, random_channels, rank_edits, responsiveness, top_channels
+from .robust import RobustTraining, train_robust
+from .robust_plan import TRAININGS
 from .saving import RESUME, check_encoder_folder, save_encoder
 from .unlearning import Unlearning, train_unlearning
 
 __all__ = [
     "RESUME",
+    "TRAININGS",
     "Blur",
     "PruningSearch",
+    "Regrouped",
     "Reliance",
     "Remedy",
+    "RobustTraining",
     "Schedule",
     "SpectralWeights",
     "Unlearning",
@@ -23,6 +29,8 @@ __all__ = [
     "concept_direction",
     "detector_remedy",
     "finding",
+    "group_remedy",
+    "grouped_remedy",
     "output_relevance",
     "prune",
     "random_channels",
@@ -34,6 +42,7 @@ __all__ = [
     "save_remedied",
     "search_pruning",
     "top_channels",
+    "train_robust",
     "train_unlearning",
     "unlearn",
 ]

@@ -2,7 +2,7 @@
 
 The network stays in evaluation mode: batch statistics are those that it was trained with, and nothing is dropped, so
 that what changes is due to the loss. Each epoch has random numbers of its own, so that a resumed run draws what an
-uninterrupted one draws.
+uninterrupted one draws. What a loss remembers from batch to batch is a buffer of the network, and resumed with it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,19 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
+from chinspect.digests import digest
 from chinspect.encoders import Encoder
-from chinspect.encoders.checkpoints import read_tensors
 from chinspect.errors import InputError
-from chinspect.files import output_folder, replacing
+from chinspect.mitigate.resumption import Rows, Weights, read_state, weights_of, write_state
+from chinspect.readouts import Pictures
 
 Loss = Callable[[nn.Module, Sequence[int], np.random.Generator], Tensor]
 """The loss of a batch, from the network, the indices of its images, and the random numbers of the epoch."""
@@ -63,12 +67,18 @@ class Training:
         images: their number.
         measure: of the network before the first epoch and after each.
         frozen: names of parameters that stay.
+        draws: (images,), in proportion to which images are drawn, with replacement, as many an epoch as there are; by
+            default each is drawn once.
+        select: measures, the largest value of the first of which selects an epoch; of equals the next decides, then the
+            earlier one wins. By default it is the last epoch.
     """
 
     loss: Loss
     images: int
     measure: Measure
     frozen: Collection[str] = ()
+    draws: NDArray[np.float64] | None = None
+    select: tuple[str, ...] = ()
 
 
 def fine_tune(
@@ -78,15 +88,17 @@ def fine_tune(
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-) -> tuple[dict[str, Tensor], list[dict[str, float]]]:
+) -> tuple[Weights, Rows]:
     """Train a copy of the encoder's network.
 
     Args:
-        checkpoint: a file to resume from and to write to after each epoch; what identifies the run is in its name.
+        checkpoint: a safetensors file to resume from and to write to after each epoch; what identifies the run is in
+            its name.
         progress: called with the number of epochs that are done and of all.
 
     Returns:
-        The weights on the CPU, and one row an epoch: epoch, loss (nan before the first) and the measures.
+        The weights of the selected epoch on the CPU, and one row an epoch: epoch, loss (nan before the first) and the
+        measures.
 
     Raises `InputError` if the loss is no number, or the checkpoint is damaged.
     """
@@ -96,35 +108,47 @@ def fine_tune(
     optimizer = torch.optim.AdamW(trained, lr=schedule.learning_rate, weight_decay=0)
     module.requires_grad_(False)
     if checkpoint is not None and checkpoint.is_file():
-        try:
-            weights, moments, rows = read_tensors(checkpoint)
-        except InputError as error:
-            raise InputError(f"{error} Remove it to train from the start.") from error
-        module.load_state_dict(weights)
-        optimizer.load_state_dict(moments)
+        rows, selected = read_state(checkpoint, module, optimizer)
     else:
         rows = [{"epoch": 0, "loss": math.nan, **training.measure(module)}]
+        selected = {}
     for epoch in range(len(rows), schedule.epochs + 1):
         for parameter in trained:
             parameter.requires_grad_(True)
         mean = _epoch(module, optimizer, training, schedule, epoch)
         module.requires_grad_(False)  # measures take the network as everybody else sees it
         rows.append({"epoch": epoch, "loss": mean, **training.measure(module)})
+        if training.select and selected_epoch(rows, training.select) == epoch:
+            selected = weights_of(module)
         if checkpoint is not None:
-            output_folder(checkpoint.parent)
-            with replacing(checkpoint) as temporary:
-                torch.save((module.state_dict(), optimizer.state_dict(), rows), temporary)
+            write_state(checkpoint, module, optimizer, rows, selected)
         if progress is not None:
             progress(epoch, schedule.epochs)
-    return {key: value.cpu().clone() for key, value in module.state_dict().items()}, rows
+    return selected or weights_of(module), rows
+
+
+def selected_epoch(rows: Rows, measures: Sequence[str]) -> int:
+    """The epoch, from 1 on, with the largest value of a measure; of equals the next decides, then the earlier wins."""
+    return int(max(rows[1:], key=lambda row: tuple(row[measure] for measure in measures))["epoch"])
+
+
+def images_digest(images: Sequence[Image.Image] | Sequence[NDArray[Any]]) -> str:
+    """64 hexadecimal digits over images: of files over names and contents, else over shapes, types and values."""
+    if isinstance(images, Pictures):
+        return images.digest
+    arrays = [np.asarray(image) for image in images]
+    return digest(*(part for array in arrays for part in (repr((array.shape, array.dtype.str)), array)))
 
 
 def _epoch(
     module: nn.Module, optimizer: torch.optim.Optimizer, training: Training, schedule: Schedule, epoch: int
 ) -> float:
-    """One pass over the images in random order; the mean loss."""
+    """One pass over the images in random order, or as many draws of them; the mean loss."""
     rng = np.random.default_rng([schedule.seed, epoch])
-    order = rng.permutation(training.images).tolist()
+    if training.draws is None:
+        order = rng.permutation(training.images).tolist()
+    else:
+        order = rng.choice(training.images, training.images, p=training.draws / training.draws.sum()).tolist()
     values = []
     for start in range(0, len(order), schedule.batch_size):
         value = training.loss(module, order[start : start + schedule.batch_size], rng)

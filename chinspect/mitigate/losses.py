@@ -68,6 +68,38 @@ class Unhans:
 
 
 @dataclass(frozen=True, eq=False)
+class WorstGroups:
+    """Mean cross-entropies of groups, weighted by what Group DRO makes of them; see `chinspect.mitigate.robust`.
+
+    The weights of groups are the buffer ``group_weights`` of the network, and change with each batch.
+    """
+
+    encoder: Encoder
+    images: Images
+    labels: Tensor
+    groups: Tensor
+    sizes: Tensor
+    eta: float
+    adjustment: float
+
+    def __call__(self, module: nn.Module, indices: Sequence[int], _rng: np.random.Generator) -> Tensor:
+        """``sum_g q_g L_g`` over the groups in a batch."""
+        pictures = [self.images[index] for index in indices]
+        device = self.labels.device
+        own = self.groups[list(indices)].to(device)
+        logits = module(self.encoder.prepare(*pictures))
+        losses = F.cross_entropy(logits, self.labels[list(indices)], reduction="none")
+        counts = torch.bincount(own, minlength=len(self.sizes))
+        means = torch.zeros(len(counts), device=device).index_add(0, own, losses) / counts.clamp(min=1)
+        q = module.get_buffer("group_weights")
+        with torch.no_grad():
+            push = self.eta * (means + self.adjustment / self.sizes.to(device).sqrt())
+            q *= torch.where(counts > 0, push, 0).exp()  # a group that is not in the batch told nothing
+            q /= q.sum()
+        return (q.clone() * means).sum()
+
+
+@dataclass(frozen=True, eq=False)
 class Added:
     """The output of a layer, moved along a direction (shaped like it, length 1) to a level."""
 

@@ -23,10 +23,10 @@ from chinspect.encoders.record import CARD, RECORD, TENSORS
 from chinspect.errors import InputError
 from chinspect.mitigate.comparison import BEFORE, compare_mitigations, finding
 from chinspect.mitigate.finetuning import Progress, Schedule
-from chinspect.mitigate.pruning import PruningSearch, search_pruning
+from chinspect.mitigate.pruning import search_pruning
 from chinspect.mitigate.responsive import Where
 from chinspect.mitigate.saving import save_encoder
-from chinspect.mitigate.unlearning import Unlearning, train_unlearning
+from chinspect.mitigate.unlearning import train_unlearning
 from chinspect.proof import random_patch
 from chinspect.readouts import ORIGINAL, SHIFTED, Pictures, Task, folder_task, load_classes, seen, split
 from chinspect.report import Result, records
@@ -56,7 +56,7 @@ class Remedy(Result):
     name: str
     control: str
     encoders: Mapping[str, Encoder]
-    origin: PruningSearch | Unlearning
+    origin: Result
     settings: Mapping[str, Any]
     table: pd.DataFrame
 

@@ -27,19 +27,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from chinspect.artefacts import Artefact
-from chinspect.digests import digest, digest_of_json
+from chinspect.digests import digest_of_json
 from chinspect.encoders import EditedEncoder, Encoder, Retrain, edited
 from chinspect.errors import InputError
-from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training, fine_tune
-from chinspect.mitigate.losses import Align, Clarc, Images, Unhans, added, parameters_before
+from chinspect.mitigate.finetuning import Measure, Progress, Schedule, Training, fine_tune, images_digest
+from chinspect.mitigate.losses import Align, Clarc, Unhans, added, parameters_before
 from chinspect.mitigate.measures import output_relevance, reliance
-from chinspect.readouts import ORIGINAL, SHIFTED, Pictures, Task
+from chinspect.readouts import ORIGINAL, SHIFTED, Task
 from chinspect.report import Result
 
 Method = Literal["align", "unhans", "clarc"]
@@ -102,7 +101,7 @@ def train_unlearning(
     checkpoint = None
     if checkpoints is not None:
         settings = digest_of_json(plan.settings() | asdict(schedule))
-        checkpoint = Path(checkpoints) / f"fine-tuning-{settings[:16]}.pt"
+        checkpoint = Path(checkpoints) / f"fine-tuning-{settings[:16]}.safetensors"
     weights, rows = fine_tune(encoder, plan.training(), schedule, checkpoint=checkpoint, progress=progress)
     return Unlearning(edited(encoder, Retrain(weights)), pd.DataFrame(rows))
 
@@ -139,12 +138,9 @@ class _Plan:
         """All that the weights depend on, but the schedule."""
         settings: dict[str, Any] = {"encoder": self.encoder.fingerprint, "method": self.method, "layer": self.layer}
         if self.artefact is not None:
-            settings["artefact"] = _digest([self.artefact.rgb, self.artefact.alpha]) + str(self.artefact.anchor)
+            settings["artefact"] = images_digest([self.artefact.rgb, self.artefact.alpha]) + str(self.artefact.anchor)
         settings["labels"] = [str(label) for label in (*self.task.train_labels, *self.task.test_labels)]
-        settings["images"] = [
-            pictures.digest if isinstance(pictures, Pictures) else _digest(pictures)
-            for pictures in (self.task.train, *self.task.test.values())
-        ]
+        settings["images"] = [images_digest(pictures) for pictures in (self.task.train, *self.task.test.values())]
         return settings
 
     def training(self) -> Training:
@@ -192,9 +188,3 @@ class _Plan:
         if not set(labels) <= set(range(count)):
             raise InputError(f"The labels of a classifier are indices of its outputs, 0 to {count - 1}.")
         return torch.tensor(labels, dtype=torch.int64, device=self.encoder.device)
-
-
-def _digest(images: Images | Sequence[np.ndarray]) -> str:
-    """64 hexadecimal digits over shapes, types and values."""
-    arrays = [np.asarray(image) for image in images]
-    return digest(*(part for array in arrays for part in (repr((array.shape, array.dtype.str)), array)))

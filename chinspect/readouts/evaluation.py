@@ -96,7 +96,8 @@ def evaluate(
         artefact: also judge with it on every test image.
         groups: a CSV file with the columns path and group for the test images, or one name an image; by default the
             classes are the groups.
-        head: a head that `chinspect.groups.regroup` fitted, or its file, which is judged beside the readouts.
+        head: a head that `chinspect.groups.regroup` or `chinspect.mitigate.group_remedy` fitted, or its file, which is
+            judged beside the readouts; one that was trained with a mitigated encoder on that encoder alone.
         cache: a folder for embeddings.
         seed: of the split, where the folder has none.
 
@@ -106,15 +107,14 @@ def evaluate(
     split = data if isinstance(data, Split) else load_classes(data, seed=seed)
     names = read_groups(groups, split.test) if isinstance(groups, str | Path) else groups
     task = folder_task(split, artefact, names)
-    if head is not None:
-        fitted = _checked_head(head, encoder)
-        task = replace(task, heads={fitted.name: fitted})
+    fitted = None if head is None else _checked_head(head, encoder)
     encoders = {"": encoder}
     if isinstance(encoder, EditedEncoder):
         encoders = {"": encoder.base, "mitigated, ": encoder}
     tables = []
     for prefix, judged in encoders.items():
-        table = task.predict(judged, cache=cache)
+        own = {} if fitted is None or not _reads(fitted, judged) else {fitted.name: fitted}
+        table = replace(task, heads=own).predict(judged, cache=cache)
         tables.append(table.assign(state=prefix + table["state"]))
     predictions = pd.concat(tables, ignore_index=True)
     rows = task.score_predictions(predictions)
@@ -128,7 +128,12 @@ def evaluate(
 def _checked_head(head: str | Path | LinearHead, encoder: Encoder) -> LinearHead:
     """The head; `InputError` where it was fitted on the embeddings of another encoder."""
     fitted = head if isinstance(head, LinearHead) else LinearHead.load(head)
-    base = encoder.base if isinstance(encoder, EditedEncoder) else encoder
-    if fitted.encoder not in (encoder.fingerprint, base.fingerprint):
+    if not _reads(fitted, encoder):
         raise InputError(f"the head {fitted.name!r} was fitted on another encoder than {encoder.name!r}.")
     return fitted
+
+
+def _reads(head: LinearHead, encoder: Encoder) -> bool:
+    """Whether a head was fitted on this encoder, or on the one that it was edited from."""
+    base = encoder.base if isinstance(encoder, EditedEncoder) else encoder
+    return head.encoder in (encoder.fingerprint, base.fingerprint)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+from torch import nn
 
+from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.files import replacing
 
@@ -49,6 +52,29 @@ class LinearHead:
         values = ((embeddings - self.mean) / self.scale) @ self.coefficients.T + self.intercepts
         indices = (values[:, 0] > 0).astype(int) if values.shape[1] == 1 else values.argmax(1)
         return np.array(self.classes)[indices]
+
+    def layer(self) -> nn.Linear:
+        """From embeddings to a logit for each class; of two classes the logits are half the value, of either sign."""
+        coefficients = self.coefficients / self.scale
+        intercepts = self.intercepts - coefficients @ self.mean
+        if len(coefficients) == 1:
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        layer = nn.Linear(coefficients.shape[1], len(coefficients))
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(coefficients))
+            layer.bias.copy_(torch.from_numpy(intercepts))
+        return layer.requires_grad_(False)
+
+    def classifier(self, encoder: Encoder) -> Encoder:
+        """The encoder with this head behind it: its embeddings are logits (N, c), in the order of the classes.
+
+        Raises `InputError` for an encoder whose embeddings the head does not read.
+        """
+        if encoder.fingerprint != self.encoder:
+            raise InputError(f"the head {self.name!r} was fitted on another encoder than {encoder.name!r}.")
+        module = nn.Sequential(encoder.module, self.layer().to(encoder.device, encoder.dtype)).eval()
+        return Encoder(f"{encoder.name} with {self.name}", module, encoder.preprocessing)
 
     def save(self, path: str | Path) -> Path:
         """Writes a safetensors file with what it needs; returns its path."""

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from chinspect.cli.app import app
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
-from chinspect.groups import class_maps, regroup
+from chinspect.groups import HEADS, class_groups, class_maps, compare_heads, find_groups, fit_head, regroup
 from chinspect.readouts import LinearHead, evaluate
 
 
@@ -78,6 +78,53 @@ def test_heads_of_another_encoder_and_other_files_are_refused(found, folder, tmp
     (tmp_path / "text.safetensors").write_text("no")
     with pytest.raises(InputError, match="is no head"):
         LinearHead.load(tmp_path / "text.safetensors")
+
+
+def test_groups_are_made_once_for_all_heads(found, encoder, folder, monkeypatch):
+    grouping = find_groups(encoder, folder, groups=folder / "groups.csv")
+    np.testing.assert_array_equal(grouping.groups.ids, found.groups.ids)
+    assert len(grouping.train) == len(grouping.embeddings) == len(grouping.groups.ids) == 24
+    assert len(grouping.test) == len(grouping.test_embeddings) == len(grouping.judged.ids) == 24
+    monkeypatch.setattr(type(encoder), "embed", None)  # nothing is embedded or explained anew
+    again = fit_head(grouping, "dfr")
+    np.testing.assert_array_equal(again.head.coefficients, found.head.coefficients)
+    assert again.accuracy.equals(found.accuracy)
+    assert {fit_head(grouping, head).accuracy["head"][1] for head in ("jtt", "groupdro", "afr")} == {
+        f"{head}, exmap" for head in set(HEADS) - {"dfr"}
+    }
+    with pytest.raises(InputError, match="not 'tree'"):
+        fit_head(grouping, "tree")
+
+
+def test_groups_without_any_head(encoder, folder):
+    grouping = find_groups("tiny-supervised", folder, method="neighbours", groups=folder / "groups.csv")
+    assert "explanations" in grouping.groups.method
+    assert grouping.quality["n_groups"] == len(grouping.groups.names) > 2
+    result = fit_head(grouping)
+    assert result.accuracy["head"][1] == "dfr, neighbours"
+    assert result.head.encoder == encoder.fingerprint
+
+
+def test_gain_and_margin_are_on_the_group_that_was_worst_before():
+    labels = np.array(["a"] * 8 + ["b"] * 4)
+    before = np.array(["a"] * 8 + ["b", "a", "a", "a"])
+    after = np.array(["a"] * 6 + ["b"] * 5 + ["a"])
+    table, each = compare_heads(labels, {"x": before, "y": after, "z": before}, class_groups(labels))
+    assert table["worst_group"].tolist() == ["b", "a", "b"]
+    assert table["worst"].tolist() == [0.25, 0.75, 0.25]
+    assert table["gain"].tolist() == table["margin"].tolist() == [0, 0.5, 0]
+    assert (table["gain_low"] < table["gain"]).all()
+    assert len(each) == 9
+
+
+def test_a_head_behind_its_encoder_is_a_classifier(found, encoder, folder):
+    pictures = [Image.open(path) for path in sorted((folder / "test" / "dark").iterdir())[:3]]
+    classifier = found.head.classifier(encoder)
+    logits = classifier.embed(pictures).cpu().numpy()
+    names = np.array(found.head.classes)[logits.argmax(1)]
+    np.testing.assert_array_equal(names, found.head.predict(encoder.embed(pictures).cpu().numpy()))
+    with pytest.raises(InputError, match="another encoder"):
+        found.head.classifier(load_encoder("tiny-clip"))
 
 
 @pytest.mark.parametrize("method", ["george", "loss", "class"])
