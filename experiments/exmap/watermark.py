@@ -3,10 +3,10 @@
     python experiments/exmap/watermark.py --root TINY_IMAGENET [--classes A B] [--epochs 4] [--out DIR] [--smoke]
 
 The watermark of ImageNet-W lies on 19 of 20 training images of the first class and on 1 of 20 of the second; each test
-image is judged with it and without it. Every way to make groups, and the true groups, meet every head. ``watermark.csv``
-has a row each: the accuracy of the worst group by an average head, by the head with these groups, and with groups at
-random. With --epochs the entire network is trained as well, by jtt and by groupdro: then ``erm`` is the worst group by
-plain training.
+image is judged with it and without it. Every way to make groups, and the true groups, meet every head. There is a row
+each in ``watermark.csv``: the accuracy of the worst group by an average head, by the head with these groups, and with
+groups at random. With --epochs the entire network is trained as well, by jtt and by groupdro: then ``erm`` is the worst
+group by plain training.
 """
 
 from __future__ import annotations
