@@ -23,16 +23,19 @@ from chinspect.errors import InputError
 
 Score = Callable[[Tensor], Tensor]
 """Any function from images (n, C, H, W) to scores (n,)."""
-_BATCH = 32  # images at a time: bounds memory, and larger batches are no faster on a CPU
+# Images at a time. On a processor activations of more leave its caches: 18 images of 224 pixels in one batch take
+# EfficientNet-Lite0 .70 s, in batches of 6 .47 s.
+_BATCHES = {"cpu": 6}
+_BATCH = 64  # elsewhere
 
 
 def scores_of(score: Score, images: Tensor) -> NDArray[np.float64]:
-    """Scores (n,) of images (n, C, H, W), 32 at a time, without gradients.
+    """Scores (n,) of images (n, C, H, W), a few at a time, without gradients.
 
     Raises `InputError` for scores that are not one finite number an image.
     """
     with torch.no_grad():
-        batches = [(batch, score(batch)) for batch in images.split(_BATCH)]
+        batches = [(batch, score(batch)) for batch in images.split(_BATCHES.get(images.device.type, _BATCH))]
     for batch, scores in batches:
         if scores.shape != (len(batch),) or not bool(scores.isfinite().all()):
             shape = tuple(scores.shape)

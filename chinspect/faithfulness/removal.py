@@ -149,7 +149,7 @@ def deletion(
 ) -> Deletion:
     """What a score loses without the most relevant components of an image, without random and the least relevant ones.
 
-    With the defaults the score is asked of 22 images, in one batch; of several references, of as many for each.
+    With the defaults the score is asked of 22 images; of several references, of as many for each.
 
     Args:
         score: from images (n, C, H, W) to numbers (n,): the similarity to another image, an output, an anomaly score.
