@@ -1,6 +1,6 @@
 """Maps that know nothing of an image, beside which every metric is read.
 
-* ``all-ones mask``: everything is relevant. As a mask it changes nothing; as an order it is a random one, pixel by pixel.
+* ``all-ones mask``: everything is relevant. As a mask it changes nothing, as an order it is a random one of the pixels.
 * ``random mask``: independent uniform numbers in 7 x 7 cells, as coarse as the maps of a last layer.
 * ``centred blob``: a Gaussian in the middle, of a standard deviation of a quarter of the side: where photographers aim.
 

@@ -7,10 +7,9 @@ from textwrap import fill
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from chinspect.faithfulness.judgement import Judgement
-from chinspect.report import CONTROL, EFFECT, GLOSSARY, INK
+from chinspect.report import CONTROL, EFFECT, GLOSSARY, INK, records
 
 _COLUMNS = 4  # panels in a row
 _LINE = 150  # characters of running text over the width
@@ -24,33 +23,29 @@ def draw(judgement: Judgement) -> Figure:
     title = f"Metrics of maps of {judgement.score}, {len(judgement.images)} images"
     figure.suptitle(title, fontsize=11, parse_math=False)
     grid = figure.subplots(rows, min(_COLUMNS, len(metrics)), squeeze=False).reshape(-1)
-    verdicts = (
-        dict(judgement.verdicts[["metric", "verdict"]].itertuples(index=False)) if len(judgement.verdicts) else {}
-    )
+    verdicts = {row["metric"]: row["verdict"] for row in records(judgement.verdicts)}
     for axes, metric in zip(grid, metrics, strict=False):
         table = judgement.table[judgement.table["metric"] == metric]
         better = table["better"].iloc[0]
         _panel(axes, table)
-        words = f"{better} is better; {verdicts[metric]}" if better else "how much a map marks"
+        words = f"{better} is better; {verdicts[metric]}" if better else "no metric of quality"
         axes.set_title(f"{metric}\n{words}", fontsize=8.5, parse_math=False)
     for axes in grid[len(metrics) :]:
         axes.axis("off")
-    handles = [
-        Line2D([], [], color=colour, marker=marker, label=text)
-        for colour, marker, text in ((EFFECT, "s", "methods"), (CONTROL, "o", "controls: maps that know no image"))
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
-    words = f"Lines are 95 % intervals over images. A metric that a control wins measures nothing. {GLOSSARY}"
+    words = (
+        "Dark: methods; light: controls, maps that know nothing of the image. A metric that a control wins measures "
+        f"nothing. Lines are 95 % intervals over images. {GLOSSARY}"
+    )
     figure.supxlabel(fill(words, _LINE), fontsize=8.5)
     return figure
 
 
 def _panel(axes: Axes, table: pd.DataFrame) -> None:
     """One metric: a line a map, the first on top."""
-    for position, row in enumerate(table.itertuples()):
-        colour, marker = (CONTROL, "o") if row.control else (EFFECT, "s")
-        axes.plot([row.low, row.high], [position] * 2, color=colour, linewidth=1.8)
-        axes.plot([row.mean], [position], marker, color=colour, markersize=5)
+    for position, row in enumerate(table.to_dict("records")):
+        colour, marker = (CONTROL, "o") if row["control"] else (EFFECT, "s")
+        axes.plot([row["low"], row["high"]], [position] * 2, color=colour, linewidth=1.8)
+        axes.plot([row["mean"]], [position], marker, color=colour, markersize=5)
     axes.set_yticks(range(len(table)), table["map"].tolist(), fontsize=8)
     axes.invert_yaxis()
     axes.tick_params(axis="x", labelsize=8, colors=INK)
