@@ -142,12 +142,15 @@ def _cosine(encoder: Encoder, unit: Tensor, images: Tensor) -> Tensor:
 
 
 def _mask_of(folder: Path, name: str) -> NDArray[np.bool_]:
-    """The mask of an image, as it lies in a folder under the name of the image."""
+    """The mask of an image, as it lies in a folder under the name of the image, or under the last part of it."""
     stem = Path(name).with_suffix("")
-    found = sorted((folder / stem.parent).glob(f"{stem.name}.*"))
-    if len(found) != 1:
-        raise InputError(f"{str(folder)!r} has to hold one mask for {name!r}, and holds {len(found)}.")
-    return open_mask(found[0])
+    # an absolute name joined to the folder would be the image itself
+    inside = [folder / stem.name] if stem.is_absolute() else [folder / stem, folder / stem.name]
+    files = [sorted(path.parent.glob(f"{path.name}.*")) for path in inside]
+    matches = next((found for found in files if found), [])
+    if len(matches) != 1:
+        raise InputError(f"{str(folder)!r} has to hold one mask for {name!r}, and holds {len(matches)}.")
+    return open_mask(matches[0])
 
 
 def _visible(encoder: Encoder, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

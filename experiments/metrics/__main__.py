@@ -10,7 +10,7 @@ stands what a blurred box of the same size elsewhere does, which should be nothi
 Maps of known quality, from 4 to 0:
 
 * 4: the mask of the logo; the same blurred;
-* 3, 2, 1: the mask under noise (1.5, 3 and 6 times its height), or moved so that two thirds or one third overlap (3, 2);
+* 3, 2, 1: the mask under noise (1.5, 3 and 6 times its height), or moved until two thirds or one third overlap (3, 2);
 * 0: the mask moved clear of itself, the object, the noise alone, as fine as pixels or as coarse as 7 x 7 cells, ones,
   and blobs in the centre of three widths.
 
