@@ -28,7 +28,7 @@ def judge_maps(
     images: list[str] = typer.Argument(metavar="IMAGE...", help="Image files, or folders of images."),
     model: str = typer.Option("efficientnet-lite0", help=_MODEL_HELP),
     method: list[str] = typer.Option(
-        ["rescale", "lrp", "grad-cam"], help="How maps are made: rescale, lrp, shapley, grad-cam; may be given again."
+        ["rescale", "lrp", "gradcam"], help="How maps are made: rescale, lrp, shapley, gradcam; may be given again."
     ),
     target: str = typer.Option(
         "predicted", help="What is explained: predicted, the index of a class, or an image to be similar to."

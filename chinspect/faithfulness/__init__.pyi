@@ -10,7 +10,7 @@ from .imputing import imputed
 from .judgement import Judgement
 from .judging import judge
 from .localisation import pointing_game, relevance_mass
-from .methods import METHODS, MapMethod
+from .methods import MAP_METHODS, MapMethod
 from .metrics import METRICS, Metric
 from .photographs import judge_methods
 from .removal import Deletion, deletion
@@ -18,7 +18,7 @@ from .several import deletions_in_words
 
 __all__ = [
     "CONTROLS",
-    "METHODS",
+    "MAP_METHODS",
     "METRICS",
     "Agreement",
     "Curve",

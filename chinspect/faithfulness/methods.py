@@ -36,19 +36,21 @@ def _by_gradients(encoder: Encoder, inputs: Tensor, weights: Tensor) -> Maps:
     return maps
 
 
-METHODS: Mapping[str, MapMethod] = {
+MAP_METHODS: Mapping[str, MapMethod] = {
     "rescale": _by_relevance("rescale"),
     "lrp": _by_relevance("lrp"),
     "shapley": _by_relevance("shapley"),
-    "grad-cam": _by_gradients,
+    "gradcam": _by_gradients,
 }
 
 
 def method_named(name: str) -> MapMethod:
     """The method of a name. Raises `InputError` for one that is not known."""
-    if name not in METHODS:
-        raise InputError(f"there is no method {name!r}{did_you_mean(name, METHODS)}: choose from {', '.join(METHODS)}.")
-    return METHODS[name]
+    if name not in MAP_METHODS:
+        raise InputError(
+            f"there is no method {name!r}{did_you_mean(name, MAP_METHODS)}: choose from {', '.join(MAP_METHODS)}."
+        )
+    return MAP_METHODS[name]
 
 
 def last_map(encoder: Encoder, inputs: Tensor) -> str:
@@ -63,5 +65,5 @@ def last_map(encoder: Encoder, inputs: Tensor) -> str:
         encoder.module(inputs[:1])
     layers = [layer for layer in candidate_layers(encoder) if cells.get(layer, 0) > 1]
     if not layers:
-        raise InputError(f"{encoder.name!r} has no layer of feature maps: choose another method than grad-cam.")
+        raise InputError(f"{encoder.name!r} has no layer of feature maps: choose another method than gradcam.")
     return layers[-1]

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from chinspect.faithfulness.agreement import shapley_agreement
-from chinspect.faithfulness.changed import Score, as_mask, enlarged
+from chinspect.faithfulness.changed import Score, as_mask, enlarged, pixel_order
 from chinspect.faithfulness.composed import adcc, arcc, coherency
 from chinspect.faithfulness.curves import deletion_curve, insertion_curve
 from chinspect.faithfulness.debiased import road
@@ -118,10 +118,11 @@ class JudgedMap:
     def removal(self) -> float:
         """How much further the score falls without the most relevant patches than without random ones, in the mean."""
         image = self.image
+        order = pixel_order(self.patch_relevance, image.random_state)  # equal ones at random, not row by row
         made = deletion(
             image.score,
             image.x,
-            self.patch_relevance,
+            -order.argsort(),
             image.components,
             image.reference,
             random_state=image.random_state,

@@ -28,7 +28,7 @@ PREDICTED = "predicted"
 def judge_methods(
     model: Encoder | str,
     images: Source,
-    methods: Sequence[str] = ("rescale", "lrp", "grad-cam"),
+    methods: Sequence[str] = ("rescale", "lrp", "gradcam"),
     *,
     target: str | int | AnyImage = PREDICTED,
     count: int = 8,
@@ -45,7 +45,7 @@ def judge_methods(
         model: an encoder, whose outputs are logits where a class is the target; or a name, of a model that has a
             classifier where a class is the target.
         images: folder, read recursively, a list or table of paths, or a list of images (see `load_samples`).
-        methods: names, see `chinspect.faithfulness.METHODS`.
+        methods: names, see `chinspect.faithfulness.MAP_METHODS`.
         target: ``predicted``, the class with the largest probability in each image; the index of a class; or an image,
             the cosine similarity to which is explained, and which needs no classifier.
         count: how many images at most, spread evenly over the list.

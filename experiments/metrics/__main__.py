@@ -48,7 +48,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.faithfulness import CONTROLS, METHODS, METRICS, complexity, control_maps, judge
+from chinspect.faithfulness import CONTROLS, MAP_METHODS, METRICS, complexity, control_maps, judge
 from chinspect.faithfulness.changed import as_mask, enlarged
 from chinspect.intervals import mean_interval
 from chinspect.readouts import linear_readout
@@ -63,11 +63,17 @@ TRAINING_SEED = 102
 TEST_SEED = 301
 NOISES = (1.5, 3.0, 6.0)
 """In units of the mask: the chance that a pixel of it is above one outside is .94, .78 and .65."""
-REAL = ("rescale", "lrp", "grad-cam")
+REAL = ("rescale", "lrp", "gradcam")
 REFERENCES = ("blur", "grey", "black")
 """What removed pixels show, in the metrics that remove them for good."""
 REMOVING = ("insertion", "deletion", "removal")
-OPTIONS = (option("model", "tiny-simclr"), option("images", 24), option("scenes", 400), option("training", 1200))
+OPTIONS = (
+    option("model", "tiny-simclr"),
+    option("images", 24),
+    option("scenes", 400),
+    option("training", 1200),
+    option("metrics", list(METRICS), choices=list(METRICS)),
+)
 SMOKE = {"images": 2, "scenes": 80, "training": 160}
 Map = NDArray[np.float64]
 
@@ -79,7 +85,7 @@ def main() -> None:
         classifier = readout_on(load_encoder(options.model), options.training)
         cases, proof = proven_cases(classifier, options.scenes, options.images)
         run.write(proof, "proof", decimals=3)
-        study = Study(classifier, cases, options.seed)
+        study = Study(classifier, cases, options.metrics, options.seed)
         run.write(study.maps_table(), "maps", decimals=3)
         run.write(study.metrics_table(), "metrics", decimals=2)
         run.facts["scenes"] = len(cases)
@@ -191,13 +197,13 @@ class Study:
         values: (metrics, maps, scenes), signed so that higher is better.
     """
 
-    def __init__(self, classifier: Encoder, cases: Sequence[Case], seed: int) -> None:
+    def __init__(self, classifier: Encoder, cases: Sequence[Case], metrics: Sequence[str], seed: int) -> None:
         known = [known_maps(case.scene, seed + i) for i, case in enumerate(cases)]
         self.inputs = torch.cat([case.x for case in cases])
         self.classifier = classifier
         self.masks = np.stack([case.scene.logo for case in cases])
         weights = torch.eye(len(CLASSES))[[TRUCK] * len(cases)]
-        real = {name: METHODS[name](classifier, self.inputs, weights) for name in REAL}
+        real = {name: MAP_METHODS[name](classifier, self.inputs, weights) for name in REAL}
         tables: dict[str, Any] = {name: np.stack([maps[name][1] for maps in known]) for name in known[0]}
         tables |= real
         self.maps = (*tables, *CONTROLS)
@@ -206,6 +212,7 @@ class Study:
         for name in CONTROLS:
             tables[name] = [maps[name] for maps in controls]
         self.area, self.smoothness = self._extents(tables)
+        self.metrics = metrics
         self.names: list[str] = []
         self.values = self._judged({name: tables[name] for name in self.maps if name not in CONTROLS}, seed)
 
@@ -227,7 +234,9 @@ class Study:
         values = []
         for reference in REFERENCES:
             black = self.classifier.input_range[0].view(1, 3, 1, 1).expand(1, *self.inputs.shape[1:])
-            asked = tuple(METRICS) if reference == REFERENCES[0] else REMOVING
+            asked = [name for name in self.metrics if reference == REFERENCES[0] or name in REMOVING]
+            if not asked:
+                continue
             judgement = judge(
                 score,
                 self.inputs,
@@ -280,7 +289,7 @@ def _same(map_: Any, _x: Tensor) -> Any:
 
 
 def _again(name: str, classifier: Encoder, weights: Tensor, x: Tensor) -> Any:
-    return METHODS[name](classifier, x, weights)[0]
+    return MAP_METHODS[name](classifier, x, weights)[0]
 
 
 def tau(values: Map, quality: NDArray[np.int64]) -> float:

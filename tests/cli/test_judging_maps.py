@@ -16,12 +16,12 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def test_a_similarity_is_judged_on_a_model_without_classifier(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    arguments = ("faithfulness", TRUCKS[0], "--model", "tiny-clip", "--target", TRUCKS[1], "--method", "grad-cam")
+    arguments = ("faithfulness", TRUCKS[0], "--model", "tiny-clip", "--target", TRUCKS[1], "--method", "gradcam")
     arguments += ("--method", "lrp", "--metric", "removal", "--metric", "drop", "--metric", "coherency")
     status, out, err = run(*arguments, "--json")
     document = json.loads(out)
     assert (status, err) == (0, "")
-    assert document["methods"] == ["grad-cam", "lrp"]
+    assert document["methods"] == ["gradcam", "lrp"]
     assert document["controls"] == ["all-ones mask", "random mask", "centred blob"]
     assert document["score"].startswith("the cosine similarity to")
     assert {Path(file).name for file in document["files"]} >= {"faithfulness.json", "metrics.csv", "faithfulness.png"}
@@ -36,7 +36,7 @@ def test_a_similarity_is_judged_on_a_model_without_classifier(run: Run, tmp_path
     ("arguments", "reason"),
     [
         ((TRUCKS[0], "--model", "tiny-clip"), "has no classifier"),
-        ((TRUCKS[0], "--method", "gradcam"), "did you mean 'grad-cam'"),
+        ((TRUCKS[0], "--method", "grad_cam"), "did you mean 'gradcam'"),
         ((TRUCKS[0], "--method", "lrp", "--method", "lrp"), "once each"),
         ((TRUCKS[0], "--reference", "white"), "unknown reference"),
         ((TRUCKS[0], "--target", "1000", "--method", "lrp"), "class 1000 does not exist"),
@@ -72,8 +72,8 @@ def test_masks_are_seen_as_their_images_are(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_real_classifier_is_judged_by_the_class_it_predicts() -> None:
     classifier = load_classifier("efficientnet-lite0")
-    judged = judge_methods(classifier, PHOTOGRAPHS[:1], ["grad-cam"], metrics=["removal", "drop"], reference="black")
+    judged = judge_methods(classifier, PHOTOGRAPHS[:1], ["gradcam"], metrics=["removal", "drop"], reference="black")
     values = dict(zip(judged.maps, judged.values[0, :, 0], strict=True))
-    assert values["grad-cam"] > values["all-ones mask"]
+    assert values["gradcam"] > values["all-ones mask"]
     assert judged.values[1, judged.maps.index("all-ones mask"), 0] == pytest.approx(0, abs=1e-6)
     assert judged.score == "the probability of the predicted class"

@@ -158,3 +158,14 @@ def test_refusals_of_judge(changes, reason):
     } | changes
     with pytest.raises(InputError, match=reason):
         judge(settings.pop("scores"), settings.pop("images"), settings.pop("maps"), **settings)
+
+
+def test_patches_of_equal_relevance_are_removed_at_random(images: Tensor):
+    """Row by row the last ones would come first, and a cause at the bottom would be hit by a map of ones."""
+    bottom = np.zeros((SIDE, SIDE), dtype=bool)
+    bottom[-4:] = True
+    maps = {"cause": np.repeat(bottom[None].astype(float), 6, 0)}
+    judged = judge(score_of(bottom), (0 * images + torch.from_numpy(bottom))[:6], maps, metrics=["removal"])
+    values = dict(zip(judged.maps, judged.values[0].mean(1), strict=True))
+    assert values["cause"] > 0.5
+    assert abs(values["all-ones mask"]) < 0.2
