@@ -1,4 +1,5 @@
 from .agreement import Agreement, shapley_agreement
+from .answers import subject_score
 from .changed import Score
 from .composed import adcc, arcc, coherency
 from .controls import CONTROLS, control_maps
@@ -49,4 +50,5 @@ __all__ = [
     "relevance_mass",
     "road",
     "shapley_agreement",
+    "subject_score",
 ]
