@@ -1,4 +1,4 @@
-"""The study of metrics: its maps have the quality they are said to have, and its numbers are those of the definitions."""
+"""The study of metrics: its maps have the quality that they are said to have, its numbers follow their definitions."""
 
 import numpy as np
 import pytest
