@@ -1,6 +1,7 @@
 """Maps beside controls: what knows the cause is ahead, what knows nothing is not, and what ones win is named."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +109,7 @@ def test_controls_know_nothing_of_an_image():
 
 
 def test_it_is_saved_shown_and_drawn(judgement: Judgement, tmp_path, capsys):
+    judgement = replace(judgement, metrics=judgement.metrics[:3], values=judgement.values[:3])
     names = {path.name for path in judgement.save(tmp_path)}
     assert names >= {"faithfulness.json", "faithfulness.png", "faithfulness.npz", "metrics.csv", "verdicts.csv"}
     document = json.loads((tmp_path / "faithfulness.json").read_text())
