@@ -3,7 +3,8 @@
 Of each metric the method with the best mean is compared with the control map with the best mean, image by image. The
 metric tells maps from controls where the bootstrap interval of the mean difference lies above 0. Where it lies below, a
 map without any knowledge of the image wins: then the metric measures something else than faithfulness, or no map here
-is faithful, and it ranks nothing. Both were selected for their means, so that the interval is one of 95 % for all pairs
+is faithful, and it ranks nothing; so too where no map does better than the control on any image, as none can have a
+smaller drop than a mask of ones. Both were selected for their means, so that the interval is one of 95 % for all pairs
 of a method and a control together (Bonferroni). Of fewer than six images there is no verdict: not even six differences
 of one sign are less likely than 5 % by chance with fewer.
 """
@@ -93,7 +94,8 @@ class Judgement(Result):
         row |= {"method": self.maps[method], "control": self.maps[control]}
         row |= {"of_method": sign * means[method], "of_control": sign * means[control]}
         row |= {"difference": difference.mean(), "low": low, "high": high}
-        decided = TELLS if low > 0 else WON if high < 0 else UNDECIDED
+        never = bool((difference <= 0).all()) and difference.mean() < 0
+        decided = TELLS if low > 0 else WON if high < 0 or never else UNDECIDED
         return row | {"verdict": decided if len(difference) >= _IMAGES else FEW}
 
     @property

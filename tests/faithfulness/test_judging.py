@@ -55,6 +55,17 @@ def test_a_metric_that_a_control_wins_is_named(images: Tensor):
     assert "measures nothing" in judged.sentence
 
 
+def test_a_control_that_no_map_beats_on_any_image_wins():
+    """However often they are level: a drop is at least 0, which a map of nearly ones has as well."""
+    values = np.zeros((1, 4, 7))
+    values[0, 0, :2] = 0.3
+    values[0, 2:] = 0.5
+    judged = Judgement(("a",), CONTROLS, ("drop",), tuple("abcdefg"), values, "the score")
+    assert judged.verdicts["verdict"].tolist() == ["won by a control"]
+    level = Judgement(("a",), CONTROLS, ("drop",), tuple("abcdefg"), 0 * values, "the score")
+    assert level.verdicts["verdict"].tolist() == ["undecided"]
+
+
 def test_a_map_without_knowledge_is_not_told_from_controls(images: Tensor):
     # one more random mask: in ten draws a level of 5 % alarms four times or more with probability .001
     alarms = 0
