@@ -120,7 +120,8 @@ class Judgement(Result):
 
     def document(self) -> dict[str, Any]:
         """Everything as JSON values."""
-        names = {name: list(getattr(self, name)) for name in ("methods", "controls", "metrics", "images")}
+        names = {name: list(getattr(self, name)) for name in ("methods", "controls", "images")}
+        names["metric_names"] = list(self.metrics)  # `metrics` is the table
         tables = {name: records(table) for name, table in self.tables().items()}
         return plain({"score": self.score, "sentence": self.sentence, **names, **tables})  # type: ignore[no-any-return]
 

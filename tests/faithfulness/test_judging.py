@@ -87,6 +87,14 @@ def test_values_are_those_of_the_functions(judgement: Judgement, images: Tensor)
         assert judgement.values[judgement.metrics.index("drop"), 0, index] == pytest.approx(expected, abs=1e-6)
 
 
+def test_what_is_no_metric_of_quality_has_no_verdict(images: Tensor, tmp_path):
+    judged = judge(score_of(CAUSES[0]), images, {"a": CAUSES.astype(float)}, metrics=["complexity"])
+    assert not len(judged.verdicts)
+    assert judged.sentence == ""
+    assert {path.name for path in judged.save(tmp_path)} >= {"metrics.csv", "faithfulness.png"}
+    judged.show()
+
+
 def test_few_images_decide_nothing(images: Tensor):
     maps = {"cause": CAUSES[:5].astype(float)}
     judged = judge([score_of(cause) for cause in CAUSES[:5]], images[:5], maps, metrics=["deletion"])
@@ -126,6 +134,7 @@ def test_it_is_saved_shown_and_drawn(judgement: Judgement, tmp_path, capsys):
     document = json.loads((tmp_path / "faithfulness.json").read_text())
     assert document["controls"] == list(CONTROLS)
     assert len(document["metrics"]) == len(judgement.metrics) * 5
+    assert document["metric_names"] == list(judgement.metrics)
     assert len(document["images"]) == COUNT
     judgement.show()
     out = capsys.readouterr().out
