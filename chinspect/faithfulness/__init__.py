@@ -1,4 +1,4 @@
-"""Faithfulness: whether a score depends on what a map calls relevant; by deletion, and beside Shapley values."""
+"""Faithfulness: whether a score depends on what a map calls relevant, by metrics beside maps that know nothing."""
 
 import lazy_loader
 

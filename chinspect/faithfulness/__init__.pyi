@@ -1,5 +1,54 @@
 from .agreement import Agreement, shapley_agreement
-from .removal import Deletion, Score, deletion
+from .answers import subject_score
+from .changed import Score
+from .composed import adcc, arcc, coherency
+from .controls import CONTROLS, control_maps
+from .curves import Curve, deletion_curve, insertion_curve
+from .debiased import Road, road
+from .drops import drop, gain, increase, masked_score
+from .extents import complexity, entropy
+from .imputing import imputed
+from .judgement import Judgement
+from .judging import judge
+from .localisation import pointing_game, relevance_mass
+from .methods import MAP_METHODS, MapMethod
+from .metrics import METRICS, Metric
+from .photographs import judge_methods
+from .removal import Deletion, deletion
 from .several import deletions_in_words
 
-__all__ = ["Agreement", "Deletion", "Score", "deletion", "deletions_in_words", "shapley_agreement"]
+__all__ = [
+    "CONTROLS",
+    "MAP_METHODS",
+    "METRICS",
+    "Agreement",
+    "Curve",
+    "Deletion",
+    "Judgement",
+    "MapMethod",
+    "Metric",
+    "Road",
+    "Score",
+    "adcc",
+    "arcc",
+    "coherency",
+    "complexity",
+    "control_maps",
+    "deletion",
+    "deletion_curve",
+    "deletions_in_words",
+    "drop",
+    "entropy",
+    "gain",
+    "imputed",
+    "increase",
+    "insertion_curve",
+    "judge",
+    "judge_methods",
+    "masked_score",
+    "pointing_game",
+    "relevance_mass",
+    "road",
+    "shapley_agreement",
+    "subject_score",
+]

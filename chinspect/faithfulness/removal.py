@@ -16,7 +16,7 @@ above what one more random order would reach with probability .05 (the predictio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -29,12 +29,11 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from chinspect.errors import InputError
+from chinspect.faithfulness.changed import Score, scores_of
 from chinspect.relevance import Components, Partition, Reference, reference_images
 from chinspect.report import Result
 from chinspect.report.tables import records
 
-Score = Callable[[Tensor], Tensor]
-"""Any function from images (n, C, H, W) to scores (n,)."""
 TOLD = 0.1  # the fraction of components that the sentence is about, or the nearest
 _LEVEL = 0.05  # of a random order that is said to do better than random ones
 
@@ -150,7 +149,7 @@ def deletion(
 ) -> Deletion:
     """What a score loses without the most relevant components of an image, without random and the least relevant ones.
 
-    With the defaults the score is asked of 22 images, in one batch; of several references, of as many for each.
+    With the defaults the score is asked of 22 images; of several references, of as many for each.
 
     Args:
         score: from images (n, C, H, W) to numbers (n,): the similarity to another image, an output, an anomaly score.
@@ -183,7 +182,7 @@ def deletion(
     ranks = orders.argsort(1)  # a permutation's argsort is its inverse
     removed = (ranks[None] < counts[:, None, None]).reshape(-1, count)  # of each fraction, of each order
     sets = torch.from_numpy(np.concatenate([np.zeros((1, count), bool), np.ones((1, count), bool), removed]))
-    scores = np.mean([_scores(score, partition.mixed(x, x0, ~sets)) for x0 in reference_images(reference, x)], 0)
+    scores = np.mean([scores_of(score, partition.mixed(x, x0, ~sets)) for x0 in reference_images(reference, x)], 0)
     falls = scores[0] - scores[2:].reshape(len(counts), -1)
     return Deletion(
         score=float(scores[0]),
@@ -195,15 +194,6 @@ def deletion(
         least=falls[:, 1],
         random=falls[:, 2:],
     )
-
-
-def _scores(score: Score, images: Tensor) -> NDArray[np.float64]:
-    with torch.no_grad():
-        scores = score(images)
-    if scores.shape != (len(images),) or not bool(scores.isfinite().all()):
-        raise InputError(f"a score gives a finite number for each of {len(images)} images, not {tuple(scores.shape)}.")
-    values: NDArray[np.float64] = scores.double().cpu().numpy()
-    return values
 
 
 def change(fall: float, down: str = "loses", up: str = "gains") -> str:

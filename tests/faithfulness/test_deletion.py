@@ -46,7 +46,7 @@ def test_the_fall_is_what_the_removed_components_carry(x):
     np.testing.assert_allclose(result.table["most_relevant"], result.most / float(weights.sum()), rtol=1e-5)
 
 
-def test_it_takes_one_batch_of_at_most_25_images(x):
+def test_it_asks_at_most_25_images_in_small_batches(x):
     sizes = []
 
     def score(images: Tensor) -> Tensor:
@@ -54,8 +54,8 @@ def test_it_takes_one_batch_of_at_most_25_images(x):
         return images.mean((1, 2, 3))
 
     deletion(score, x, torch.arange(16.0), PATCHES)
-    assert len(sizes) == 1
-    assert sizes[0] <= 25
+    assert sum(sizes) <= 25
+    assert max(sizes) <= 8  # more leave the caches of a processor
 
 
 def test_the_sentence_compares_with_random_components():
