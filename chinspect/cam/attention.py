@@ -8,15 +8,15 @@ With A^l (heads, T, T) the attention of block l, its rows sum to 1, T tokens of 
 
 and reads the row of the class token; where there is none, the mean of all rows. It explains no output.
 
-**LeGrad** asks how what is explained depends on the attention of each block. With s^l the score that the end of the network
-gives to the tokens behind block l, as if that were the last,
+**LeGrad** asks how what is explained depends on the attention of each block. With s^l the score that the end of the
+network gives to the tokens behind block l, as if that were the last,
 
     L = 1 / L sum_l  mean over heads and rows of relu( ds^l / dA^l ),
 
 each block's row of numbers at its patches. Nothing is scaled.
 
-Attention is seen while the network runs, be it written out or one function of torch; no module is changed. Networks that
-attend within windows (Swin) or to fewer tokens (PVT) have no attention of all patches to all, and are refused.
+Attention is seen while the network runs, be it written out or one function of torch; no module is changed. Networks
+that attend within windows (Swin) or to fewer tokens (PVT) have no attention of all patches to all, and are refused.
 
 Sources: Abnar and Zuidema 2020, Quantifying attention flow in transformers (arXiv:2005.00928); Bousselham et al. 2024,
 LeGrad (arXiv:2404.03214), equations 6 to 8.

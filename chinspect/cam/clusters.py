@@ -1,7 +1,7 @@
 """ClusCAM: the channels of a layer are clustered, and each cluster is weighted by what it shows of the image.
 
-With A (K, h, w) the activations of a layer for an image x, s the score that is explained, and U what enlarges a map to the
-image,
+With A (K, h, w) the activations of a layer for an image x, s the score that is explained, and U what enlarges a map to
+the image,
 
     M_j = U(c_j),   c_1 ... c_k the centres of the channels (k-means++)
     d_j = s(x * M_j) - s(x)
@@ -9,8 +9,8 @@ image,
     L   = sum_j w_j M_j
 
 The published program (``protocol="code"``) scales each enlarged channel to [0, 1] before it clusters, and leaves the
-centres as they are. As the publication is summarised (``"paper"``), channels are clustered as they are, and each enlarged
-centre is scaled to [0, 1].
+centres as they are. As the publication is summarised (``"paper"``), channels are clustered as they are, and each
+enlarged centre is scaled to [0, 1].
 
 **Clustering at low resolution.** U is linear, and the program's distances are ``|U(a) - U(b)|`` between maps of H * W
 pixels. With ``U(a) = R a C'`` (bilinear: R (H, h), C (W, w)) and the Cholesky factors ``R'R = P P'``, ``C'C = Q Q'``,
@@ -18,8 +18,8 @@ pixels. With ``U(a) = R a C'`` (bilinear: R (H, h), C (W, w)) and the Cholesky f
     |R a C'| = |P' a Q|,
 
 so that clustering ``P' a Q`` (h * w numbers: 49 for 50,176) gives the same clusters by the same random numbers, and
-``U(c)`` the same masks. The tolerance at which k-means stops is relative to the mean variance of a column, and is scaled by
-the number of columns.
+``U(c)`` the same masks. The tolerance at which k-means stops is relative to the mean variance of a column, and is
+scaled by the number of columns.
 
 Source: Nguyen et al. 2025, ClusCAM: clustered visual explanations for vision models in image classification.
 """
@@ -35,7 +35,7 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from chinspect.cam.layer import Layer, enlarged, open_layer
+from chinspect.cam.layer import Layer, enlarged, open_layer, ranges
 from chinspect.cam.question import Target
 from chinspect.errors import InputError, did_you_mean
 
@@ -110,9 +110,8 @@ def _enlarged_unit_range(maps: Tensor, x: Tensor) -> Tensor:
 
     Enlarged maps do not reach the extremes of the small ones, whose centres of cells lie between pixels.
     """
-    extremes = [enlarged(chunk, x).flatten(1).aminmax(dim=1) for chunk in maps.split(_CHUNK)]
-    low = torch.cat([least for least, _ in extremes])[:, None, None]
-    span = torch.cat([most for _, most in extremes])[:, None, None] - low
+    extremes = [ranges(enlarged(chunk, x)) for chunk in maps.split(_CHUNK)]
+    low, span = (torch.cat(values) for values in zip(*extremes, strict=True))
     return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), maps)
 
 

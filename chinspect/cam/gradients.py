@@ -9,9 +9,9 @@ With A (K, h, w) the activations of a layer for one image, s the score that is e
 
 Negative evidence is cut off, and L does not sum to the score: unlike relevance it is not conserved.
 
-Grad-CAM++ is derived for exp(s), whose derivatives of all orders follow from G in a network of ReLUs; a factor exp(s) of
-all weights is left out. Its denominator 2 G^2 + G^3 sum A is divided by G^2 here, which is exact: a small number added to
-it instead, as is usual, decides the weights wherever gradients are smaller than its root.
+Grad-CAM++ is derived for exp(s), whose derivatives of all orders follow from G in a network of ReLUs; a factor exp(s)
+of all weights is left out. Its denominator 2 G^2 + G^3 sum A is divided by G^2 here, which is exact: a small number
+added to it instead, as is usual, decides the weights wherever gradients are smaller than its root.
 
 Sources: Selvaraju et al. 2017, Grad-CAM, equations 1 and 2 (arXiv:1610.02391); Chattopadhay et al. 2018, Grad-CAM++,
 equations 10 and 19 (arXiv:1710.11063); Draelos and Carin 2020, HiResCAM (arXiv:2011.08891); Jiang et al. 2021, LayerCAM

@@ -23,6 +23,7 @@ from chinspect.encoders import as_map, check_finite, check_layout, observing
 from chinspect.errors import InputError
 from chinspect.relevance import evaluation_mode
 
+_FLAT = 1e-6  # of the largest value: ten times what single precision rounds to
 _CHUNK = 64  # activations a pass: behind most layers there is little network left
 
 
@@ -176,9 +177,17 @@ def enlarged(maps: Tensor, x: Tensor) -> Tensor:
 
 def unit_range(maps: Tensor) -> Tensor:
     """Maps (n, H, W), each scaled to [0, 1]; those that have one value everywhere are 0."""
+    low, span = ranges(maps)
+    return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), 0)
+
+
+def ranges(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """The lowest value of each of the maps (n, H, W), and how far the highest lies above it: (n, 1, 1)."""
     low, high = maps.flatten(1).aminmax(dim=1)
-    span = (high - low)[:, None, None]
-    return torch.where(span > 0, (maps - low[:, None, None]) / span.clamp(min=torch.finfo(maps.dtype).tiny), 0)
+    span = high - low
+    # one value everywhere differs in its last digit once it is enlarged, which must not become a mask
+    flat = span <= _FLAT * torch.maximum(low.abs(), high.abs())
+    return low[:, None, None], span.masked_fill(flat, 0)[:, None, None]
 
 
 def _last_of(runs: int, change: Callable[[Any], Tensor]) -> Callable[..., Tensor | None]:

@@ -76,7 +76,9 @@ def cam(
     named |= {"layer": layer} if layer != "auto" else {}
     for name in (*named, *options):
         if name not in known:
-            raise InputError(f"{method!r} has no {name}{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}.")
+            raise InputError(
+                f"{method!r} has no {name}{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}."
+            )
     if isinstance(model, Encoder):
         module: Any = model.module
         x = model.prepare(*images)

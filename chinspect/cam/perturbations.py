@@ -1,7 +1,7 @@
 """Maps without gradients: how what is explained answers to masked images, and to other activations.
 
-With A (K, h, w) the activations of a layer for an image x, s the score that is explained, and U what enlarges a map to the
-image and scales it to [0, 1],
+With A (K, h, w) the activations of a layer for an image x, s the score that is explained, and U what enlarges a map to
+the image and scales it to [0, 1],
 
     Score-CAM      L = relu( sum_k a_k A_k ),   a = softmax_k( s(x * U(A_k)) )
     Ablation-CAM   L = relu( sum_k a_k A_k ),   a_k = s(A) - s(A without channel k)
@@ -9,15 +9,15 @@ image and scales it to [0, 1],
     RISE           L = sum_m s(x * M_m) M_m / (n p),   M_m random masks whose mean is p
     Eigen-CAM      L = relu( A' v ),            v the first principal component of the positions' activations
 
-Score-CAM subtracts the score of an empty image, which the softmax does not see. The published weights of Ablation-CAM are
-divided by s(A), which scales a map where that is positive and turns it around where it is negative: it is left out. Eigen-
-CAM explains no output; the sign of its component is that for which what is active lies above 0, and the positions are
-centred, as is usual (``centred=False`` as published).
+Score-CAM subtracts the score of an empty image, which the softmax does not see. The published weights of Ablation-CAM
+are divided by s(A), which scales a map where that is positive and turns it around where it is negative: it is left out.
+Eigen- CAM explains no output; the sign of its component is that for which what is active lies above 0, and the
+positions are centred, as is usual (``centred=False`` as published).
 
-Shap-CAM gives each position its Shapley value: of all sets S of positions, whose activations stand while others are 0, it
-is what a position adds to s in the mean over all orders. It is estimated from sets and their complements (see
-`chinspect.relevance.shapley_map`), and sums to s(A) - s(0) before the negative part is cut off. The channels are weighted
-only through it, where the publication weights them one by one.
+Shap-CAM gives each position its Shapley value: of all sets S of positions, whose activations stand while others are 0,
+it is what a position adds to s in the mean over all orders. It is estimated from sets and their complements (see
+`chinspect.relevance.shapley_map`), and sums to s(A) - s(0) before the negative part is cut off. The channels are
+weighted only through it, where the publication weights them one by one.
 
 Sources: Wang et al. 2020, Score-CAM (arXiv:1910.01279); Desai and Ramaswamy 2020, Ablation-CAM (WACV, doi
 10.1109/WACV45572.2020.9093360); Zheng et al. 2022, Shap-CAM (arXiv:2208.03608); Petsiuk et al. 2018, RISE
