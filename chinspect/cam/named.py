@@ -72,19 +72,17 @@ def cam(
         raise InputError(f"unknown method {method!r}{did_you_mean(method, METHODS)}: one of {', '.join(METHODS)}.")
     function = METHODS[method]
     known = list(inspect.signature(function).parameters)[2:]
-    named = {"target": target} if target is not None else {}
-    named |= {"layer": layer} if layer != "auto" else {}
+    named: dict[str, Any] = {} if target is None else {"target": target}
+    if layer != "auto":
+        named["layer"] = layer
     for name in (*named, *options):
         if name not in known:
-            raise InputError(
-                f"{method!r} has no {name}{did_you_mean(name, known)}; it has {', '.join(known) or 'none'}."
-            )
+            hint = did_you_mean(name, known)
+            raise InputError(f"{method!r} has no {name}{hint}; it has {', '.join(known) or 'no options'}.")
     if isinstance(model, Encoder):
-        module: Any = model.module
-        x = model.prepare(*images)
+        maps = function(model.module, model.prepare(*images), **named, **options)
     else:
-        module, x = model, images
-    maps = function(module, x, **named, **options)
-    check_finite(maps, f"the map of {method}", module)
+        maps = function(model, images, **named, **options)
+    check_finite(maps, f"the map of {method}")
     values: NDArray[np.float32] = maps.detach().float().cpu().numpy()
     return values
