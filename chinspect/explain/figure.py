@@ -46,7 +46,9 @@ def draw(explanation: OutputExplanation) -> Figure:
         for panel in row[:2]:
             panel.set(xticks=[], yticks=[])
     axes[0, 0].set_title("What the network sees", fontsize=9)
-    axes[0, 1].set_title("Where that comes from\nRed raises it, blue (hatched) lowers it", fontsize=9)
+    only_where = all(image.conservation is None for image in images)
+    meaning = "The redder, the more" if only_where else "Red raises it, blue (hatched) lowers it"
+    axes[0, 1].set_title(f"Where that comes from\n{meaning}", fontsize=9)
     if checked:
         axes[0, 2].set_title("Is that right?\nThe network asked again without some patches", fontsize=9)
     figure.suptitle(_title(explanation), fontsize=11, parse_math=False)
@@ -108,7 +110,7 @@ def _draw_deletion(axes: Axes, image: ExplainedOutput) -> None:
     spread = table["random_spread"]
     axes.fill_between(table["fraction"], table["random"] - spread, table["random"] + spread, color=CONTROL, alpha=0.2)
     axes.axhline(0, color=INK, linewidth=0.6)
-    axes.set_xlabel("fraction of the patches that are blurred away", fontsize=8)
+    axes.set_xlabel("fraction of the patches that are replaced", fontsize=8)
     axes.set_ylabel("lost of what the image has\nbeyond its reference", fontsize=8)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
