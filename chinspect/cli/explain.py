@@ -38,7 +38,7 @@ _METHOD_HELP = (
 
 
 @verb("explain")
-def explain(
+def explain_pictures(
     images: list[str] = typer.Argument(metavar="IMAGE...", help="Image files, or folders of them."),
     model: str = typer.Option(MODEL, help=ENCODER_HELP),
     target: str = typer.Option(None, metavar="CLASS|IMAGE", help=_TARGET_HELP),
