@@ -82,7 +82,7 @@ def clus_cam(
         raise InputError(f"the {count} channels of {opened.name!r} make at most {count} clusters, not {n_clusters}.")
     return torch.stack(
         [
-            _weighted(opened, i, _masks(activations, x, n_clusters, random_state, protocol), drop, temperature)
+            weighted_by_scores(opened, i, _masks(activations, x, n_clusters, random_state, protocol), drop, temperature)
             for i, activations in enumerate(opened.activations)
         ]
     )
@@ -91,11 +91,11 @@ def clus_cam(
 def _masks(activations: Tensor, x: Tensor, count: int, random_state: int, protocol: Protocol) -> Tensor:
     """Masks (count, h, w) of one image's activations, to be enlarged."""
     if protocol == "paper":
-        return _enlarged_unit_range(_centres(activations, x, count, random_state), x)
-    return _centres(_enlarged_unit_range(activations, x), x, count, random_state)
+        return scaled_where_enlarged(cluster_centres(activations, x, count, random_state), x)
+    return cluster_centres(scaled_where_enlarged(activations, x), x, count, random_state)
 
 
-def _weighted(opened: Layer, i: int, masks: Tensor, drop: float, temperature: float) -> Tensor:
+def weighted_by_scores(opened: Layer, i: int, masks: Tensor, drop: float, temperature: float) -> Tensor:
     """The map (h, w) of image i from masks (k, h, w)."""
     question = opened.question
     # the score of the image itself is the same in all, and the softmax does not see it
@@ -105,7 +105,7 @@ def _weighted(opened: Layer, i: int, masks: Tensor, drop: float, temperature: fl
     return (weights[:, None, None] * masks).sum(0)
 
 
-def _enlarged_unit_range(maps: Tensor, x: Tensor) -> Tensor:
+def scaled_where_enlarged(maps: Tensor, x: Tensor) -> Tensor:
     """Maps (n, h, w), scaled so that each lies in [0, 1] where it is enlarged; constant maps are left as they are.
 
     Enlarged maps do not reach the extremes of the small ones, whose centres of cells lie between pixels.
@@ -115,7 +115,7 @@ def _enlarged_unit_range(maps: Tensor, x: Tensor) -> Tensor:
     return torch.where(span > 0, (maps - low) / torch.where(span > 0, span, 1), maps)
 
 
-def _centres(maps: Tensor, x: Tensor, count: int, random_state: int) -> Tensor:
+def cluster_centres(maps: Tensor, x: Tensor, count: int, random_state: int) -> Tensor:
     """Centres (count, h, w) of maps (n, h, w), clustered by their distances where they are enlarged; see the module."""
     values = maps.double().cpu().numpy()
     rows, columns = (_metric(*sides) for sides in zip(maps.shape[1:], x.shape[2:], strict=True))
