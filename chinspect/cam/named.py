@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from chinspect.cam.perturbations import ablation_cam, eigen_cam, rise, score_cam
 from chinspect.cam.question import Respond, Target
 from chinspect.encoders import Encoder, check_finite
 from chinspect.errors import InputError, did_you_mean
-from chinspect.images import AnyImage
+from chinspect.images import AnyImage, is_image
 
 METHODS: Mapping[str, Callable[..., Tensor]] = {
     "gradcam": grad_cam,
@@ -39,7 +40,7 @@ METHODS: Mapping[str, Callable[..., Tensor]] = {
 def cam(
     method: str,
     model: Encoder | nn.Module | Respond,
-    images: Tensor | Sequence[AnyImage],
+    images: AnyImage | Sequence[AnyImage],
     *,
     target: Target = None,
     layer: str = "auto",
@@ -50,7 +51,7 @@ def cam(
     Args:
         method: one of `METHODS`.
         model: an encoder or classifier; a module, for preprocessed images; ``rise`` takes any function of these.
-        images: of an encoder any images, else what the module reads (N, C, H, W).
+        images: of an encoder one image or more, else what the module reads (N, C, H, W).
         target: what is explained, see `chinspect.cam.question.Target`: a class, the similarity to another image, an
             anomaly score or any function of the outputs; the largest output by default.
         layer: name of a submodule, or the last one with a spatial grid that the output depends on.
@@ -80,7 +81,8 @@ def cam(
             hint = did_you_mean(name, known)
             raise InputError(f"{method!r} has no {name}{hint}; it has {', '.join(known) or 'no options'}.")
     if isinstance(model, Encoder):
-        maps = function(model.module, model.prepare(*images), **named, **options)
+        one = isinstance(images, str | Path) or is_image(images)
+        maps = function(model.module, model.prepare(*([images] if one else images)), **named, **options)
     else:
         maps = function(model, images, **named, **options)
     check_finite(maps, f"the map of {method}")

@@ -4,9 +4,9 @@
 
 Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
 method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
-a centred blob. A measure that a control wins measures nothing. ``settings.csv`` has ClusCAM's parameters one by one: the
-number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, channels that are split, and
-gradients as weights; ``stability`` is the mean correlation with the map of the first row of the same photograph.
+a centred blob. A measure that a control wins measures nothing. ``settings.csv`` has ClusCAM's parameters one by one:
+the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, channels that are split,
+and gradients as weights; ``stability`` is the mean correlation with the map of the first row of the same photograph.
 
 ``small.csv`` has the same for photographs whose relevant area is small, as far as the network's Grad-CAM tells: the
 quarter of them with the smallest area.

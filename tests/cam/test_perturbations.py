@@ -101,6 +101,7 @@ def test_what_is_linear_behind_the_layer_has_one_map_by_four_methods():
     encoder = load_classifier("efficientnet-lite0")
     images = ["assets/cat.jpg"]
     maps = {name: cam(name, encoder, images)[0] for name in ("gradcam", "hirescam", "shapcam")}
+    assert (cam("hirescam", encoder, images[0]) == maps["hirescam"]).all()  # one image by itself
     np.testing.assert_allclose(maps["hirescam"], maps["gradcam"], atol=1e-5)
     np.testing.assert_allclose(maps["shapcam"], maps["gradcam"], atol=1e-4)
     opened = open_layer(encoder.module, encoder.prepare(*images))
