@@ -82,7 +82,8 @@ def cam(
             raise InputError(f"{method!r} has no {name}{hint}; it has {', '.join(known) or 'no options'}.")
     if isinstance(model, Encoder):
         one = isinstance(images, str | Path) or is_image(images)
-        maps = function(model.module, model.prepare(*([images] if one else images)), **named, **options)
+        listed: Any = [images] if one else images
+        maps = function(model.module, model.prepare(*listed), **named, **options)
     else:
         maps = function(model, images, **named, **options)
     check_finite(maps, f"the map of {method}")

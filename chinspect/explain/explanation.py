@@ -90,7 +90,7 @@ class ExplainedOutput:
             return f"; the map ({label}) says where that comes from, and not how much"
         arrives = f"{self.conservation:.1%} arrives in the map ({label})"
         if method is not None and method.name == "lrp":
-            beyond = "" if self.value == self.score else f", {self.score:.3g} less what the other image's reference has"
+            beyond = "" if self.value == self.score else f", {self.score:.3g} beyond the other image's reference"
             rest = "" if abs(self.conservation - 1) < _TOLD else "; constants of the network hold the rest"
             return f"{beyond}, of which {arrives}{rest}"
         explained = self.score - self.baseline
@@ -109,6 +109,7 @@ class OutputExplanation(Result):
         method: of relevance; None of a CAM.
         label: the method in words, of a CAM with its layer.
         seconds: what it took, loading not counted.
+        other: what the network sees of the image whose similarity is explained; None where an output is.
     """
 
     images: tuple[ExplainedOutput, ...]
@@ -116,6 +117,7 @@ class OutputExplanation(Result):
     method: Method | None
     label: str
     seconds: float
+    other: Image.Image | None = field(default=None, repr=False)
 
     stem = "explanation"
     drawing = "chinspect.explain.figure"

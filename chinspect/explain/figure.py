@@ -13,6 +13,7 @@ from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
+from PIL import Image
 
 from chinspect.explain.explanation import ExplainedOutput, OutputExplanation
 from chinspect.explain.pooling import area_sum
@@ -23,48 +24,59 @@ _ROWS = 8
 _CELLS = 14  # rows and columns of patches that are drawn, as many as those of a similarity
 _HATCHED = 0.15  # of the darkest patch: what is paler looks white
 _BLUE = (0.10, 0.25, 0.80, 0.6)
-_TITLE = 100  # characters that fit into a line of the title
-_CAPTION = 125  # characters that fit into a line
-_LABEL = 42  # under a picture
+_TITLE = 32  # characters that fit into a line of the title, a panel
+_LABEL = 42  # into a line of the caption, a panel, and under a picture
 
 
 def draw(explanation: OutputExplanation) -> Figure:
     """A row an image."""
     images = explanation.images[:_ROWS]
     checked = any(image.deletion is not None for image in images)
-    columns = 3 if checked else 2
-    figure = Figure(figsize=(3.6 * columns, 1.5 + 3.0 * len(images)), layout="constrained")
-    axes = figure.subplots(len(images), columns, squeeze=False, width_ratios=[1, 1, 1.15][:columns])
-    for row, image in zip(axes, images, strict=True):
-        row[0].imshow(image.picture)
-        row[0].set_xlabel(fill(image.label, _LABEL), fontsize=9, parse_math=False)
-        _draw_map(row[1], image)
-        if image.deletion is not None:
-            _draw_deletion(row[2], image)
-        elif checked:
-            row[2].axis("off")
-        for panel in row[:2]:
-            panel.set(xticks=[], yticks=[])
-    axes[0, 0].set_title("What the network sees", fontsize=9)
-    only_where = all(image.conservation is None for image in images)
-    meaning = "The redder, the more" if only_where else "Red raises it, blue (hatched) lowers it"
-    axes[0, 1].set_title(f"Where that comes from\n{meaning}", fontsize=9)
+    titles = ["What the network sees", f"Where that comes from\n{_meaning(explanation)}"]
+    if explanation.other is not None:
+        titles.insert(1, "The image that it is compared with")
     if checked:
-        axes[0, 2].set_title("Is that right?\nThe network asked again without some patches", fontsize=9)
-    figure.suptitle(_title(explanation), fontsize=11, parse_math=False)
+        titles.append("Is that right?\nThe network asked again without some patches")
+    figure = Figure(figsize=(3.6 * len(titles), 1.5 + 3.0 * len(images)), layout="constrained")
+    widths = [1.0] * (len(titles) - checked) + [1.15] * checked
+    axes = figure.subplots(len(images), len(titles), squeeze=False, width_ratios=widths)
+    for row, image in zip(axes, images, strict=True):
+        panels = iter(row)
+        _show(next(panels), image.picture, image.label)
+        if explanation.other is not None:
+            _show(next(panels), explanation.other, "")
+        _draw_map(next(panels), image)
+        if image.deletion is not None:
+            _draw_deletion(next(panels), image)
+    for panel, title in zip(axes[0], titles, strict=True):
+        panel.set_title(title, fontsize=9)
+    title = "\n".join(fill(line, _TITLE * len(titles)) for line in _title(explanation))
+    figure.suptitle(title, fontsize=11, parse_math=False)
     more = len(explanation.images) - len(images)
     lines = [*explanation.sentence.splitlines(), f"{more} more images are in the files." if more else "", GLOSSARY]
-    caption = [fill(line, _CAPTION if checked else _CAPTION * 2 // 3) for line in lines if line]
+    caption = [fill(line, _LABEL * len(titles)) for line in lines if line]
     figure.supxlabel("\n".join(caption), fontsize=9, parse_math=False)
     return figure
 
 
-def _title(explanation: OutputExplanation) -> str:
+def _show(axes: Axes, picture: Image.Image, label: str) -> None:
+    axes.imshow(picture)
+    axes.set_xlabel(fill(label, _LABEL), fontsize=9, parse_math=False)
+    axes.set(xticks=[], yticks=[])
+
+
+def _meaning(explanation: OutputExplanation) -> str:
+    """What the colours of the maps say."""
+    only_where = all(image.conservation is None for image in explanation.images)
+    return "The redder, the more" if only_where else "Red raises it, blue (hatched) lowers it"
+
+
+def _title(explanation: OutputExplanation) -> tuple[str, str]:
+    """What is asked, and of whom and how."""
     nouns = list(dict.fromkeys(image.noun for image in explanation.images))
     what = nouns[0] if len(nouns) == 1 else "the largest output"
     this = "this image" if len(explanation.images) == 1 else "each of these images"
-    question = fill(f"Where in {this} does {what} come from?", _TITLE)
-    return f"{question}\n{fill(f'{explanation.model}, {explanation.label}', _TITLE)}"
+    return f"Where in {this} does {what} come from?", f"{explanation.model}, {explanation.label}"
 
 
 def _draw_map(axes: Axes, image: ExplainedOutput) -> None:
@@ -92,7 +104,7 @@ def _draw_map(axes: Axes, image: ExplainedOutput) -> None:
     ]
     hatched = PatchCollection(cells, facecolor="none", edgecolor=_BLUE, hatch="////", linewidth=0)
     axes.add_collection(hatched)
-    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axes.set_xlabel(fill(f"{image.noun}: {image.value:.3g}", _LABEL), fontsize=9, parse_math=False)
 
 

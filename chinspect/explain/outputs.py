@@ -24,7 +24,7 @@ from chinspect.errors import InputError, did_you_mean
 from chinspect.explain.explanation import ExplainedOutput, OutputExplanation
 from chinspect.explain.faithfulness import patch_deletion
 from chinspect.explain.pooling import area_sum
-from chinspect.explain.target import Answer, Explained, answers, open_model
+from chinspect.explain.target import Answer, Explained, answers, is_path, open_model
 from chinspect.images import AnyImage, as_picture, is_image
 from chinspect.relevance import Composite, Method, Reference, reference_images
 
@@ -99,7 +99,9 @@ def explain_output(
         explained.append(_explained(model, x, answer, values, options, origin, check, name, visible))
         if progress is not None:
             progress(number + 1, len(listed))
-    return OutputExplanation(tuple(explained), model.name, options, label, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    other = model.preprocessing.visible(as_picture(target)) if is_path(target) else None  # type: ignore[arg-type]
+    return OutputExplanation(tuple(explained), model.name, options, label, seconds, other)
 
 
 def _listed(images: AnyImage | Sequence[AnyImage]) -> list[AnyImage]:
