@@ -1,7 +1,7 @@
 from .anomaly import CallableDetector, D2Neighbors, PatchCore, explain_anomaly, load_detector, save_detector
 from .artefacts import Artefact
 from .encoders import Encoder, list_models, load_encoder
-from .explain import explain_images
+from .explain import explain_images, explain_output
 from .mitigate import prune, unlearn
 from .proof import isolate, prove
 from .readouts import evaluate
@@ -27,6 +27,7 @@ __all__ = [
     "evaluate",
     "explain_anomaly",
     "explain_images",
+    "explain_output",
     "explain_similarity",
     "isolate",
     "list_models",

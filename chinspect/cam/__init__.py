@@ -1,4 +1,8 @@
-"""Class activation maps: where in an image the activations lie that an output depends on."""
+"""Class activation maps: where in an image the activations lie that an output depends on.
+
+>>> from chinspect.cam import cam
+>>> cam("cluscam", encoder, ["a.png"], target=281)  # doctest: +SKIP
+"""
 
 import lazy_loader
 

@@ -21,6 +21,7 @@ from chinspect.cli import (  # noqa: F401
     anomaly,
     choice,
     evaluate,
+    explain,
     faithfulness,
     groups,
     known,

@@ -1,4 +1,4 @@
-"""Maps of relevance for a whole data set, by any question to a model; resumable."""
+"""Maps of a single image, and of a whole data set by any question to a model, resumable."""
 
 import lazy_loader
 

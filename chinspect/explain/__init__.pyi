@@ -1,18 +1,26 @@
+from .explanation import ExplainedOutput, OutputExplanation
 from .faithfulness import MapDeletions, map_deletions
 from .images import Explain, ExplainedImages, explain_images, question_for, seen_by
 from .neighbours import Neighbours, binary_affinity, nearest
+from .outputs import explain_output
 from .pooling import area_sum
+from .target import imagenet_names, open_model
 
 __all__ = [
     "Explain",
     "ExplainedImages",
+    "ExplainedOutput",
     "MapDeletions",
     "Neighbours",
+    "OutputExplanation",
     "area_sum",
     "binary_affinity",
     "explain_images",
+    "explain_output",
+    "imagenet_names",
     "map_deletions",
     "nearest",
+    "open_model",
     "question_for",
     "seen_by",
 ]

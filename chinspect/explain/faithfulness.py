@@ -19,7 +19,7 @@ from torch import Tensor
 from chinspect.errors import InputError
 from chinspect.explain.images import ExplainedImages
 from chinspect.explain.pooling import area_sum
-from chinspect.faithfulness import Deletion, deletion, deletions_in_words
+from chinspect.faithfulness import Deletion, Score, deletion, deletions_in_words
 from chinspect.relevance import Components, Partition, Reference
 from chinspect.report import Result, plain
 from chinspect.subjects import Subject
@@ -83,16 +83,27 @@ def map_deletions(subject: Subject, explained: ExplainedImages, count: int = 8) 
 
 def _deletion(subject: Subject, explained: ExplainedImages, index: int, reference: Reference | str) -> Deletion:
     x = _pixels(explained, index)
-    relevance = area_sum(explained.maps[index], _CELLS)
 
     def score(images: Tensor) -> Tensor:
         # the model reads bytes, so that what is blurred is rounded
         seen = list(images.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy())
         return torch.from_numpy(subject.respond(seen) @ explained.weights[index].astype(float))
 
-    partition = Partition(torch.from_numpy(_labels(x.shape[2:], relevance.shape)))
+    return patch_deletion(score, x, explained.maps[index], reference)
+
+
+def patch_deletion(score: Score, x: Tensor, relevance: NDArray[Any], reference: Reference | str = "blur") -> Deletion:
+    """What a score loses without the most relevant of at most 7 x 7 patches of an image; see `deletion`.
+
+    Args:
+        score: from images (n, C, H, W) to numbers (n,).
+        x: the image (1, C, H, W).
+        relevance: a map (h, w) of any size, which is summed over the patches.
+    """
+    pooled = area_sum(relevance, _CELLS)
+    partition = Partition(torch.from_numpy(_labels(x.shape[2:], pooled.shape)))
     components = Components("patches", lambda _shape: partition)
-    return deletion(score, x, torch.from_numpy(relevance.reshape(-1)), components, reference)
+    return deletion(score, x, torch.from_numpy(pooled.reshape(-1)), components, reference)
 
 
 def _pixels(explained: ExplainedImages, index: int) -> Tensor:

@@ -1,0 +1,155 @@
+"""ClusCAM, the family of class activation maps, and relevance, on photographs and a network that people deploy.
+
+    python experiments/cluscam --photographs DIR [--images 300] [--masks 1000] [--out DIR] [--smoke]
+
+Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
+method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
+a centred blob. A measure that a control wins measures nothing. ``settings.csv`` has ClusCAM's parameters one by one:
+the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, channels that are split,
+and gradients as weights; ``stability`` is the mean correlation with the map of the first row of the same photograph.
+
+``small.csv`` has the same for photographs whose relevant area is small, as far as the network's Grad-CAM tells: the
+quarter of them with the smallest area.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chinspect.cam import cam, last_grid
+from chinspect.encoders import Encoder, load_classifier
+from chinspect.relevance import Method
+from experiments.cluscam.measures import MEASURES, controls, measured
+from experiments.cluscam.variants import split_channels, weighted_by_gradients
+from experiments.faithfulness.photographs import draw_photographs
+from experiments.study import Run, option, read_options
+
+OPTIONS = (
+    option("photographs", None, "a folder of images with labels.csv (file, class_index)", type=Path),
+    option("images", 300, "photographs, at most"),
+    option("masks", 1000, "of RISE"),
+    option("slow", False, "also Score-CAM, a pass a channel"),
+)
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as published": {},
+    **{f"{count} clusters": {"n_clusters": count} for count in (2, 5, 20, 50)},
+    **{f"drop {drop}": {"drop": drop} for drop in (0.0, 0.8)},
+    **{f"temperature {value}": {"temperature": value} for value in (0.05, 5.0)},
+    "protocol paper": {"protocol": "paper"},
+    **{f"seed {seed}": {"random_state": seed} for seed in (1, 2)},
+}
+Map = NDArray[np.floating[Any]]
+Explain = Callable[[Encoder, Tensor, int, str], Map]
+
+
+def methods(masks: int, slow: bool) -> dict[str, Explain]:
+    """All methods by name: a function from network, image (1, C, H, W), class and layer to a map (h, w)."""
+    names = ["gradcam", "gradcam++", "hirescam", "layercam", "ablationcam", "shapcam", "cluscam"]
+    named = {name: partial(_of_layer, name=name) for name in [*names, *(["scorecam"] if slow else [])]}
+    return {
+        **named,
+        "eigencam": lambda encoder, x, _target, layer: cam("eigencam", encoder.module, x, layer=layer)[0],
+        "rise": lambda encoder, x, target, _layer: cam("rise", encoder.module, x, target=target, masks=masks)[0],
+        "rescale": partial(_relevance, method=Method()),
+        "lrp": partial(_relevance, method=Method("lrp")),
+    }
+
+
+def settings() -> dict[str, Explain]:
+    """ClusCAM by its settings, and its variants."""
+    named = {name: partial(_of_layer, name="cluscam", **options) for name, options in SETTINGS.items()}
+    variants = {"split channels": split_channels, "weighted by gradients": weighted_by_gradients}
+    return named | {name: partial(_variant, function=function) for name, function in variants.items()}
+
+
+def main() -> None:
+    """Measures everything and writes the tables."""
+    smoke = {"images": 2, "masks": 16}
+    options = read_options(__doc__, OPTIONS, out="results/cluscam", seed=0, smoke=smoke)
+    torch.set_num_threads(1)
+    encoder = load_classifier("efficientnet-lite0")
+    files = draw_photographs(options.photographs, options.images, options.seed).ring
+    with Run(options) as run:
+        rows = pd.DataFrame(list(measured_methods(encoder, files, methods(options.masks, options.slow), options.seed)))
+        run.write(summary(rows), "methods", decimals=3)
+        area = rows[rows["method"] == "gradcam"].set_index("image")["area"]
+        small = area[area <= area.quantile(0.25)].index
+        run.write(summary(rows[rows["image"].isin(small)]), "small", decimals=3)
+        settled = pd.DataFrame(list(measured_methods(encoder, files, settings(), None)))
+        run.write(summary(settled), "settings", decimals=3)
+
+
+def measured_methods(
+    encoder: Encoder, files: list[Path], explain: dict[str, Explain], controls_from: int | None
+) -> Iterator[dict[str, Any]]:
+    """A row an image and method, and the controls where they have a seed."""
+    for number, file in enumerate(files):
+        x = encoder.prepare(file)
+        with torch.no_grad():
+            target = int(encoder.module(x).argmax())
+        # the layer in front of the last pooling; of a layer that runs twice, as this one, a CAM takes the last run
+        assert last_grid(encoder.module, x) == ("act", 2)
+        first: Map | None = None
+        for name, function in explain.items():
+            start = time.process_time()
+            values = function(encoder, x, target, "auto")
+            seconds = time.process_time() - start
+            first = values if first is None else first
+            row = {"image": file.name, "method": name, **measured(encoder.module, x, target, values)}
+            yield {**row, "seconds": seconds, "stability": _correlation(values, first)}
+        if controls_from is not None:
+            for name, values in controls(controls_from + number).items():
+                yield {"image": file.name, "method": name, **measured(encoder.module, x, target, values)}
+
+
+def summary(rows: pd.DataFrame, n_resamples: int = 1000) -> pd.DataFrame:
+    """A row a method: means over images, and their 95 % intervals; images are drawn again with all their methods."""
+    images = rows["image"].unique()
+    drawn = np.random.default_rng(0).integers(len(images), size=(n_resamples, len(images)))
+    table = []
+    for method, own in rows.groupby("method", sort=False):
+        row: dict[str, Any] = {"method": method}
+        for measure in MEASURES:
+            values = own.set_index("image")[measure].reindex(images).to_numpy()
+            low, high = np.nanquantile(np.nanmean(values[drawn], 1), [0.025, 0.975])
+            row |= {measure: np.nanmean(values), f"{measure}_low": low, f"{measure}_high": high}
+        table.append(row | {name: own[name].mean() for name in ("stability", "seconds") if name in own})
+    return pd.DataFrame(table)
+
+
+def _of_layer(encoder: Encoder, x: Tensor, target: int, layer: str, *, name: str, **options: Any) -> Map:
+    return cam(name, encoder.module, x, target=target, layer=layer, **options)[0]
+
+
+def _variant(encoder: Encoder, x: Tensor, target: int, layer: str, *, function: Callable[..., Tensor]) -> Map:
+    return function(encoder.module, x, layer, target).numpy()
+
+
+def _relevance(encoder: Encoder, x: Tensor, target: int, _layer: str, *, method: Method) -> Map:
+    from chinspect.encoders.explaining import explain_outputs
+
+    weights = np.eye(1000)[[target]]
+    return explain_outputs(encoder.module, x, weights, encoder.fingerprint, method=method)[0]
+
+
+def _correlation(a: Map, b: Map) -> float:
+    if a.shape != b.shape or not (np.ptp(a) > 0 and np.ptp(b) > 0):
+        return np.nan
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+if __name__ == "__main__":
+    main()
