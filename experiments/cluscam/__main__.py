@@ -5,18 +5,19 @@
 Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
 method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
 a centred blob. A measure that a control wins measures nothing. ``settings.csv`` has ClusCAM's parameters one by one:
-the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, channels that are split,
-and gradients as weights; ``stability`` is the mean correlation with the map of the first row of the same photograph.
+the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings,
+channels that are split, gradients as weights, and division in place of the product; ``stability`` is the mean
+correlation with the map of the first row of the same photograph.
 
-``small.csv`` has the same for photographs whose relevant area is small, as far as the network's Grad-CAM tells: the
-quarter of them with the smallest area.
+``small.csv`` and ``small_settings.csv`` have the same for photographs whose relevant area is small, as far as the
+network's Grad-CAM tells: the quarter of them with the smallest area.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chinspect.cam import cam, last_grid
+from chinspect.cam import cam
 from chinspect.encoders import Encoder, load_classifier
+from chinspect.faithfulness import control_maps
 from chinspect.relevance import Method
-from experiments.cluscam.measures import MEASURES, controls, measured
-from experiments.cluscam.variants import split_channels, weighted_by_gradients
+from experiments.cluscam.measures import MEASURES, QUICK, judged_image, measured
+from experiments.cluscam.variants import VARIANTS
 from experiments.faithfulness.photographs import draw_photographs
 from experiments.study import Run, option, read_options
 
@@ -71,8 +73,7 @@ def methods(masks: int, slow: bool) -> dict[str, Explain]:
 def settings() -> dict[str, Explain]:
     """ClusCAM by its settings, and its variants."""
     named = {name: partial(_of_layer, name="cluscam", **options) for name, options in SETTINGS.items()}
-    variants = {"split channels": split_channels, "weighted by gradients": weighted_by_gradients}
-    return named | {name: partial(_variant, function=function) for name, function in variants.items()}
+    return named | {name: partial(_variant, function=function) for name, function in VARIANTS.items()}
 
 
 def main() -> None:
@@ -83,36 +84,36 @@ def main() -> None:
     encoder = load_classifier("efficientnet-lite0")
     files = draw_photographs(options.photographs, options.images, options.seed).ring
     with Run(options) as run:
-        rows = pd.DataFrame(list(measured_methods(encoder, files, methods(options.masks, options.slow), options.seed)))
+        made = methods(options.masks, options.slow)
+        rows = pd.DataFrame(list(measured_methods(encoder, files, made, MEASURES, options.seed)))
         run.write(summary(rows), "methods", decimals=3)
         area = rows[rows["method"] == "gradcam"].set_index("image")["area"]
         small = area[area <= area.quantile(0.25)].index
         run.write(summary(rows[rows["image"].isin(small)]), "small", decimals=3)
-        settled = pd.DataFrame(list(measured_methods(encoder, files, settings(), None)))
+        settled = pd.DataFrame(list(measured_methods(encoder, files, settings(), QUICK, options.seed)))
         run.write(summary(settled), "settings", decimals=3)
+        run.write(summary(settled[settled["image"].isin(small)]), "small_settings", decimals=3)
 
 
 def measured_methods(
-    encoder: Encoder, files: list[Path], explain: dict[str, Explain], controls_from: int | None
+    encoder: Encoder, files: list[Path], explain: dict[str, Explain], measures: Sequence[str], seed: int
 ) -> Iterator[dict[str, Any]]:
-    """A row an image and method, and the controls where they have a seed."""
+    """A row an image and method, and an image and control."""
     for number, file in enumerate(files):
         x = encoder.prepare(file)
         with torch.no_grad():
             target = int(encoder.module(x).argmax())
-        # the layer in front of the last pooling; of a layer that runs twice, as this one, a CAM takes the last run
-        assert last_grid(encoder.module, x) == ("act", 2)
+        image = judged_image(encoder.module, x, target, seed + number)
         first: Map | None = None
         for name, function in explain.items():
             start = time.process_time()
             values = function(encoder, x, target, "auto")
             seconds = time.process_time() - start
             first = values if first is None else first
-            row = {"image": file.name, "method": name, **measured(encoder.module, x, target, values)}
+            row = {"image": file.name, "method": name, **measured(image, values, measures)}
             yield {**row, "seconds": seconds, "stability": _correlation(values, first)}
-        if controls_from is not None:
-            for name, values in controls(controls_from + number).items():
-                yield {"image": file.name, "method": name, **measured(encoder.module, x, target, values)}
+        for name, values in control_maps((x.shape[2], x.shape[3]), seed + number).items():
+            yield {"image": file.name, "method": name, **measured(image, values, measures)}
 
 
 def summary(rows: pd.DataFrame, n_resamples: int = 1000) -> pd.DataFrame:
@@ -122,7 +123,7 @@ def summary(rows: pd.DataFrame, n_resamples: int = 1000) -> pd.DataFrame:
     table = []
     for method, own in rows.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method}
-        for measure in MEASURES:
+        for measure in [name for name in (*MEASURES, "area") if name in own]:
             values = own.set_index("image")[measure].reindex(images).to_numpy()
             low, high = np.nanquantile(np.nanmean(values[drawn], 1), [0.025, 0.975])
             row |= {measure: np.nanmean(values), f"{measure}_low": low, f"{measure}_high": high}

@@ -1,6 +1,7 @@
 """The parts of the study of ClusCAM that are its own: variants, controls, intervals."""
 
 import importlib.util
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pandas as pd
 import torch
 
 from chinspect.encoders import load_encoder
-from experiments.cluscam.measures import controls, measured
-from experiments.cluscam.variants import _regions, split_channels, weighted_by_gradients
+from chinspect.faithfulness import control_maps
+from experiments.cluscam.measures import QUICK, judged_image, measured
+from experiments.cluscam.variants import VARIANTS, _regions
 
 MODULE = load_encoder("tiny-supervised").module
 X = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -24,9 +26,9 @@ def study():
 
 
 def test_variants_give_maps_that_differ():
-    maps = [variant(MODULE, X, "stages.1", 3) for variant in (split_channels, weighted_by_gradients)]
-    assert all(values.shape == (8, 8) and bool(values.isfinite().all()) for values in maps)
-    assert not torch.allclose(*maps)
+    maps = {name: variant(MODULE, X, "stages.1", 3) for name, variant in VARIANTS.items()}
+    assert all(values.shape == (8, 8) and bool(values.isfinite().all()) for values in maps.values())
+    assert not any(torch.allclose(maps[a], maps[b]) for a, b in combinations(maps, 2))
 
 
 def test_a_channel_in_its_regions():
@@ -41,18 +43,19 @@ def test_a_channel_in_its_regions():
 
 
 def test_a_map_of_ones_wins_the_usual_measure_and_not_deletion():
-    rows = {name: measured(MODULE, X, 3, values) for name, values in controls(0).items()}
-    assert rows["all ones"]["drop"] == 0
-    assert rows["all ones"]["area"] == 1
-    assert set(rows) == {"all ones", "random", "centred blob"}
+    image = judged_image(MODULE, X, 3, 0)
+    rows = {name: measured(image, values, QUICK) for name, values in control_maps((64, 64)).items()}
+    assert rows["all-ones mask"]["drop"] == 0
+    assert rows["all-ones mask"]["area"] == 1
+    assert rows["random mask"]["area"] < 1
 
 
 def test_intervals_hold_the_mean():
     rows = pd.DataFrame(
         {"image": [str(i % 20) for i in range(40)], "method": ["a"] * 20 + ["b"] * 20}
-        | {name: np.random.default_rng(0).normal(size=40) for name in ("deleted", "drop", "increase", "area")}
+        | {name: np.random.default_rng(0).normal(size=40) for name in (*QUICK, "area")}
     )
     table = study().summary(rows, 200)
     assert list(table["method"]) == ["a", "b"]
-    assert (table["deleted_low"] < table["deleted"]).all()
-    assert (table["deleted"] < table["deleted_high"]).all()
+    assert (table["removal_low"] < table["removal"]).all()
+    assert (table["removal"] < table["removal_high"]).all()
