@@ -9,9 +9,11 @@ import typer
 from chinspect.cli.frame import (
     COMPOSITE_HELP,
     ENCODER_HELP,
+    MAP_METHOD_HELP,
     MODEL,
     OUT,
     REFERENCE_HELP,
+    TARGET_HELP,
     Answer,
     Device,
     Force,
@@ -25,24 +27,15 @@ from chinspect.cli.frame import (
 from chinspect.errors import InputError
 from chinspect.files import claim_folder
 
-_TARGET_HELP = (
-    "What is explained: a class by its number or name, or another image, whose similarity to each is explained; the "
-    "predicted class by default."
-)
-_METHOD_HELP = (
-    "rescale (against a reference, exact), shapley (masked images, any model), lrp (rules), a choice.json of "
-    "'chinspect choose-method', or a class activation map: gradcam, gradcam++, hirescam, layercam, scorecam, "
-    "ablationcam, shapcam, cluscam, eigencam, rise, and rollout or legrad for transformers. By default what the "
-    "model's card says, else rescale."
-)
-
 
 @verb("explain")
 def explain_pictures(
     images: list[str] = typer.Argument(metavar="IMAGE...", help="Image files, or folders of them."),
     model: str = typer.Option(MODEL, help=ENCODER_HELP),
-    target: str = typer.Option(None, metavar="CLASS|IMAGE", help=_TARGET_HELP),
-    method: str = typer.Option(None, help=_METHOD_HELP),
+    target: str = typer.Option(None, metavar="CLASS|IMAGE", help=TARGET_HELP),
+    method: str = typer.Option(
+        None, help=MAP_METHOD_HELP + " Or a choice.json; by default what the card says, else rescale."
+    ),
     layer: str = typer.Option("auto", help="Of a class activation map: the layer, by default the last with a grid."),
     composite: str = typer.Option(None, help=COMPOSITE_HELP + "epsilon_plus_flat by default."),
     reference: str = typer.Option("blur", help=REFERENCE_HELP),

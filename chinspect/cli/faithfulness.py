@@ -7,7 +7,9 @@ from typing import Any
 import typer
 
 from chinspect.cli.frame import (
+    MAP_METHOD_HELP,
     OUT,
+    TARGET_HELP,
     Answer,
     Device,
     Force,
@@ -27,12 +29,8 @@ _MODEL_HELP = "A name (see 'chinspect models'): with a classifier, unless --targ
 def judge_maps(
     images: list[str] = typer.Argument(metavar="IMAGE...", help="Image files, or folders of images."),
     model: str = typer.Option("efficientnet-lite0", help=_MODEL_HELP),
-    method: list[str] = typer.Option(
-        ["rescale", "lrp", "gradcam"], help="How maps are made: rescale, lrp, shapley, gradcam; may be given again."
-    ),
-    target: str = typer.Option(
-        "predicted", help="What is explained: predicted, the index of a class, or an image to be similar to."
-    ),
+    method: list[str] = typer.Option(["rescale", "lrp", "gradcam"], help=MAP_METHOD_HELP + " May be given again."),
+    target: str = typer.Option(None, help=TARGET_HELP),
     metric: list[str] = typer.Option(
         None, help="A metric, such as ROAD or insertion; may be given again. By default all but Shapley."
     ),
@@ -48,11 +46,10 @@ def judge_maps(
 
     A metric that one of these wins measures nothing, and is named.
     """
-    is_image = target != "predicted" and not target.isdecimal()
-    sources = [*images, model, masks, target if is_image else None]
+    sources = [*images, model, masks, target]
     claim_folder(out, ["faithfulness", "metrics", "verdicts"], inputs=sources, force=force)
     with loading(model):
-        from chinspect.faithfulness import judge_methods
+        from chinspect.explain import judge_methods
 
         paths = image_paths(images)
     with progress("judging maps") as tally:

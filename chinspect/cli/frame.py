@@ -52,6 +52,15 @@ METHOD_HELP = (
 AUTO_HELP = (
     " auto tries references and rules on the images first; the usual one stays unless another is clearly more faithful."
 )
+TARGET_HELP = (
+    "What is explained: a class by its number or name, or another image, whose similarity to each is explained; the "
+    "predicted class by default."
+)
+MAP_METHOD_HELP = (
+    "rescale (against a reference, exact), shapley (masked images, any model), lrp (rules), or a class activation map: "
+    "gradcam, gradcam++, hirescam, layercam, scorecam, ablationcam, shapcam, cluscam, eigencam, rise, and rollout or "
+    "legrad for transformers."
+)
 REFERENCE_HELP = "What rescale and shapley compare with: blur, mean, grey, or an image file."
 COMPOSITE_HELP = (
     "The rules of the method lrp: epsilon_plus_flat, epsilon_plus, epsilon_gamma_box, epsilon_alpha2_beta1_flat, "

@@ -23,6 +23,7 @@ from chinspect.encoders.explaining import explain_outputs
 from chinspect.errors import InputError, did_you_mean
 from chinspect.explain.explanation import ExplainedOutput, OutputExplanation
 from chinspect.explain.faithfulness import patch_deletion
+from chinspect.explain.named import MAP_METHODS, RELEVANCE, WITHOUT_TARGET
 from chinspect.explain.pooling import area_sum
 from chinspect.explain.target import Answer, Explained, answers, is_path, open_model
 from chinspect.images import AnyImage, as_picture, is_image
@@ -30,8 +31,6 @@ from chinspect.relevance import Composite, Method, Reference, reference_images
 
 _CELLS = 56  # rows and columns of a map of relevance: four pixels each at 224, as fine as can be told on a picture
 _LAYERLESS = ("rise", "rollout", "legrad")
-_WITHOUT_TARGET = ("eigencam", "rollout")
-_FAMILIES = ("rescale", "shapley", "lrp")
 Progress = Callable[[int, int], None]
 
 
@@ -150,9 +149,9 @@ def _relevance_method(
     layer: str,
 ) -> Method:
     """The method of relevance; `InputError` for a name that is neither one nor a CAM."""
-    known = isinstance(name, Method) or name is None or name in _FAMILIES or str(name).endswith(".json")
+    known = isinstance(name, Method) or name is None or name in RELEVANCE or str(name).endswith(".json")
     if not known:
-        methods = [*_FAMILIES, *METHODS]
+        methods = [*MAP_METHODS]
         raise InputError(
             f"unknown method {name!r}{did_you_mean(name, methods)}: choose one of {', '.join(methods)}, or the file of "
             "a choice."
@@ -187,6 +186,6 @@ def _cam_map(model: Encoder, x: Tensor, answer: Answer, name: str, layer: str) -
         used = last_grid(model.module, x, target)[0] if layer == "auto" else layer
         options["layer"] = layer
         label = f"{name} at {used!r}"
-    if name not in _WITHOUT_TARGET:
+    if name not in WITHOUT_TARGET:
         options["target"] = target
     return METHODS[name](model.module, x, **options)[0].float().cpu().numpy(), label

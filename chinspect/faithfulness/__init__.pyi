@@ -11,21 +11,17 @@ from .imputing import imputed
 from .judgement import Judgement
 from .judging import judge
 from .localisation import pointing_game, relevance_mass
-from .methods import MAP_METHODS, MapMethod
 from .metrics import METRICS, Metric
-from .photographs import judge_methods
 from .removal import Deletion, deletion
 from .several import deletions_in_words
 
 __all__ = [
     "CONTROLS",
-    "MAP_METHODS",
     "METRICS",
     "Agreement",
     "Curve",
     "Deletion",
     "Judgement",
-    "MapMethod",
     "Metric",
     "Road",
     "Score",
@@ -44,7 +40,6 @@ __all__ = [
     "increase",
     "insertion_curve",
     "judge",
-    "judge_methods",
     "masked_score",
     "pointing_game",
     "relevance_mass",

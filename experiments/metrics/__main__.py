@@ -48,7 +48,8 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.faithfulness import CONTROLS, MAP_METHODS, METRICS, complexity, control_maps, judge
+from chinspect.explain import MAP_METHODS
+from chinspect.faithfulness import CONTROLS, METRICS, complexity, control_maps, judge
 from chinspect.faithfulness.changed import as_mask, enlarged
 from chinspect.intervals import mean_interval
 from chinspect.readouts import linear_readout

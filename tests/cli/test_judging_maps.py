@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from chinspect.encoders import load_classifier, load_encoder
-from chinspect.faithfulness import judge_methods
+from chinspect.explain import judge_methods
 from tests.cli.test_cli import PHOTOGRAPHS, TRUCKS, run  # noqa: F401, a fixture
 
 Run = Callable[..., tuple[int, str, str]]
@@ -23,7 +23,7 @@ def test_a_similarity_is_judged_on_a_model_without_classifier(run: Run, tmp_path
     assert (status, err) == (0, "")
     assert document["methods"] == ["gradcam", "lrp"]
     assert document["controls"] == ["all-ones mask", "random mask", "centred blob"]
-    assert document["score"].startswith("the cosine similarity to")
+    assert document["score"].startswith("the similarity to")
     assert {Path(file).name for file in document["files"]} >= {"faithfulness.json", "metrics.csv", "faithfulness.png"}
     assert run(*arguments)[0] == 2  # nothing is replaced without --force
     status, out, _ = run(*arguments, "--force")
@@ -35,11 +35,11 @@ def test_a_similarity_is_judged_on_a_model_without_classifier(run: Run, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((TRUCKS[0], "--model", "tiny-clip"), "has no classifier"),
+        ((TRUCKS[0], "--model", "tiny-clip"), "without a classifier"),
         ((TRUCKS[0], "--method", "grad_cam"), "did you mean 'gradcam'"),
         ((TRUCKS[0], "--method", "lrp", "--method", "lrp"), "once each"),
         ((TRUCKS[0], "--reference", "white"), "unknown reference"),
-        ((TRUCKS[0], "--target", "1000", "--method", "lrp"), "class 1000 does not exist"),
+        ((TRUCKS[0], "--target", "1000", "--method", "lrp"), "the output 1000 does not exist"),
         (("missing.png",), "missing.png"),
         ((TRUCKS[0], "--metric", "ROADS", "--method", "lrp"), "did you mean 'ROAD'"),
         ((TRUCKS[0], "--masks", "masks"), "has to hold one mask"),

@@ -105,7 +105,7 @@ def test_the_similarity_to_another_image():
 def test_a_real_classifier_and_its_names(tmp_path):
     explanation = explain_output("efficientnet-lite0", [CAT], target="tabby", method="gradcam")
     assert explanation.images[0].noun == "the logit of class 281 (tabby)"
-    assert explanation.label == "gradcam at 'act'"
+    assert explanation.label == "gradcam at 'bn2'"
     files = {path.name for path in explanation.save(tmp_path)}
     assert files == {"explanation.json", "maps.npy", "explained.csv", "explained.parquet", "explanation.png"}
     maps = np.load(tmp_path / "maps.npy", allow_pickle=False)
@@ -113,7 +113,7 @@ def test_a_real_classifier_and_its_names(tmp_path):
     assert maps.shape == (1, 7, 7)
     document = json.loads((tmp_path / "explanation.json").read_text())
     assert document["images"][0]["explained"] == "the logit of class 281 (tabby)"
-    assert document["method"] == "gradcam at 'act'"
+    assert document["method"] == "gradcam at 'bn2'"
     assert document["images"][0]["in_the_map"] is None
     with Image.open(tmp_path / "explanation.png") as drawn:
         assert drawn.size[0] > 800
