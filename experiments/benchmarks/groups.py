@@ -27,8 +27,8 @@ from experiments.benchmarks._timing import timed
 from experiments.study import option, read_options
 
 OPTIONS = (
-    option("counts", [1_000, 3_000, 10_000, 30_000, 100_000]),
-    option("sides", [28], "pixels along a side of a map"),
+    option("counts", [1_000, 3_000, 10_000, 30_000, 100_000], type=int),
+    option("sides", [28], "pixels along a side of a map", type=int),
 )
 
 
