@@ -1,4 +1,4 @@
-from .comparison import compare_heads
+from .comparison import compare_heads, shown_columns
 from .controls import class_groups, feature_groups, loss_groups, random_groups, true_groups
 from .grouping import METHODS, Grouping, find_groups, linear_head
 from .groups import Groups
@@ -34,5 +34,6 @@ __all__ = [
     "pseudo_groups",
     "random_groups",
     "regroup",
+    "shown_columns",
     "true_groups",
 ]

@@ -56,7 +56,7 @@ class Grouping:
         test: images to judge by; ``judged`` has their labels.
         test_embeddings: (M, d).
         judged: (M,), the true groups where they are known, and else the classes.
-        quality: how well the groups agree with the true ones (`group_quality`); empty where these are not known.
+        truth: (N,), the true groups of the grouped images; None where they are not known.
     """
 
     encoder: Encoder
@@ -67,7 +67,21 @@ class Grouping:
     test: Samples
     test_embeddings: NDArray[np.float32]
     judged: Groups
-    quality: dict[str, Any]
+    truth: Groups | None
+
+    @property
+    def quality(self) -> dict[str, Any]:
+        """How well the groups agree with the true ones (`group_quality`); empty where these are not known."""
+        return {} if self.truth is None else group_quality(self.groups, self.truth)
+
+    @property
+    def train_sizes(self) -> NDArray[np.int64] | None:
+        """Grouped images of each group that judges; None where the true groups are known of the test images alone."""
+        own = class_groups(self.groups.labels) if self.truth is None else self.truth
+        sizes = dict(zip(own.names, own.sizes.tolist(), strict=True))
+        if not sizes.keys() & set(self.judged.names):
+            return None
+        return np.array([sizes.get(name, 0) for name in self.judged.names])
 
 
 def find_groups(
@@ -117,8 +131,8 @@ def find_groups(
     else:
         made = class_groups(labels)
     judged = class_groups(test_labels) if names is None else true_groups(test_labels, names)
-    quality = _quality(made, groups, halves.test)
-    return Grouping(encoder, method, halves.test, rows, made, parts.test, test_rows, judged, quality)
+    truth = _truth(groups, halves.test, labels)
+    return Grouping(encoder, method, halves.test, rows, made, parts.test, test_rows, judged, truth)
 
 
 def linear_head(head: Head, name: str, encoder: Encoder) -> LinearHead:
@@ -151,12 +165,11 @@ def _explained(encoder: Encoder, base: Head, paths: Sequence[Path], progress: Pr
     return np.concatenate(maps)
 
 
-def _quality(made: Groups, groups: str | Path | None, samples: Samples) -> dict[str, Any]:
-    """Agreement with the true groups, where the file tells them of the grouped images as well."""
+def _truth(groups: str | Path | None, samples: Samples, labels: NDArray[Any]) -> Groups | None:
+    """The true groups, where the file tells them of the grouped images as well."""
     if groups is None:
-        return {}
+        return None
     try:
-        names = read_groups(groups, samples)
+        return true_groups(labels, read_groups(groups, samples))
     except InputError:
-        return {}  # a file of the test images alone is enough to judge heads
-    return group_quality(made, true_groups(made.labels, names))
+        return None  # a file of the test images alone is enough to judge heads

@@ -19,7 +19,7 @@ import pandas as pd
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.groups.comparison import compare_heads
+from chinspect.groups.comparison import compare_heads, shown_columns
 from chinspect.groups.controls import random_groups
 from chinspect.groups.grouping import METHODS, Grouping, Progress, find_groups, linear_head
 from chinspect.groups.groups import Groups
@@ -36,7 +36,6 @@ HEADS: Mapping[str, Callable[[int], Head]] = {
 """By name, with a seed."""
 AVERAGE = "average"
 """The name of the head that is fitted by the average loss, in tables."""
-_COLUMNS = ["head", "worst", "worst_low", "worst_high", "worst_group", "balanced", "mean", "gain", "margin"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,7 +91,7 @@ class Regrouping(Result):
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Accuracies, and the quality where it is known."""
-        tables = {"accuracy on the test images": self.accuracy[_COLUMNS]}
+        tables = {"accuracy on the test images": shown_columns(self.accuracy)}
         return tables | ({"agreement with the true groups": pd.DataFrame([self.quality])} if self.quality else {})
 
     def _save_rest(self, target: Path) -> list[Path]:
@@ -142,7 +141,9 @@ def fit_head(grouping: Grouping, head: str = "dfr", *, seed: int = 0) -> Regroup
         f"{head}, random groups": HEADS[head](seed).fit(rows, labels, random_groups(groups, random_state=seed).ids),
     }
     predictions = {name: one.predict(grouping.test_embeddings) for name, one in fitted.items()}
-    accuracy, each = compare_heads(grouping.judged.labels, predictions, grouping.judged)
+    accuracy, each = compare_heads(
+        grouping.judged.labels, predictions, grouping.judged, train_sizes=grouping.train_sizes
+    )
     return Regrouping(
         grouping.encoder.name,
         groups,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.encoders import EditedEncoder, Encoder, as_encoder
@@ -35,6 +36,7 @@ from chinspect.groups import (
     fit_head,
     linear_head,
     random_groups,
+    shown_columns,
     true_groups,
 )
 from chinspect.mitigate.finetuning import Progress, Schedule
@@ -48,7 +50,6 @@ from chinspect.report import Result
 _Parts = Mapping[str, tuple[Encoder, LinearHead]]
 PLAIN = "erm"
 """The training that the others are compared with, see `train_robust`."""
-_COLUMNS = ["head", "worst", "worst_low", "worst_high", "worst_group", "balanced", "mean", "gain", "margin"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +100,7 @@ class Regrouped(Remedy):
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """What led to it, and the comparison in few columns."""
-        return {**self.origin.overview(), "accuracy on the test images": self.table[_COLUMNS]}
+        return {**self.origin.overview(), "accuracy on the test images": shown_columns(self.table)}
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes what `chinspect.readouts.evaluate` takes: the head, and an encoder that was trained with it.
@@ -183,7 +184,7 @@ def grouped_remedy(
         **{"head": head, "train": train, "seed": seed},
     }
     classifiers = {name: own.classifier(encoder) for name, (encoder, own) in parts.items()}
-    table = _compared(parts, Pictures(grouping.test), grouping.judged)
+    table = _compared(parts, Pictures(grouping.test), grouping.judged, grouping.train_sizes)
     *_, name, control = parts
     return Regrouped(name, control, classifiers, origin, settings, table, parts)
 
@@ -223,8 +224,10 @@ def _trained(
     return runs[f"{head}, {grouping.method}"], parts
 
 
-def _compared(parts: _Parts, pictures: Sequence[Image.Image], judged: Groups) -> pd.DataFrame:
+def _compared(
+    parts: _Parts, pictures: Sequence[Image.Image], judged: Groups, train_sizes: NDArray[np.int64] | None = None
+) -> pd.DataFrame:
     encoders = {id(encoder): encoder for encoder, _ in parts.values()}  # each embeds the images once
     rows = {key: embeddings(encoder, pictures) for key, encoder in encoders.items()}
     predictions = {name: head.predict(rows[id(encoder)]) for name, (encoder, head) in parts.items()}
-    return compare_heads(judged.labels, predictions, judged)[0]
+    return compare_heads(judged.labels, predictions, judged, train_sizes=train_sizes)[0]

@@ -31,10 +31,9 @@ from chinspect.artefacts import artefact_named
 from chinspect.encoders import load_encoder
 from chinspect.errors import InputError
 from chinspect.files import output_folder
-from chinspect.groups import AVERAGE, HEADS, METHODS, Grouping, find_groups, group_quality, true_groups
+from chinspect.groups import AVERAGE, HEADS, METHODS, Grouping, find_groups
 from chinspect.images import list_images, open_image
 from chinspect.mitigate import Schedule, grouped_remedy
-from chinspect.readouts import read_groups
 from experiments.study import option, read_options, refuse, write_table
 
 OPTIONS = (
@@ -65,7 +64,9 @@ def main() -> None:
         for method in options.methods:
             grouping = find_groups(encoder, folder, method=method, groups=truth, cache=cache, seed=options.seed)
             keep(rows, measure(grouping, options), out)
-        keep(rows, measure(with_true_groups(grouping, truth), options), out)
+        if grouping.truth is None:
+            raise AssertionError("the groups are drawn with the images")
+        keep(rows, measure(replace(grouping, method="true", groups=grouping.truth), options), out)
 
 
 def keep(rows: list[dict[str, Any]], more: Iterator[dict[str, Any]], out: Path) -> None:
@@ -75,12 +76,6 @@ def keep(rows: list[dict[str, Any]], more: Iterator[dict[str, Any]], out: Path) 
         table = pd.DataFrame(rows)
         write_table(table, out, "watermark", decimals=3)
         print(table.tail(1).round(3).to_string(index=False, header=len(rows) == 1), flush=True)
-
-
-def with_true_groups(grouping: Grouping, truth: Path) -> Grouping:
-    """The same images in the groups that are known here."""
-    groups = true_groups(grouping.groups.labels, read_groups(truth, grouping.train))
-    return replace(grouping, method="true", groups=groups, quality=group_quality(groups, groups))
 
 
 def measure(grouping: Grouping, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -99,7 +94,7 @@ def measure(grouping: Grouping, options: argparse.Namespace) -> Iterator[dict[st
         names = {"average": AVERAGE, "robust": remedy.name, "random_groups": remedy.control}
         row = {"groups": grouping.method, "head": head, "trained": train}
         row |= {column: table.loc[name, "worst"] for column, name in names.items()}
-        row |= {"erm": table["worst"].get("erm")}
+        row |= {"erm": table["worst"].get("erm"), "adjusted": table.loc[remedy.name, "adjusted"]}
         row |= {f"mean_{column}": table.loc[name, "mean"] for column, name in list(names.items())[:2]}
         row |= {column: table.loc[remedy.name, column] for column in ("margin", "margin_low", "margin_high")}
         yield row | dict(grouping.quality)

@@ -57,6 +57,17 @@ def test_heads_are_judged_beside_an_average_one_and_random_groups(found):
     assert "with groups at random" in found.sentence
 
 
+def test_accuracies_are_weighted_by_the_groups_of_the_training_images(encoder, folder):
+    grouping = find_groups(encoder, folder, method="class", groups=folder / "groups.csv")
+    sizes = dict(zip(grouping.judged.names, grouping.train_sizes, strict=True))
+    assert sum(sizes.values()) == len(grouping.train)
+    found = fit_head(grouping, "jtt")
+    own = found.each[found.each["head"] == "average"].set_index("group")["accuracy"]
+    expected = sum(size * own[name] for name, size in sizes.items()) / len(grouping.train)
+    assert found.accuracy["adjusted"][0] == pytest.approx(expected)
+    assert grouping.quality["n_groups"] == 2
+
+
 def test_a_head_is_saved_and_judged_by_evaluate(found, encoder, folder, tmp_path):
     files = found.save(tmp_path)
     assert {file.name for file in files} >= {"regrouping.json", "head.safetensors", "accuracy.csv"}
