@@ -38,7 +38,8 @@ def compare_heads(
         ``worst_group``; ``balanced`` and ``mean`` accuracy; with sizes ``adjusted``, the mean over groups weighted by
         them; ``gain`` over the first head and ``margin`` over the last one, both on the images of the group that is
         worst by the first head, with 95 % intervals of paired data. A group that was selected for being worst does
-        better a second time, by chance: of that the gain has something, and the margin nothing. And a row a head and group, see `chinspect.readouts.score_groups`.
+        better a second time, by chance: of that the gain has something, and the margin nothing. And a row a
+        head and group, see `chinspect.readouts.score_groups`.
     """
     truth = np.asarray(labels)
     summaries: dict[str, dict[str, Any]] = {}
