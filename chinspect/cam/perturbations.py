@@ -11,7 +11,7 @@ the image and scales it to [0, 1],
 
 Score-CAM subtracts the score of an empty image, which the softmax does not see. The published weights of Ablation-CAM
 are divided by s(A), which scales a map where that is positive and turns it around where it is negative: it is left out.
-Eigen- CAM explains no output; the sign of its component is that for which what is active lies above 0, and the
+Eigen-CAM explains no output; the sign of its component is that for which what is active lies above 0, and the
 positions are centred, as is usual (``centred=False`` as published).
 
 Shap-CAM gives each position its Shapley value: of all sets S of positions, whose activations stand while others are 0,

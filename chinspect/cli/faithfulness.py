@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import typer
 
 from chinspect.cli.frame import (
     MAP_METHOD_HELP,
+    MODEL,
     OUT,
     TARGET_HELP,
     Answer,
@@ -28,7 +27,7 @@ _MODEL_HELP = "A name (see 'chinspect models'): with a classifier, unless --targ
 @verb("faithfulness")
 def judge_maps(
     images: list[str] = typer.Argument(metavar="IMAGE...", help="Image files, or folders of images."),
-    model: str = typer.Option("efficientnet-lite0", help=_MODEL_HELP),
+    model: str = typer.Option(MODEL, help=_MODEL_HELP),
     method: list[str] = typer.Option(["rescale", "lrp", "gradcam"], help=MAP_METHOD_HELP + " May be given again."),
     target: str = typer.Option(None, help=TARGET_HELP),
     metric: list[str] = typer.Option(
@@ -53,15 +52,17 @@ def judge_maps(
 
         paths = image_paths(images)
     with progress("judging maps") as tally:
-        options: dict[str, Any] = {"target": target, "count": count, "metrics": metric or None, "masks": masks}
         judgement = judge_methods(
             model,
             paths,
             method,
+            target=target,
+            count=count,
+            metrics=metric or None,
+            masks=masks,
             reference=reference,
             device=resolve_device(device),
             random_state=seed,
             progress=tally,
-            **options,
         )
     return Answer.of(judgement, judgement.save(out))

@@ -1,7 +1,7 @@
 """Methods by name, as the command line calls them: from images and what is explained to maps.
 
-This table is the one place where a name becomes a map. An entry explains ``<weights, output>`` for the outputs of an
-encoder, or of a classifier wrapped as one.
+An entry of the table explains ``<weights, output>`` for the outputs of an encoder, or of a classifier wrapped as one,
+with the usual settings of its method; `chinspect.explain.explain_output` takes others.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MAP_METHODS: Mapping[str, MapMethod] = {
     **{name: _by_relevance(name) for name in RELEVANCE},
     **{name: _by_cam(name) for name in CAMS},
 }
-"""All of them, with their usual settings."""
+"""All of them."""
 
 
 def check_method(name: str) -> None:

@@ -34,11 +34,14 @@ class Groups(Result):
 
     @property
     def sentence(self) -> str:
-        """How many there are, and the smallest."""
+        """How many there are, the smallest, and whether they are more than the classes."""
         sizes = self.sizes
         name = self.names[int(sizes.argmin())]
         count = f"{len(self.names)} groups of {len(self.ids)} images from {self.method}"
-        return f"{count}; the smallest, {name}, has {sizes.min()}."
+        sentence = f"{count}; the smallest, {name}, has {sizes.min()}."
+        if len(self.names) == len(np.unique(self.labels)):
+            sentence += " They are the classes: nothing was found within one."
+        return sentence
 
     @property
     def sizes(self) -> Ids:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,6 @@ from chinspect.groups import (
     HEADS,
     METHODS,
     Grouping,
-    Groups,
     class_groups,
     compare_heads,
     find_groups,
@@ -81,7 +81,7 @@ class Regrouped(Remedy):
         """The classifiers on the original test images of a task, by its groups; see `compare_heads`."""
         labels = np.array([str(label) for label in task.test_labels])
         judged = class_groups(labels) if task.groups is None else true_groups(labels, list(task.groups))
-        return _compared(self.parts, task.test[ORIGINAL], judged)
+        return compare_heads(labels, _predictions(self.parts, task.test[ORIGINAL]), judged)[0]
 
     @property
     def finding(self) -> str:
@@ -184,7 +184,10 @@ def grouped_remedy(
         **{"head": head, "train": train, "seed": seed},
     }
     classifiers = {name: own.classifier(encoder) for name, (encoder, own) in parts.items()}
-    table = _compared(parts, Pictures(grouping.test), grouping.judged, grouping.train_sizes)
+    known = {id(grouping.encoder): grouping.test_embeddings}
+    predictions = _predictions(parts, Pictures(grouping.test), known)
+    judged = grouping.judged
+    table, _ = compare_heads(judged.labels, predictions, judged, train_sizes=grouping.train_sizes)
     *_, name, control = parts
     return Regrouped(name, control, classifiers, origin, settings, table, parts)
 
@@ -224,10 +227,12 @@ def _trained(
     return runs[f"{head}, {grouping.method}"], parts
 
 
-def _compared(
-    parts: _Parts, pictures: Sequence[Image.Image], judged: Groups, train_sizes: NDArray[np.int64] | None = None
-) -> pd.DataFrame:
-    encoders = {id(encoder): encoder for encoder, _ in parts.values()}  # each embeds the images once
-    rows = {key: embeddings(encoder, pictures) for key, encoder in encoders.items()}
-    predictions = {name: head.predict(rows[id(encoder)]) for name, (encoder, head) in parts.items()}
-    return compare_heads(judged.labels, predictions, judged, train_sizes=train_sizes)[0]
+def _predictions(
+    parts: _Parts, pictures: Sequence[Image.Image], known: Mapping[int, NDArray[np.float32]] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Classes of the images by each classifier; each encoder embeds them once, unless they are ``known`` by its id."""
+    rows = dict(known or {})
+    for encoder, _ in parts.values():
+        if id(encoder) not in rows:
+            rows[id(encoder)] = embeddings(encoder, pictures)
+    return {name: head.predict(rows[id(encoder)]) for name, (encoder, head) in parts.items()}

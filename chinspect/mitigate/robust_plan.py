@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,16 @@ class Plan:
     schedule: Schedule
     checkpoints: str | Path | None
     progress: Progress | None
-    classes: NDArray[Any] = field(init=False)
-    labels: NDArray[np.intp] = field(init=False)
 
-    def __post_init__(self) -> None:
-        classes, labels = np.unique(self.groups.labels, return_inverse=True)
-        object.__setattr__(self, "classes", classes)
-        object.__setattr__(self, "labels", labels)
+    @cached_property
+    def classes(self) -> NDArray[Any]:
+        """The classes that occur, sorted."""
+        return np.unique(self.groups.labels)
+
+    @cached_property
+    def labels(self) -> NDArray[np.intp]:
+        """(N,), the index of the class of each image."""
+        return np.searchsorted(self.classes, self.groups.labels)
 
     def check(self, factor: float, eta: float, adjustment: float) -> None:
         if self.method not in TRAININGS:

@@ -64,8 +64,7 @@ def main() -> None:
         for method in options.methods:
             grouping = find_groups(encoder, folder, method=method, groups=truth, cache=cache, seed=options.seed)
             keep(rows, measure(grouping, options), out)
-        if grouping.truth is None:
-            raise AssertionError("the groups are drawn with the images")
+        assert grouping.truth is not None  # the groups are drawn with the images
         keep(rows, measure(replace(grouping, method="true", groups=grouping.truth), options), out)
 
 
