@@ -13,7 +13,20 @@ PACKAGE = Path(chinspect.__file__).parent
 ROOMS = (
     *("errors", "digests", "files", "intervals", "images", "world", "datasets", "execute", "relevance", "encoders"),
     *("artefacts", "report", "subjects", "cam", "faithfulness", "readouts", "similarity", "anomaly", "explain"),
-    *("spray", "groups", "stress", "proof", "mitigate", "export", "known", "compat", "cli", "__main__"),
+    *(
+        "spray",
+        "groups",
+        "stress",
+        "proof",
+        "mitigate",
+        "export",
+        "known",
+        "audit",
+        "serve",
+        "compat",
+        "cli",
+        "__main__",
+    ),
 )
 """From the ground up: each imports only from those before it."""
 
