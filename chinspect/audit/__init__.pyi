@@ -1,0 +1,8 @@
+from .finding import AuditFinding, Status
+from .result import Audit
+
+__all__ = [
+    "Audit",
+    "AuditFinding",
+    "Status",
+]

@@ -1,0 +1,83 @@
+"""The result of an audit: findings, gravest first, what was done, and the page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, get_args
+
+import pandas as pd
+
+from chinspect.audit.finding import TONES, AuditFinding, Status
+from chinspect.report import Page, Paragraph, Result, Section, Table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Result):
+    """What an audit did and found.
+
+    Attributes:
+        title: what was audited, such as ``efficientnet-lite0 on photographs``.
+        subject: ``encoder``, ``classifier`` or ``detector``.
+        findings: gravest first.
+        steps: a row a step: ``step``, ``state`` (done, left out, stopped), ``images``, ``seconds``, ``note``.
+        level: the probability, at most, that anything is confirmed that does no more than other content in its place.
+        sections: further sections of the page, behind the findings.
+        made: how it was computed, as JSON values.
+    """
+
+    stem: ClassVar[str] = "audit"
+
+    title: str
+    subject: str
+    findings: Sequence[AuditFinding]
+    steps: pd.DataFrame
+    level: float
+    sections: Sequence[Section] = ()
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Status:
+        """The gravest status of a finding; ``untested`` where nothing was looked at."""
+        statuses = {finding.status for finding in self.findings}
+        return next((status for status in get_args(Status) if status in statuses), "untested")
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words."""
+        first = [finding.sentence for finding in self.findings if finding.status == self.verdict]
+        return f"{self.title}: {self.verdict.replace('_', ' ')}. {first[0] if first else ''}".strip()
+
+    def document(self) -> dict[str, Any]:
+        """Everything but the evidence, as JSON values."""
+        return {
+            "kind": "audit",
+            "title": self.title,
+            "subject": self.subject,
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "level": self.level,
+            "findings": [finding.document() for finding in self.findings],
+            "steps": self.steps.to_dict("records"),
+            "made": dict(self.made),
+        }
+
+    def page(self) -> Page:
+        """The report."""
+        sections = [
+            Section(
+                finding.title,
+                [
+                    Paragraph(finding.sentence),
+                    *finding.blocks,
+                    *([Paragraph(finding.advice)] if finding.advice else []),
+                ],
+                note=finding.status.replace("_", " "),
+                tone=TONES.get(finding.status, "unsure"),
+            )
+            for finding in self.findings
+        ]
+        done = Section("What was done", [Table(self.steps, "Steps of the audit")])
+        tone = TONES.get(self.verdict, "unsure")
+        verdict = self.verdict.replace("_", " ")
+        return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
