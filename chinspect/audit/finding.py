@@ -29,7 +29,7 @@ class AuditFinding:
     """One thing that was looked at, and what came out.
 
     Attributes:
-        key: names the same thing in another run, such as ``spray/neighbours/bottom left`` or ``stress/pillow-bilinear``.
+        key: names the same thing in another run, such as ``stress/pillow-bilinear``.
         status: what came out.
         title: of a few words.
         sentence: evidence and uncertainty in plain words.

@@ -64,20 +64,16 @@ class Audit(Result):
 
     def page(self) -> Page:
         """The report."""
-        sections = [
-            Section(
-                finding.title,
-                [
-                    Paragraph(finding.sentence),
-                    *finding.blocks,
-                    *([Paragraph(finding.advice)] if finding.advice else []),
-                ],
-                note=finding.status.replace("_", " "),
-                tone=TONES.get(finding.status, "unsure"),
-            )
-            for finding in self.findings
-        ]
+        sections = [_section(finding) for finding in self.findings]
         done = Section("What was done", [Table(self.steps, "Steps of the audit")])
         tone = TONES.get(self.verdict, "unsure")
         verdict = self.verdict.replace("_", " ")
         return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
+
+
+def _section(finding: AuditFinding) -> Section:
+    """A finding with its evidence, and what to do."""
+    advice = [Paragraph(finding.advice)] if finding.advice else []
+    blocks = [Paragraph(finding.sentence), *finding.blocks, *advice]
+    tone = TONES.get(finding.status, "unsure")
+    return Section(finding.title, blocks, note=finding.status.replace("_", " "), tone=tone)
