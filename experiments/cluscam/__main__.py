@@ -5,8 +5,8 @@
 Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
 method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
 a centred blob. A measure that a control wins measures nothing. RISE, which takes as long as all others together, is of
-the first ``--rise`` photographs. ``settings.csv`` has, of the first ``--settings`` of them, ClusCAM's parameters one by
-one: the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings,
+``--rise`` photographs, spread evenly over all. ``settings.csv`` has, of ``--settings`` of them, ClusCAM's parameters one
+by one: the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings,
 channels that are split, gradients as weights, and division in place of the product; ``stability`` is the mean
 correlation with the map of the first row of the same photograph.
 
@@ -93,14 +93,21 @@ def main() -> None:
         made = methods(options.slow)
         rows = pd.DataFrame(list(measure(files, made, MEASURES)))
         rise = {"rise": partial(_rise, respond=judge, masks=options.masks)}
-        rows = pd.concat([rows, pd.DataFrame(list(measure(files[: options.rise], rise, MEASURES, controls=False)))])
+        rows = pd.concat(
+            [rows, pd.DataFrame(list(measure(spread(files, options.rise), rise, MEASURES, controls=False)))]
+        )
         run.write(summary(rows), "methods", decimals=3)
         area = rows[rows["method"] == "gradcam"].set_index("image")["area"]
         small = area[area <= area.quantile(0.25)].index
         run.write(summary(rows[rows["image"].isin(small)]), "small", decimals=3)
-        settled = pd.DataFrame(list(measure(files[: options.settings], settings(), QUICK)))
+        settled = pd.DataFrame(list(measure(spread(files, options.settings), settings(), QUICK)))
         run.write(summary(settled), "settings", decimals=3)
         run.write(summary(settled[settled["image"].isin(small)]), "small_settings", decimals=3)
+
+
+def spread(files: list[Path], count: int) -> list[Path]:
+    """So many of the files, which are sorted by class, evenly."""
+    return [files[i] for i in np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)]
 
 
 def frozen(encoder: Encoder, image: Path) -> nn.Module:
