@@ -5,10 +5,11 @@
 Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
 method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
 a centred blob. A measure that a control wins measures nothing. RISE, which takes as long as all others together, is of
-``--rise`` photographs, spread evenly over all. ``settings.csv`` has, of ``--settings`` of them, ClusCAM's parameters one
-by one: the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings,
-channels that are split, gradients as weights, and division in place of the product; ``stability`` is the mean
-correlation with the map of the first row of the same photograph.
+``--rise`` photographs, spread evenly over all. ``settings.csv`` has, of ``--settings`` of them, ClusCAM's parameters
+one by one: the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other
+clusterings, concepts of a sparse autoencoder fitted on the other photographs, channels that are split, gradients as
+weights, and division in place of the product; ``stability`` is the mean correlation with the map of the first row of
+the same photograph.
 
 ``small.csv`` and ``small_settings.csv`` have the same for photographs whose relevant area is small, as far as the
 network's Grad-CAM tells: the quarter of them with the smallest area.
@@ -19,7 +20,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ from chinspect.encoders import Encoder, load_classifier
 from chinspect.faithfulness import control_maps
 from chinspect.relevance import Method
 from experiments.cluscam.measures import MEASURES, QUICK, judged_image, measured
-from experiments.cluscam.variants import VARIANTS
+from experiments.cluscam.sparse import Coder, positions, train_coder
+from experiments.cluscam.variants import CLUSTERS, TEMPERATURE, VARIANTS
 from experiments.faithfulness.photographs import draw_photographs
 from experiments.study import Run, option, read_options
 
@@ -82,7 +84,7 @@ def settings() -> dict[str, Explain]:
 
 def main() -> None:
     """Measures everything and writes the tables."""
-    smoke = {"images": 2, "settings": 2, "rise": 1, "masks": 16}
+    smoke = {"images": 3, "settings": 2, "rise": 1, "masks": 16}
     options = read_options(__doc__, OPTIONS, out="results/cluscam", seed=0, smoke=smoke)
     torch.set_num_threads(1)
     encoder = load_classifier("efficientnet-lite0")
@@ -100,7 +102,9 @@ def main() -> None:
         area = rows[rows["method"] == "gradcam"].set_index("image")["area"]
         small = area[area <= area.quantile(0.25)].index
         run.write(summary(rows[rows["image"].isin(small)]), "small", decimals=3)
-        settled = pd.DataFrame(list(measure(spread(files, options.settings), settings(), QUICK)))
+        some = spread(files, options.settings)
+        concepts = partial(_of_concepts, coder=coder_of(encoder, [file for file in files if file not in some]))
+        settled = pd.DataFrame(list(measure(some, settings() | {"sparse autoencoder": concepts}, QUICK)))
         run.write(summary(settled), "settings", decimals=3)
         run.write(summary(settled[settled["image"].isin(small)]), "small_settings", decimals=3)
 
@@ -108,6 +112,11 @@ def main() -> None:
 def spread(files: list[Path], count: int) -> list[Path]:
     """So many of the files, which are sorted by class, evenly."""
     return [files[i] for i in np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)]
+
+
+def coder_of(encoder: Encoder, files: Iterable[Path]) -> Coder:
+    """A sparse autoencoder of the last layer of maps, of some photographs."""
+    return train_coder(positions(encoder.module, map(encoder.prepare, files), "auto"))
 
 
 def frozen(encoder: Encoder, image: Path) -> nn.Module:
@@ -171,6 +180,10 @@ def _variant(encoder: Encoder, x: Tensor, target: int, layer: str, *, function: 
 
 def _rise(encoder: Encoder, x: Tensor, target: int, _layer: str, *, respond: nn.Module, masks: int) -> Map:  # noqa: ARG001
     return cam("rise", respond.forward, x, target=target, masks=masks)[0]
+
+
+def _of_concepts(encoder: Encoder, x: Tensor, target: int, layer: str, *, coder: Coder) -> Map:
+    return coder(encoder.module, x, layer, target, masks=CLUSTERS, temperature=TEMPERATURE).numpy()
 
 
 def _relevance(encoder: Encoder, x: Tensor, target: int, _layer: str, *, method: Method) -> Map:
