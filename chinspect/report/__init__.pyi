@@ -16,8 +16,10 @@ from .blocks import (
 )
 from .documents import json_text, plain, write_json
 from .glyphs import drawable, with_known_glyphs
+from .html import page_html
+from .markdown import page_markdown
 from .palette import CONTROL, EFFECT, INK, PALE, VARIANT
-from .result import Result
+from .result import Result, write_page
 from .tables import cell, print_table, records, write_table
 from .words import GLOSSARY
 
@@ -46,10 +48,13 @@ __all__ = [
     "cell",
     "drawable",
     "json_text",
+    "page_html",
+    "page_markdown",
     "plain",
     "print_table",
     "records",
     "with_known_glyphs",
     "write_json",
+    "write_page",
     "write_table",
 ]

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
+from chinspect.report.blocks import Page
 from chinspect.report.documents import write_json
 from chinspect.report.tables import print_table, records, write_table
 
@@ -65,6 +66,10 @@ class Result:
         """Arrays by name."""
         return {}
 
+    def page(self) -> Page | None:
+        """The result as people open it, see `chinspect.report.Page`; None for results that have none."""
+        return None
+
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """What is printed: tables by title. By default all of `tables`."""
         return self.tables()
@@ -99,7 +104,7 @@ class Result:
         return target
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``STEM.json``, each table as CSV and Parquet, the arrays as ``STEM.npz``, the figure as ``STEM.png``.
+        """Writes ``STEM.json``, each table as CSV and Parquet, arrays as ``STEM.npz``, figure and page as PNG and HTML.
 
         The document is written last: where it is, all is. Returns the files, the document first. Raises `InputError`
         where the folder cannot be written to.
@@ -115,6 +120,9 @@ class Result:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         if self.drawing:
             written.append(self.plot(target / f"{self.stem}.png"))
+        page = self.page()
+        if page is not None:
+            written.append(write_page(target / f"{self.stem}.html", page))
         return [write_json(target / f"{self.stem}.json", self.document()), *written]
 
     def show(self) -> None:
@@ -144,3 +152,12 @@ class Result:
     def _save_rest(self, target: Path) -> list[Path]:  # noqa: ARG002, for subclasses
         """Writes what is neither table nor array; the files."""
         return []
+
+
+def write_page(path: Path, page: Page) -> Path:
+    """Writes a page as HTML, whole or not at all."""
+    from chinspect.report.html import page_html  # here, as most results have no page, and templates take time to load
+
+    with replacing(path) as temporary:
+        temporary.write_text(page_html(page), encoding="utf-8")
+    return path
