@@ -15,6 +15,7 @@ from .blocks import (
     Tone,
 )
 from .documents import json_text, plain, write_json
+from .figures import as_picture
 from .glyphs import drawable, with_known_glyphs
 from .html import page_html
 from .markdown import page_markdown
@@ -45,6 +46,7 @@ __all__ = [
     "Table",
     "Tile",
     "Tone",
+    "as_picture",
     "cell",
     "drawable",
     "json_text",

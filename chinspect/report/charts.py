@@ -93,8 +93,8 @@ def scatter(block: Scatter) -> tuple[dict[str, Any], list[int], int]:
     """
     x, y = (np.asarray(values, dtype=float) for values in (block.x, block.y))
     usable = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
-    inside = _thinned([int(i) for i in usable if block.groups[i]], _SHOWN)
-    rest = _thinned([int(i) for i in usable if not block.groups[i]], _SHOWN - len(inside))
+    inside = _thinned([i for i in usable.tolist() if block.groups[i]], _SHOWN)
+    rest = _thinned([i for i in usable.tolist() if not block.groups[i]], _SHOWN - len(inside))
     shown = sorted(inside + rest)
     titles = list(dict.fromkeys(block.groups[i] for i in shown if block.groups[i]))
     numbers: Mapping[str, int] = {title: number for number, title in enumerate(titles)}

@@ -99,6 +99,7 @@ class SimilarityExplanation(Result):
 
     stem = "similarity"
     drawing = "chinspect.similarity.figure"
+    composing = "chinspect.similarity.page"
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
