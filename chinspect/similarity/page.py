@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -39,6 +40,10 @@ def compose(explanation: SimilarityExplanation) -> Page:
 
 def _viewer(explanation: SimilarityExplanation) -> Section:
     relevance = {"all": explanation.certain}
+    if explanation.frequencies is not None:
+        labels = [f"{cycles} cycles per image" for cycles in explanation.frequencies.cycles]
+        pairs = explanation.frequencies.pairs / explanation.norm
+        relevance |= dict(zip(labels, pairs, strict=True))
     blocks: list[Block] = [
         PairViewer(
             images=(_gridded(explanation.a, explanation.patch_size), _gridded(explanation.b, explanation.patch_size)),
@@ -99,12 +104,16 @@ def _trust(explanation: SimilarityExplanation) -> Section:
 
 
 def _made(explanation: SimilarityExplanation) -> dict[str, object]:
+    method = explanation.method.document
+    options = " ".join(f"--{name} {method[name]}" for name in ("method", "composite", "reference") if method.get(name))
+    images = shlex.join([explanation.a.name, explanation.b.name])
     made: dict[str, object] = {
-        "command": f"chinspect explain-similarity {explanation.a.name} {explanation.b.name}",
+        "command": f"chinspect explain-similarity {images} --model {explanation.model} {options} "
+        f"--patch-size {explanation.patch_size} --metric {explanation.metric}",
         "images": [explanation.a.name, explanation.b.name],
         "model": explanation.model,
         "metric": explanation.metric,
-        **explanation.method.document,
+        **method,
         "patch_size": explanation.patch_size,
         "patch_grid": [*explanation.a.grid, *explanation.b.grid],
         "seconds": explanation.seconds,

@@ -180,7 +180,7 @@
       slider.parentElement.querySelector("output").textContent = slider.value + " %";
       render();
     });
-    if (select) select.addEventListener("change", () => { band = Number(select.value); render(); });
+    if (select) select.addEventListener("change", () => { band = Number(select.value); release(); });
     new ResizeObserver(render).observe(element);
     Promise.all(frames.map((frame) => frame.querySelector("img").decode().catch(() => null))).then(render);
   };
