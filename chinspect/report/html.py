@@ -48,7 +48,7 @@ _LARGEST = 1_024  # pixels of a picture's longer side
 _PICTURE = 88  # quality of WebP: letters in figures stay sharp
 _PAIR = 448  # pixels of the longer side of a viewer's image: twice what most models see
 _DENSE = 60  # tiles: the names of more stand in their titles only
-_THUMBNAIL = 72  # pixels of the largest thumbnail over a chart
+_THUMBNAIL = 64  # pixels of the largest thumbnail over a chart
 
 
 @dataclass

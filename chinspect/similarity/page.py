@@ -105,7 +105,11 @@ def _trust(explanation: SimilarityExplanation) -> Section:
 
 def _made(explanation: SimilarityExplanation) -> dict[str, object]:
     method = explanation.method.document
-    options = " ".join(f"--{name} {method[name]}" for name in ("method", "composite", "reference") if method.get(name))
+    options = " ".join(
+        f"--{name} {shlex.quote(str(method[name]))}"
+        for name in ("method", "composite", "reference")
+        if method.get(name)
+    )
     images = shlex.join([explanation.a.name, explanation.b.name])
     made: dict[str, object] = {
         "command": f"chinspect explain-similarity {images} --model {explanation.model} {options} "

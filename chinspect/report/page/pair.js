@@ -98,6 +98,7 @@
       const columns = grid(side)[1];
       return `row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
     };
+    const counted = (number) => `${number} match${number === 1 ? " is" : "es are"}`;
     const sum = (row) => row.reduce((a, b) => a + b, 0);
 
     const render = () => {
@@ -119,7 +120,7 @@
       const sides = ["left", "right"];
       answer.textContent = `The ${sides[side]} image's patch in ${where(side, patch)} makes ${told(sum(row))} of the `
         + `similarity that is explained. Its strongest match in the ${sides[1 - side]} image: `
-        + `${where(1 - side, best)}, ${told(row[best])}. ${shown.filter((value) => value).length} matches are shown`
+        + `${where(1 - side, best)}, ${told(row[best])}. ${counted(shown.filter((value) => value).length)} shown`
         + (held ? "; the patch is held, Escape lets go." : ".");
     };
 
