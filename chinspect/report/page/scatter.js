@@ -110,7 +110,7 @@
     panel.querySelector(".copy").addEventListener("click", () => copy(area, answer, chosen.length + " names"));
     panel.querySelector(".close").addEventListener("click", () => {
       panel.hidden = true;
-      Plotly.restyle(chart, { selectedpoints: [null] });
+      Plotly.update(chart, { selectedpoints: [null] }, { selections: [] });
     });
   };
   chinspect.blocks("scatter").forEach(draw);
