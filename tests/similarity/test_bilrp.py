@@ -8,6 +8,7 @@ import torch
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.relevance import Method, RelevanceWarning, patches, reference_images, relevance_map
+from chinspect.report import page_html
 from chinspect.similarity import explain_similarity
 from chinspect.similarity.verification import verify
 
@@ -194,6 +195,19 @@ def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
         "similarity.npz",
         "similarity.png",
     ]
+
+
+def test_the_page_lets_patches_be_pointed_at_and_says_how_far_to_trust_them(explanation):
+    banded = replace(explanation, frequencies=explanation.by_frequency((2, 19)))
+    page = banded.page()
+    assert page.verdict == f"{explanation.tendency}, cosine {explanation.cosine:.2f}"
+    viewer, table = page.sections[0].blocks
+    np.testing.assert_array_equal(viewer.relevance["all"], explanation.relevance)
+    assert list(viewer.relevance) == ["all", *(f"{cycles} cycles per image" for cycles in ("0-0.5", "1-9", "9.5-63"))]
+    assert len(table.table) == explanation.listed
+    assert [section.title for section in page.sections] == ["What matches what", "By frequency", "Can this be trusted?"]
+    assert "Conservation:" in page.sections[2].blocks[0].text
+    assert page_html(page).count('data-block="pair"') == 1
 
 
 def test_the_figure_shows_the_strongest_pairs_between_both_images_and_where_the_similarity_lies(explanation):
