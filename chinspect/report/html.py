@@ -35,7 +35,7 @@ from chinspect.report.blocks import (
     Table,
 )
 from chinspect.report.documents import plain
-from chinspect.report.sprites import Sprites, sprites, webp
+from chinspect.report.sprites import Sprites, sprite_sheet, webp
 from chinspect.report.values import facts, is_number, shown
 
 LIBRARY = "plotly/plotly-cartesian.min.js"
@@ -122,7 +122,7 @@ def _gallery(block: Gallery, assets: _Assets) -> Markup:
     if not block.tiles:
         return _macro("empty", block.caption, "There are no images.")
     number = assets.number()
-    sheet = sprites(block.tiles)
+    sheet = sprite_sheet(block.tiles)
     assets.sheet(number, sheet)
     return _macro("gallery", block, number, sheet, len(block.tiles) > _DENSE)
 
@@ -131,7 +131,7 @@ def _comparison(block: Comparison, assets: _Assets) -> Markup:
     if not block.pairs:
         return _macro("empty", block.caption, "There are no images.")
     number = assets.number()
-    sheet = sprites([tile for pair in block.pairs for tile in pair])
+    sheet = sprite_sheet([tile for pair in block.pairs for tile in pair])
     assets.sheet(number, sheet)
     return _macro("comparison", block, number, sheet)
 
@@ -155,7 +155,7 @@ def _scatter(block: Scatter, assets: _Assets) -> Markup:
     data, indices, count = charts.scatter(block)
     number = assets.number()
     if block.tiles and len(indices):
-        sheet = sprites([block.tiles[i] for i in indices], _THUMBNAIL)
+        sheet = sprite_sheet([block.tiles[i] for i in indices], _THUMBNAIL)
         assets.sheet(number, sheet)
         data |= {"sheet": number, "maps": bool(sheet.maps), "columns": sheet.columns, "rows": sheet.rows}
         data["side"] = sheet.side

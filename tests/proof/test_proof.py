@@ -180,7 +180,7 @@ def test_too_few_images_and_empty_artefacts_stay_untested(tmp_path: Path) -> Non
     assert empty.verdict == "untested"
     assert "empty" in empty.missing[0]
     names = {path.name for path in empty.save(tmp_path / "run")}
-    assert names == {"proof.json", "proof.png", "artefact.json", "artefact.png"}
+    assert names == {"proof.json", "proof.png", "proof.html", "artefact.json", "artefact.png"}
     texts = [text.get_text() for panel in empty.figure().subfigs for text in panel.texts]
     assert any("was not tested" in text for text in texts)
 

@@ -25,7 +25,7 @@ from chinspect.report import (
 )
 from chinspect.report.charts import forest, histogram, nice_ticks, pair, scatter
 from chinspect.report.html import LIBRARY, asset
-from chinspect.report.sprites import sprites
+from chinspect.report.sprites import sprite_sheet
 from tests.report.pages import HOSTILE, example_page, images
 
 
@@ -109,7 +109,7 @@ def test_the_chart_library_is_the_one_that_its_folder_names_and_is_there_once_an
 def test_a_map_is_red_where_it_raises_and_blue_where_it_lowers():
     relevance = np.array([[1.0, 0.0], [-1.0, 0.0]])
     tile = Tile(images(1)[0], "a", "", relevance)
-    sheet = sprites([tile, Tile(images(1)[0], "b")])
+    sheet = sprite_sheet([tile, Tile(images(1)[0], "b")])
     assert (sheet.columns, sheet.rows, sheet.position(1)) == (2, 1, "100.0% 0.0%")
     picture = Image.open(io.BytesIO(base64.b64decode(sheet.maps.split(",")[1]))).convert("RGBA")
     pixels = np.asarray(picture).astype(int)
@@ -123,7 +123,7 @@ def test_a_map_is_red_where_it_raises_and_blue_where_it_lowers():
 
 def test_maps_of_nan_and_of_other_sizes_are_drawn():
     maps = [np.full((3, 3), np.nan), np.ones((50, 60)), np.zeros((7, 7)), None]
-    sheet = sprites([Tile(picture, "a", "", one) for picture, one in zip(images(4), maps, strict=True)])
+    sheet = sprite_sheet([Tile(picture, "a", "", one) for picture, one in zip(images(4), maps, strict=True)])
     assert sheet.maps.startswith("data:image/png;base64,")
 
 

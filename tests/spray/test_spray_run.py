@@ -98,7 +98,7 @@ def test_the_page_leads_with_the_candidate_and_shows_every_image_once_in_the_pla
     members = next(block for block in section.blocks if getattr(block, "caption", "").startswith("Members"))
     best = planted.spray.flagged_[0].indices
     assert {tile.name for tile in members.tiles} <= {planted.names[i] for i in best}
-    assert [tile.name for tile in members.tiles][0] == planted.names[planted.spray.flagged_[0].medoids[0]]
+    assert members.tiles[0].name == planted.names[planted.spray.flagged_[0].medoids[0]]
     (plane,) = page.sections[1].blocks
     assert list(plane.names) == list(planted.names)
     assert [i for i, group in enumerate(plane.groups) if group == "Candidate 1"] == best.tolist()
