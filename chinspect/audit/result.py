@@ -43,6 +43,11 @@ class Audit(Result):
         return next((status for status in get_args(Status) if status in statuses), "untested")
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted, so that steps are missing."""
+        return bool((self.steps["state"] == "stopped").any())
+
+    @property
     def sentence(self) -> str:
         """The verdict in words."""
         first = [finding.sentence for finding in self.findings if finding.status == self.verdict]
