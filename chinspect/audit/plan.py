@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from chinspect.artefacts import text_logo
 from chinspect.encoders import Encoder, method_for
 from chinspect.errors import InputError
 from chinspect.relevance import contributions, patches
@@ -46,6 +47,7 @@ class Timing:
     index: float
     explain: float
     respond: float
+    edit: float
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,12 @@ def time_batch(encoder: Encoder, pictures: Sequence[Image.Image], patch_size: in
     method = method_for(encoder)
     reader = method.reader(encoder.module, encoder.prepare(pictures[0]))
     weights = encoder.respond(seen)
+    mark = text_logo()
     return Timing(
         _seconds(lambda i: contributions(reader, encoder.prepare(pictures[i]), patches(patch_size), method), len(seen)),
         _seconds(lambda i: encoder.explain([seen[i]], weights[i : i + 1], method=method), len(seen)),
         _seconds(lambda i: encoder.respond([seen[i]]), len(seen)),
+        _seconds(lambda i: mark.add(seen[i]), len(seen)),
     )
 
 
@@ -150,7 +154,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
     def of(seconds: float, most: int | None = None) -> Callable[[int], float]:
         return lambda n: seconds * (n if most is None else min(n, most)) / 60
 
-    proof = _USUAL_CASES * 2 * _PLACEBOS * timing.respond
+    proof = _USUAL_CASES * 2 * _PLACEBOS * (timing.respond + timing.edit)
     steps = [
         PlannedStep(
             "pairs", "explain all images patch by patch, look for suspicious pairs", of(timing.index * share), True
@@ -164,7 +168,10 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             "proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, 3 * _TESTED // 2)
         ),
         PlannedStep(
-            "traces", "processing before the model: is it seen?", of(_VARIANTS * timing.respond, _TRACED), True
+            "traces",
+            "do neighbours share what was done to their files?",
+            of(_VARIANTS * 2 * timing.respond, _TRACED),
+            True,
         ),
     ]
     if asked["confounder"]:
@@ -174,7 +181,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             PlannedStep(
                 "mitigation",
                 "what is confirmed is pruned, then tested again",
-                lambda n: _USUAL_CASES * (_LAYERS + 2 * _PLACEBOS) * timing.respond * min(n, _TESTED) / 60,
+                of(_USUAL_CASES * (_LAYERS + 4 * _PLACEBOS) * (timing.respond + timing.edit), _TESTED),
             )
         )
     return steps

@@ -47,6 +47,11 @@ class Audit(Result):
         """Whether it was interrupted, so that steps are missing."""
         return bool((self.steps["state"] == "stopped").any())
 
+    def fails(self, gate: str | None) -> bool:
+        """Whether there is a finding that a gate is for: ``confirmed``, ``stress``, or ``candidate`` or confirmed."""
+        statuses = {finding.status for finding in self.findings}
+        return gate in statuses or (gate == "candidate" and "confirmed" in statuses)
+
     @property
     def sentence(self) -> str:
         """The verdict in words."""
@@ -66,6 +71,11 @@ class Audit(Result):
             "steps": self.steps.to_dict("records"),
             "made": dict(self.made),
         }
+
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """Findings, gravest first."""
+        rows = [(finding.status.replace("_", " "), finding.title) for finding in self.findings]
+        return {"findings": pd.DataFrame(rows, columns=["status", "finding"])}
 
     def page(self) -> Page:
         """The report."""

@@ -24,7 +24,7 @@ from PIL import Image
 
 from chinspect.artefacts import Pixels
 from chinspect.errors import InputError
-from chinspect.proof.isolation import MIN_MEMBERS, isolate
+from chinspect.proof.isolation import MIN_MEMBERS, isolate, shows
 from chinspect.proof.proving import MIN_IMAGES, Case, Proof, prove_all
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run import Finding, SprayRun
@@ -121,7 +121,12 @@ def member_case(
     if not artefact.empty:
         artefact.remove(_pixels(picture, affected[:1])[0])  # an error where it covers all of an image
     pool = np.setdiff1d(shuffled[: _POOL + len(clean)], clean)
-    return Case(artefact, *(_pixels(picture, indices) for indices in (clean, affected, pool)))
+    without = _pixels(picture, np.concatenate([clean, pool]))
+    # a carrier that is no member would lend the artefact itself to placebos
+    carry = shows(artefact, without)
+    free = [pixels for pixels, carries in zip(without, carry, strict=True) if not carries]
+    count = int((~carry[: len(clean)]).sum())
+    return Case(artefact, free[:count], _pixels(picture, affected), free[count:])
 
 
 def _case(run: SprayRun, candidate: Candidate, number: int, seed: int) -> Case:
