@@ -23,7 +23,7 @@ from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
 from chinspect.audit.sections import encoder_sections
 from chinspect.audit.steps import Count, Progress, Steps
-from chinspect.audit.suspects import suspects
+from chinspect.audit.selecting import suspects
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
