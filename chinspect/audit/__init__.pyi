@@ -1,4 +1,5 @@
 from .baseline import Changes, Difference, changes_since
+from .detectors import audit_detector
 from .finding import AuditFinding, Status
 from .junit import check_gate, failing, junit_xml
 from .result import Audit
@@ -10,6 +11,7 @@ __all__ = [
     "Changes",
     "Difference",
     "Status",
+    "audit_detector",
     "changes_since",
     "check_gate",
     "failing",
