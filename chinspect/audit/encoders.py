@@ -22,8 +22,8 @@ from chinspect.audit.records import Request, claim, planned, proofs_of
 from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
 from chinspect.audit.sections import encoder_sections
-from chinspect.audit.steps import Count, Progress, Steps
 from chinspect.audit.selecting import suspects
+from chinspect.audit.steps import Count, Progress, Steps
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
