@@ -88,10 +88,10 @@ def _request(encoder: Encoder, samples: Samples, options: Options) -> Request:
     """Everything that decides the result, as JSON values; of lists and images their digests."""
     return Request(
         {
-            "model": encoder.name,
-            "fingerprint": encoder.fingerprint,
-            "images": str(samples.root),
-            "list": samples.digest,
+            "model": encoder.fingerprint,
+            "images": samples.digest,
+            "encoder": encoder.name,
+            "folder": str(samples.root),
             "labels": None if options.labels is None else digest_of_json(list(options.labels)),
             "confounder": None if options.confounders is None else digest_of_json(list(options.confounders)),
             "mitigate": options.mitigate,

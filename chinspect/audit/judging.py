@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
-from chinspect.audit.pictures import measure_blocks, spray_blocks, suspect_blocks
+from chinspect.audit.pictures import measure_blocks, suspect_blocks
 from chinspect.audit.places import LEADING
 from chinspect.audit.steps import Steps
 from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof, Trial
@@ -127,7 +127,6 @@ def _nothing_flagged(run: SprayRun) -> AuditFinding:
         run.sentence[0].upper() + run.sentence[1:],
         "" if size is not None else "Give more images, or more surrogates.",
         {"images": len(run.maps), "min_detectable_size": size},
-        blocks=spray_blocks(run),
     )
 
 

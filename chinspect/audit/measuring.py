@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
 
-from chinspect import __version__
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
@@ -51,7 +51,7 @@ def trace_measures(
     progress: Callable[[int, int], None] | None = None,
 ) -> Measures:
     """Is what images went through readable, and do neighbours share it? Stored, as it takes minutes."""
-    made = {"version": __version__, "encoder": encoder.fingerprint, "images": samples.digest, "seed": seed}
+    made = {"version": version("chinspect"), "encoder": encoder.fingerprint, "images": samples.digest, "seed": seed}
     path = store / f"traces-{digest_of_json(made)[:8]}.json"
     if path.exists():
         stored = read_json(path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chinspect import __version__
 from chinspect.audit.plan import Plan
 from chinspect.digests import digest, digest_of_json
 from chinspect.errors import InputError
@@ -84,7 +84,7 @@ def proofs_of(
     images = [pixels for case in cases for pixels in (*case.clean, *case.affected, *case.pool)]
     layers = [layer for case in cases for layer in (case.artefact.rgb, case.artefact.alpha)]
     sizes = repr([(len(case.clean), len(case.affected), len(case.pool)) for case in cases])
-    parts = (__version__, subject.fingerprint, repr((level, seed)), sizes, *layers, *images)
+    parts = (version("chinspect"), subject.fingerprint, repr((level, seed)), sizes, *layers, *images)
     folder = store / f"proofs-{digest(*(np.ascontiguousarray(x) if not isinstance(x, str) else x for x in parts))[:8]}"
     if (folder / "proofs.json").exists():
         return stored_proofs(folder)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pandas as pd
 
 from chinspect.audit.finding import TONES, AuditFinding, Status
-from chinspect.report import Page, Paragraph, Result, Section, Table
+from chinspect.files import replacing
+from chinspect.report import Page, Paragraph, Result, Section, Table, page_markdown, write_page
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,11 +49,6 @@ class Audit(Result):
         """Whether it was interrupted, so that steps are missing."""
         return bool((self.steps["state"] == "stopped").any())
 
-    def fails(self, gate: str | None) -> bool:
-        """Whether there is a finding that a gate is for: ``confirmed``, ``stress``, or ``candidate`` or confirmed."""
-        statuses = {finding.status for finding in self.findings}
-        return gate in statuses or (gate == "candidate" and "confirmed" in statuses)
-
     @property
     def sentence(self) -> str:
         """The verdict in words."""
@@ -84,6 +81,14 @@ class Audit(Result):
         tone = TONES.get(self.verdict, "unsure")
         verdict = self.verdict.replace("_", " ")
         return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
+
+    def _save_page(self, path: Path) -> list[Path]:
+        """``report.html``, and ``report.md`` for places that block scripts."""
+        page = self.page()
+        text = path.with_name("report.md")
+        with replacing(text) as temporary:
+            temporary.write_text(page_markdown(page), encoding="utf-8")
+        return [write_page(path.with_name("report.html"), page), text]
 
 
 def _section(finding: AuditFinding) -> Section:

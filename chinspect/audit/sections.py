@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chinspect.audit.evidence import Evidence
-from chinspect.audit.pictures import pair_viewer, spray_blocks
+from chinspect.audit.pictures import pair_viewer, sections_of
 from chinspect.report import Block, Paragraph, Section, Table
 
 _LISTED = 20
@@ -11,10 +11,9 @@ _LISTED = 20
 
 def encoder_sections(evidence: Evidence) -> list[Section]:
     """As far as the audit came."""
-    sections = []
-    run = evidence.run
-    if run is not None and run.flagged:  # else they are the blocks of the finding that nothing is
-        sections.append(Section("All images by their maps", [Paragraph(run.sentence), *spray_blocks(run)]))
+    sections: list[Section] = []
+    if evidence.run is not None:  # the candidates, which come first on its own page, are findings here
+        sections += sections_of(evidence.run)[len(evidence.run.flagged) :]
     pairs = evidence.pairs
     if pairs is not None and len(pairs):
         first = pairs.iloc[0]
@@ -23,7 +22,7 @@ def encoder_sections(evidence: Evidence) -> list[Section]:
                 "Neighbours by how much of what makes them similar lies in the same place in both, beside shuffled "
                 "pairs. It ranks what to look at; an intervention decides."
             ),
-            pair_viewer(evidence, str(first["a"]), str(first["b"])),
+            *pair_viewer(evidence, str(first["a"]), str(first["b"])),
             Table(pairs.head(_LISTED), f"The first {min(_LISTED, len(pairs))} of {len(pairs)} pairs"),
         ]
         sections.append(Section("Suspicious pairs", blocks))
