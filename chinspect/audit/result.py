@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pandas as pd
 
 from chinspect.audit.finding import TONES, AuditFinding, Status
-from chinspect.report import Page, Paragraph, Result, Section, Table
+from chinspect.files import replacing
+from chinspect.report import Page, Paragraph, Result, Section, Table, page_markdown, write_page
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,10 +46,29 @@ class Audit(Result):
         return next((status for status in get_args(Status) if status in statuses), "untested")
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted, so that steps are missing."""
+        return bool((self.steps["state"] == "stopped").any())
+
+    @property
     def sentence(self) -> str:
-        """The verdict in words."""
-        first = [finding.sentence for finding in self.findings if finding.status == self.verdict]
-        return f"{self.title}: {self.verdict.replace('_', ' ')}. {first[0] if first else ''}".strip()
+        """The verdict in words, the gravest finding, how many others there are, and the level."""
+        sentence = f"{self.title}: {_words(self.verdict)}."
+        if not self.findings:
+            return sentence
+        first = next(finding for finding in self.findings if finding.status == self.verdict)
+        others = Counter(finding.status for finding in self.findings if finding is not first)
+        counts = [f"{others[status]} {_words(status)}" for status in get_args(Status) if others[status]]
+        told = f" Beside it: {', '.join(counts)}." if counts else ""
+        return f"{sentence} {first.title.rstrip('.')}. {first.sentence}{told} {self.level_sentence}"
+
+    @property
+    def level_sentence(self) -> str:
+        """How often an audit confirms something where there is nothing, in words."""
+        return (
+            f"All artefacts are tested at one level: with a probability of {100 * self.level:g} %, at most, does the audit "
+            "confirm anything that does no more than other content in its place."
+        )
 
     def document(self) -> dict[str, Any]:
         """Everything but the evidence, as JSON values."""
@@ -62,13 +84,25 @@ class Audit(Result):
             "made": dict(self.made),
         }
 
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """Findings, gravest first."""
+        rows = [(_words(finding.status), finding.title) for finding in self.findings]
+        return {"findings": pd.DataFrame(rows, columns=["status", "finding"])}
+
     def page(self) -> Page:
         """The report."""
         sections = [_section(finding) for finding in self.findings]
         done = Section("What was done", [Table(self.steps, "Steps of the audit")])
         tone = TONES.get(self.verdict, "unsure")
-        verdict = self.verdict.replace("_", " ")
-        return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
+        return Page(self.title, _words(self.verdict), tone, self.sentence, [*sections, *self.sections, done], self.made)
+
+    def _save_page(self, path: Path) -> list[Path]:
+        """``report.html``, and ``report.md`` for places that block scripts."""
+        page = self.page()
+        text = path.with_name("report.md")
+        with replacing(text) as temporary:
+            temporary.write_text(page_markdown(page), encoding="utf-8")
+        return [write_page(path.with_name("report.html"), page), text]
 
 
 def _section(finding: AuditFinding) -> Section:
@@ -76,4 +110,8 @@ def _section(finding: AuditFinding) -> Section:
     advice = [Paragraph(finding.advice)] if finding.advice else []
     blocks = [Paragraph(finding.sentence), *finding.blocks, *advice]
     tone = TONES.get(finding.status, "unsure")
-    return Section(finding.title, blocks, note=finding.status.replace("_", " "), tone=tone)
+    return Section(finding.title, blocks, note=_words(finding.status), tone=tone)
+
+
+def _words(status: Status) -> str:
+    return status.replace("_", " ")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
+from chinspect.artefacts import Artefact
 from chinspect.proof.effects import WORDS
 from chinspect.proof.proving import Proof
 from chinspect.proof.trial import (
@@ -21,17 +23,19 @@ from chinspect.proof.trial import (
     Edit,
     Trial,
 )
-from chinspect.report import Block, Comparison, Gallery, Intervals, Page, Paragraph, Section, Table, Tile, Tone
+from chinspect.report import Block, Comparison, Gallery, Intervals, Page, Paragraph, Picture, Section, Table, Tile, Tone
 
 _TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "not_causal": "good", "untested": "unsure"}
 _TITLES: dict[Edit, str] = {"add": "Added to images without it", "remove": "Removed from images that carry it"}
 _SIDES: dict[Edit, tuple[str, str]] = {"add": ("unchanged", "artefact added"), "remove": ("unchanged", "removed")}
+_SIDE = 224  # pixels of the picture of an artefact that is not as large as an image
+_GREY = 128
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy")
 
 
 def compose(proof: Proof) -> Page:
-    """The page: a section a trial, then all effects as a table."""
-    trials = [_trial(proof, trial) for trial in proof.trials]
+    """The page: what was tested, a section a trial, then all effects as a table."""
+    trials = [*_artefact(proof.artefact), *(_trial(proof, trial) for trial in proof.trials)]
     rest: list[Block] = [Paragraph(text, "unsure") for text in proof.missing]
     if proof.trials:
         rest.append(Table(proof.table, "Every effect of every condition; of a family of placebos least to largest"))
@@ -55,6 +59,16 @@ def compose(proof: Proof) -> Page:
     )
 
 
+def _artefact(artefact: Artefact) -> list[Section]:
+    """What was added and removed, on grey."""
+    if artefact.empty:
+        return []
+    height, width = artefact.alpha.shape if artefact.anchor is None else (_SIDE, _SIDE)
+    picture = Image.fromarray(artefact.add(np.full((height, width, 3), _GREY, np.uint8)))
+    text = f"{artefact.name}, as it was added and removed, on grey"
+    return [Section("The artefact", [Picture(picture, text, text)])]
+
+
 def _blocks(proof: Proof, trial: Trial) -> list[Block]:
     """The images of a trial before and after, its placebos, and the effect that decides under every condition."""
     before, after = (_tiles(trial, condition) for condition in (UNCHANGED, ARTEFACT))
@@ -69,7 +83,10 @@ def _blocks(proof: Proof, trial: Trial) -> list[Block]:
     ]
     if placebos:
         blocks.append(Gallery(placebos, "The first of them under each placebo"))
-    return [*blocks, _effects(proof, trial, names)]
+    blocks.append(_effects(proof, trial, names))
+    if trial.placebo_norm < 1:
+        blocks.append(Paragraph(f"Placebos change images by {trial.placebo_norm:.0%} of what it changes them by."))
+    return blocks
 
 
 def _trial(proof: Proof, trial: Trial) -> Section:

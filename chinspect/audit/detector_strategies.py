@@ -1,0 +1,229 @@
+"""What does a detector go by? SpRAy over the maps and over the spectra of its scores, and a proof for each candidate.
+
+A detector that finds a defect goes by that defect, and defects of one type may lie alike. So of each candidate it is
+asked whether it lies on the masks of its members: where at least half of their positive relevance does, and nine in ten
+members are defective, it is what the detector is for, and ``clear``. Without masks, a candidate with so many defects
+among its members, more than chance puts there, is no more than a ``candidate``, even if the intervention confirms that
+scores hang on it: it may be the defect itself.
+
+Spectra have no position, so that nothing can be cut out: sets of alike spectra stay candidates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import hypergeom
+
+from chinspect.anomaly import Detector
+from chinspect.audit.detector_images import AuditedImages
+from chinspect.audit.finding import AuditFinding, Status
+from chinspect.explain import area_sum
+from chinspect.proof import Proof, prove_candidates
+from chinspect.report import Block, Comparison, Gallery, Intervals, Table, Tile
+from chinspect.spray import Candidate, Finding, SprayRun, analyse
+
+_ON_DEFECT = 0.5  # of the relevance: most of it lies on the defect
+_DEFECTIVE = 0.9  # of the members: more than a mark that any image may carry would have
+_LEVEL = 0.05  # of the test whether defects are more common among members; it only ever lowers a status
+_SHOWN = 12  # members in a gallery: what one looks at
+_ADVICE: Mapping[str, str] = {
+    "confirmed": "Look at the images: if this is no defect, remove it, or vary it among normal images and fit anew.",
+    "candidate": "Look at the images: if this is no defect, edit it in some of them and compare the scores.",
+    "undecided": "The test leans to reliance and decides nothing: take more images that carry it.",
+}
+
+
+def maps_of(
+    detector: Detector,
+    tested: AuditedImages,
+    *,
+    spectra: bool,
+    n_surrogates: int,
+    path: Path | None,
+    progress: Callable[[int, int], None] | None,
+) -> SprayRun:
+    """SpRAy over the maps, or the spectra, of the scores of all images."""
+    return analyse(
+        detector,
+        list(tested.category.test),
+        explain="frequency" if spectra else "anomaly",
+        n_surrogates=n_surrogates,
+        path=path,
+        progress=progress,
+    )
+
+
+def proven(detector: Detector, run: SprayRun, *, seed: int, progress: Callable[[int, int], None] | None) -> SprayRun:
+    """The run with all its flagged candidates tested in one family, at one level."""
+    return prove_candidates(detector, run, seed=seed, progress=progress)
+
+
+def strategy_findings(run: SprayRun, tested: AuditedImages) -> list[AuditFinding]:
+    """A finding for each flagged candidate; one that says so where there is none."""
+    kind = "spectra" if run.spectra else "maps"
+    if not run.flagged:
+        title = f"What scores have in common, by their {kind}"
+        return [AuditFinding(f"strategies/{kind}", "clear", title, _capital(run.sentence))]
+    findings: list[AuditFinding] = []
+    for number, finding in run.flagged.items():
+        key = f"strategies/{kind}/{_position(finding)}"
+        repeated = sum(one.key.partition(" #")[0] == key for one in findings)
+        findings.append(_finding(run, tested, number, finding, key + (f" #{repeated + 1}" if repeated else "")))
+    return findings
+
+
+def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tuple[float, float]:
+    """The fraction of defective images among the members, and that of their positive relevance inside their masks.
+
+    The second is nan where no member has a mask, and of spectra.
+    """
+    members = _members(run, candidate, tested)
+    defective = float(np.mean([tested.category.labels[i] == 1 for i in members.values()]))
+    inside = []
+    for index, i in members.items():
+        if tested.category.masks[i] is not None and not run.spectra:
+            relevance = np.clip(run.maps[index], 0, None)
+            covered = _covered(tested.category.mask(i), (relevance.shape[0], relevance.shape[1]))
+            inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
+    return defective, float(np.mean(inside)) if inside else math.nan
+
+
+def effects_table(proof: Proof) -> pd.DataFrame:
+    """The effect that decides, of the artefact and of each control: name, estimate, low, high, control."""
+    table = proof.table[proof.table["effect"] == proof.decides] if len(proof.table) else proof.table
+    return pd.DataFrame(
+        {
+            "name": [f"{row.edit}: {row.condition}" for row in table.itertuples()],
+            "estimate": table.get("estimate", []),
+            "low": table.get("low", []),
+            "high": table.get("high", []),
+            "control": [row.condition != "artefact" for row in table.itertuples()],
+        }
+    )
+
+
+def _finding(run: SprayRun, tested: AuditedImages, number: int, finding: Finding, key: str) -> AuditFinding:
+    """A flagged candidate in words, with its members and what an intervention did."""
+    candidate = finding.candidate
+    status: Status = candidate.verdict  # type: ignore[assignment]  # of a flagged one: its verdicts are statuses
+    sentences = [finding.sentence(len(run.maps))]
+    defective, inside = on_defects(run, candidate, tested) if tested.labelled else (math.nan, math.nan)
+    if tested.labelled:
+        status, words = _beside_defects(run, candidate, tested, status, defective, inside)
+        sentences.append(words)
+    numbers: dict[str, Any] = {"images": candidate.size, "p_value": candidate.q_value, "shared": candidate.shared}
+    numbers |= {"defective": defective, "inside_masks": inside}
+    blocks: list[Block] = [_gallery(run, tested, candidate)]
+    if isinstance(finding.proof, Proof):
+        numbers |= _proof_numbers(finding.proof)
+        blocks += _proof_blocks(finding.proof)
+    names = [tested.names[i] for i in _members(run, candidate, tested).values()]
+    title = f"{finding.title(number)}: scores that lie {candidate.position}"
+    advice = _ADVICE.get(status, "")
+    return AuditFinding(key, status, title, " ".join(sentences), advice, numbers, names, blocks)
+
+
+def _beside_defects(
+    run: SprayRun, candidate: Candidate, tested: AuditedImages, status: Status, defective: float, inside: float
+) -> tuple[Status, str]:
+    """The status of a candidate, and a sentence, by how its members lie to the defects."""
+    words = f"{defective:.0%} of these images are defective, as {tested.category.labels.mean():.0%} of all are"
+    if defective < _DEFECTIVE:
+        return status, f"{words}."
+    if not math.isnan(inside):
+        words += f", and {inside:.0%} of their relevance lies on the marked defects"
+        if inside >= _ON_DEFECT:
+            return "clear", f"{words}: this is what the detector is for."
+        return status, f"{words}: most of it lies elsewhere."
+    count = round(defective * candidate.size)
+    everyone = len(run.maps)
+    p = float(hypergeom.sf(count - 1, everyone, int(tested.category.labels.sum()), candidate.size))
+    if p <= _LEVEL and status == "confirmed":
+        status = "candidate"
+    if p <= _LEVEL:
+        return status, f"{words} (p = {p:.2g}): without masks nobody can tell whether it is the defect itself."
+    return status, f"{words}."
+
+
+def _proof_numbers(proof: Proof) -> dict[str, Any]:
+    """Of the trial with the smallest p-value: effect, interval, and what other content did."""
+    if not proof.trials:
+        return {}
+    trial = min(proof.trials, key=lambda one: one.p_value)
+    low, high = trial.bounds
+    return {
+        "edit": trial.edit,
+        "estimate": trial.effect,
+        "low": low,
+        "high": high,
+        "p_value": trial.p_value,
+        "placebo": float(trial.placebos.mean()),
+        "placebos": len(trial.placebos),
+        "exceeded": trial.exceeded,
+        "edited": trial.images,
+    }
+
+
+def _proof_blocks(proof: Proof) -> list[Block]:
+    """The artefact's effect beside its controls, and images before and after."""
+    axis = "change of the anomaly score, in interquartile ranges"
+    caption = "What adding and removing does; of placebos the mean, the least and the largest"
+    blocks: list[Block] = [Intervals(effects_table(proof), axis, caption)] if proof.trials else []
+    for trial in proof.trials:
+        before, after = trial.pictures.get("unchanged", ()), trial.pictures.get("artefact", ())
+        pairs = [
+            (Tile(Image.fromarray(a), f"{trial.edit} {n}", "before"), Tile(Image.fromarray(b), f"{trial.edit} {n}"))
+            for n, (a, b) in enumerate(zip(before, after, strict=False), 1)
+        ]
+        if pairs:
+            blocks.append(Comparison(pairs, ("before", "after"), f"The edit: {trial.edit}"))
+    return blocks
+
+
+def _gallery(run: SprayRun, tested: AuditedImages, candidate: Candidate) -> Block:
+    """Members, those with most of the shared relevance first, with their maps; of spectra a table."""
+    members = _members(run, candidate, tested)
+    if run.spectra or run.picture is None:
+        table = pd.DataFrame({"band": range(run.maps.shape[2]), "members": candidate.mean_map.ravel()})
+        table["all images"] = run.maps.mean(0).ravel()
+        return Table(table, "Mean relevance by band, the lowest frequencies first")
+    weight = np.clip(candidate.template, 0, None)
+    carried = area_sum(run.maps[list(members)], (weight.shape[0], weight.shape[1])) * weight
+    order = [list(members)[i] for i in np.argsort(-carried.sum((1, 2)), kind="stable")]
+    tiles = [
+        Tile(run.picture(i), tested.names[members[i]], tested.words(members[i]), np.asarray(run.maps[i]))
+        for i in order[:_SHOWN]
+    ]
+    return Gallery(tiles, f"{len(tiles)} of {candidate.size} images of the set, with what their scores lie on")
+
+
+def _members(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> dict[int, int]:
+    """From indices of maps to indices of images, of the members."""
+    position = {str(path): i for i, path in enumerate(tested.category.test)}
+    assert run.paths is not None
+    return {int(index): position[str(run.paths[index])] for index in candidate.indices}
+
+
+def _covered(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """The fraction of each cell (h, w) that a mask covers: detectors squash images, so that the frame is the same."""
+    picture = Image.fromarray(mask.astype(np.float32))
+    height, width = shape
+    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
+
+
+def _position(finding: Finding) -> str:
+    """Where a candidate lies and on what: the same in another run, as its number is not."""
+    return ", ".join([finding.candidate.position, *finding.ground])
+
+
+def _capital(text: str) -> str:
+    """With a capital letter in front."""
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,235 @@
+"""The audit of an anomaly detector: what it goes by, and whether its decisions survive deployment.
+
+score -> explanation -> SpRAy over maps and over spectra -> candidates proven, all in one family -> stress over
+resizers and acquisition changes, with the shift that was predicted beside the measured one -> with ``mitigate`` a blur
+and a new threshold, and the same tests again.
+
+Two families of tests are judged, each at 5 %: with that probability, at most, is any candidate confirmed that does no
+more than other content in its place (`chinspect.proof`), and any change called a stress that turns no more decisions
+than half of a grey level does (`chinspect.audit.decisions`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+from sklearn.utils.validation import check_is_fitted
+
+from chinspect.anomaly import Detector
+from chinspect.audit.detector_images import AuditedImages, audited_images
+from chinspect.audit.detector_remedies import blurred, remedy_findings
+from chinspect.audit.detector_scores import Scored, conditions_of, score_images, stress_section
+from chinspect.audit.detector_steps import Count, DetectorSteps, Progress
+from chinspect.audit.detector_strategies import maps_of, proven, strategy_findings
+from chinspect.audit.detector_stress import ACQUISITION, stress_findings
+from chinspect.audit.finding import AuditFinding, Status
+from chinspect.audit.result import Audit
+from chinspect.datasets import MVTecCategory
+from chinspect.files import shown
+from chinspect.images import check_resizer
+from chinspect.report import Block, Paragraph, Section
+from chinspect.spray import SprayRun
+from chinspect.stress import Condition
+from chinspect.stress.changes import check_changes
+
+LEVEL = 0.05
+_LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless")
+
+
+def audit_detector(
+    detector: Detector,
+    images: str | Path | MVTecCategory,
+    *,
+    deploy: Sequence[str] = ("pillow-bilinear",),
+    changes: Sequence[str] = ACQUISITION,
+    mitigate: bool = False,
+    normals: Sequence[str | Path] = (),
+    limit: int | None = None,
+    n_surrogates: int = 99,
+    path: str | Path | None = None,
+    random_state: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audits an anomaly detector.
+
+    A step that fails becomes a finding ``untested`` with the reason; Ctrl-C leaves an audit of what is done, and with
+    ``path`` the same call goes on there.
+
+    Args:
+        detector: fitted, see `chinspect.anomaly`.
+        images: a category, a folder laid out as one (``train/good``, ``test/*``, ``ground_truth`` where there are
+            masks), or any folder of images: then nothing is known of defects, and only decisions that turn and scores
+            that move are told.
+        deploy: names of `chinspect.images.RESIZERS` that the detector may meet in deployment.
+        changes: names of `chinspect.stress.CHANGES`.
+        mitigate: whether a blur and a new threshold are tried.
+        normals: normal images that a remedy is fitted on; by default those that the detector was fitted on, where its
+            files are still there, else the category's training images.
+        limit: images at most, evenly spread.
+        n_surrogates: data sets of moved maps that SpRAy's p-values come from; with 0 nothing is compared with chance,
+            and nothing is a candidate.
+        path: folder where scores and maps are stored as they are made; None stores nothing.
+        random_state: of changes, placebos and bootstrap.
+        progress: called with the step, the number done and in all.
+
+    Raises `InputError`, before any work, for a detector that is not fitted, names that are not known, and a folder that
+    is missing or holds too few images.
+    """
+    check_is_fitted(detector, "threshold_")
+    for resizer in deploy:
+        check_resizer(resizer, detector.size)
+    check_changes(changes)
+    tested = audited_images(images, detector, normals=tuple(map(Path, normals)), limit=limit)
+    conditions = conditions_of(detector, deploy, changes)
+    work = _Work(detector, tested, conditions, None if path is None else Path(path), random_state)
+    steps = DetectorSteps(len(tested.category.test), progress)
+    findings, sections = work.explain(steps, n_surrogates)
+    scored = work.score(steps)
+    if scored is not None:
+        findings += steps.run("decisions", lambda _: stress_findings(scored, conditions, level=LEVEL)) or []
+        sections.append(stress_section(scored))
+    if mitigate:
+        findings += work.remedy(steps, scored, findings)
+    return Audit(
+        title=f"{type(detector).__name__} on {shown(tested.category.name)}",
+        subject="detector",
+        findings=sorted([*findings, *steps.untested], key=lambda one: get_args(Status).index(one.status)),
+        steps=steps.table,
+        level=LEVEL,
+        sections=sections,
+        made=_made(detector, tested, conditions=conditions, seed=random_state, n_surrogates=n_surrogates),
+    )
+
+
+@dataclass(eq=False)
+class _Work:
+    """The steps of an audit, in their order.
+
+    Attributes:
+        path: folder where scores and maps are stored; None stores nothing.
+        maps: the run of SpRAy over maps, once it is there, with its proofs.
+    """
+
+    detector: Detector
+    tested: AuditedImages
+    conditions: Sequence[Condition]
+    path: Path | None
+    seed: int
+    maps: SprayRun | None = None
+
+    def explain(self, steps: DetectorSteps, n_surrogates: int) -> tuple[list[AuditFinding], list[Section]]:
+        """Maps and spectra, what their scores have in common, and proofs."""
+        self.maps = self._analysed(steps, n_surrogates, spectra=False)
+        if self.maps is not None and self.maps.flagged:
+            maps = self.maps
+            tried = steps.run("proof", lambda count: proven(self.detector, maps, seed=self.seed, progress=count))
+            self.maps = tried or maps
+        findings: list[AuditFinding] = []
+        for run in (self.maps, self._analysed(steps, n_surrogates, spectra=True)):
+            if run is not None:
+                findings += steps.run("candidates", partial(_candidates, run, self.tested)) or []
+        return findings, [] if self.maps is None else [_trust(self.maps)]
+
+    def score(self, steps: DetectorSteps) -> Scored | None:
+        """Scores under all conditions."""
+        return steps.run(
+            "scores under all conditions",
+            lambda count: score_images(
+                self.detector,
+                self.tested,
+                self.conditions,
+                seed=self.seed,
+                resume=self._folder("scores"),
+                progress=count,
+            ),
+        )
+
+    def remedy(
+        self, steps: DetectorSteps, scored: Scored | None, findings: Sequence[AuditFinding]
+    ) -> list[AuditFinding]:
+        """What remedies mend of decisions, and of what was confirmed."""
+        behind = steps.run("a detector behind a blur", lambda _: blurred(self.detector, self.tested))
+        remedied: list[AuditFinding] = []
+        if scored is not None:
+            before = scored
+            remedied += (
+                steps.run(
+                    "remedies",
+                    lambda count: remedy_findings(
+                        before, behind, self.conditions, seed=self.seed, resume=self._folder("scores"), progress=count
+                    ),
+                )
+                or []
+            )
+        confirmed = {one.key: one for one in findings if one.status == "confirmed"}
+        if behind is not None and self.maps is not None and confirmed:
+            run = self.maps
+            again = steps.run("proof behind a blur", lambda count: proven(behind, run, seed=self.seed, progress=count))
+            after = [] if again is None else strategy_findings(again, self.tested)
+            remedied += [_proven_again(confirmed[one.key], one) for one in after if one.key in confirmed]
+        return remedied
+
+    def _analysed(self, steps: DetectorSteps, n_surrogates: int, *, spectra: bool) -> SprayRun | None:
+        """SpRAy over maps or spectra."""
+        kind = "spectra" if spectra else "maps"
+        path = self._folder(kind)
+
+        def analysed(count: Count) -> SprayRun:
+            return maps_of(
+                self.detector, self.tested, spectra=spectra, n_surrogates=n_surrogates, path=path, progress=count
+            )
+
+        return steps.run(f"what scores have in common, by {kind}", analysed)
+
+    def _folder(self, name: str) -> Path | None:
+        return None if self.path is None else self.path / name
+
+
+def _candidates(run: SprayRun, tested: AuditedImages, _: Count) -> list[AuditFinding]:
+    """A step of its own, as masks are read for it."""
+    return strategy_findings(run, tested)
+
+
+def _proven_again(before: AuditFinding, after: AuditFinding) -> AuditFinding:
+    """What a blur makes of what was confirmed."""
+    status: Status = "undecided" if after.status in ("confirmed", "undecided") else "clear"
+    old, new = (one.numbers.get("estimate", math.nan) for one in (before, after))
+    sentence = (
+        f"Behind a blur, {after.title[0].lower()}{after.title[1:]} is {after.status.replace('_', ' ')}: the edit moves "
+        f"scores by {new:+.2f} interquartile ranges, and by {old:+.2f} before."
+    )
+    key = f"remedy/blur/{after.key}"
+    return AuditFinding(key, status, f"Remedy: blur, {after.key}", sentence, "", after.numbers)
+
+
+def _trust(run: SprayRun) -> Section:
+    """How far maps can be trusted, and what they could have shown."""
+    blocks: list[Block] = [Paragraph(run.sentence[:1].upper() + run.sentence[1:])]
+    if run.faithfulness is not None:
+        blocks.insert(0, Paragraph(run.faithfulness.sentence))
+    return Section("How far the maps can be trusted", blocks)
+
+
+def _made(detector: Detector, tested: AuditedImages, **settings: Any) -> dict[str, Any]:
+    """How it was computed, as JSON values; ``model`` and ``images`` tell whether two audits ask the same."""
+    conditions = [[one.resizer, one.change] for one in settings.pop("conditions")]
+    return {
+        "model": detector.fingerprint,
+        "images": tested.digest,
+        "detector": type(detector).__name__,
+        "explained_by": detector.explained_by,
+        "resizer": detector.resizer,
+        "threshold": detector.threshold_,
+        "threshold_source": detector.threshold_source_,
+        "labelled": tested.labelled,
+        "masks": tested.masked,
+        "conditions": conditions,
+        "versions": {name: version(name) for name in _LIBRARIES},
+        **settings,
+    }
