@@ -15,10 +15,11 @@ which each seed draws other images. A cause is planted in each data set:
   for ``none``.
 
 A finding is right where it names the cause: the deployed resizer as ``stress``, or a set of maps, confirmed or a
-``stress``, at least half of whose members carry the mark. ``cases.csv`` has a row a data set, ``audits.csv`` a row a cause: how many were
-found (recall), how many data sets have any confirmed or stress finding that is not right (false alarms), and how many
-of all such findings are right (precision), each with Wilson's 95 % interval. ``candidate``: how many were at least
-told as a candidate. Acquisition changes are left out: what a detector owes to a brighter lamp nobody planted.
+``stress``, at least half of whose members carry the mark. ``cases.csv`` has a row a data set, ``audits.csv`` a row a
+cause: how many were found (recall), how many data sets have any confirmed or stress finding that is not right (false
+alarms), and how many of all such findings are right (precision), each with Wilson's 95 % interval. ``candidate``: how
+many were at least told as a candidate. Acquisition changes are left out: what a detector owes to a brighter lamp nobody
+planted.
 
 Tables are written after each seed, and a seed that ``cases.csv`` of --out has is not run again.
 """
