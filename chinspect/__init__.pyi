@@ -1,5 +1,6 @@
 from .anomaly import CallableDetector, D2Neighbors, PatchCore, explain_anomaly, load_detector, save_detector
 from .artefacts import Artefact
+from .audit import audit_model
 from .encoders import Encoder, list_models, load_encoder
 from .explain import explain_images, explain_output
 from .mitigate import prune, unlearn
@@ -24,6 +25,7 @@ __all__ = [
     "Subject",
     "analyse",
     "analyse_maps",
+    "audit_model",
     "evaluate",
     "explain_anomaly",
     "explain_images",

@@ -110,6 +110,11 @@ def changes_since(audit: Audit, folder: str | Path) -> Changes:
     )
 
 
+def check_baseline(folder: str | Path) -> None:
+    """`InputError`, before the work, for a folder that holds no audit."""
+    _read_audit(Path(folder))
+
+
 def _read_audit(folder: Path) -> dict[str, Any]:
     """The document of another run, checked as far as it is used."""
     refusal = f"{shown(folder)!r} is no folder of an audit"

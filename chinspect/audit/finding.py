@@ -12,7 +12,7 @@ Status = Literal["confirmed", "stress", "candidate", "undecided", "not_causal", 
 """Gravest first.
 
 * ``confirmed``: an intervention moved the model more than other content in its place does, at the level of the audit.
-* ``stress``: decisions change under a change that should not matter.
+* ``stress``: decisions, or which images are neighbours, change with what should not matter.
 * ``candidate``: maps of few images are alike, beyond chance; no intervention has been made.
 * ``undecided``, ``not_causal``: an intervention was made, and left it open, or found nothing.
 * ``untested``: could not be looked at, for a reason that the sentence gives.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
 import pandas as pd
 
 from chinspect.audit.finding import TONES, AuditFinding, Status
-from chinspect.report import Page, Paragraph, Result, Section, Table
+from chinspect.files import replacing
+from chinspect.report import Page, Paragraph, Result, Section, Table, page_markdown, write_page
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +45,11 @@ class Audit(Result):
         return next((status for status in get_args(Status) if status in statuses), "untested")
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted, so that steps are missing."""
+        return bool((self.steps["state"] == "stopped").any())
+
+    @property
     def sentence(self) -> str:
         """The verdict in words."""
         first = [finding.sentence for finding in self.findings if finding.status == self.verdict]
@@ -62,6 +69,11 @@ class Audit(Result):
             "made": dict(self.made),
         }
 
+    def overview(self) -> Mapping[str, pd.DataFrame]:
+        """Findings, gravest first."""
+        rows = [(finding.status.replace("_", " "), finding.title) for finding in self.findings]
+        return {"findings": pd.DataFrame(rows, columns=["status", "finding"])}
+
     def page(self) -> Page:
         """The report."""
         sections = [_section(finding) for finding in self.findings]
@@ -69,6 +81,14 @@ class Audit(Result):
         tone = TONES.get(self.verdict, "unsure")
         verdict = self.verdict.replace("_", " ")
         return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
+
+    def _save_page(self, path: Path) -> list[Path]:
+        """``report.html``, and ``report.md`` for places that block scripts."""
+        page = self.page()
+        text = path.with_name("report.md")
+        with replacing(text) as temporary:
+            temporary.write_text(page_markdown(page), encoding="utf-8")
+        return [write_page(path.with_name("report.html"), page), text]
 
 
 def _section(finding: AuditFinding) -> Section:

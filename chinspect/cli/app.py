@@ -19,6 +19,7 @@ import typer
 from chinspect import __version__
 from chinspect.cli import (  # noqa: F401
     anomaly,
+    audit,
     choice,
     evaluate,
     explain,
@@ -32,7 +33,7 @@ from chinspect.cli import (  # noqa: F401
     stress,
     virelay,
 )
-from chinspect.cli.frame import app
+from chinspect.cli.frame import INTERRUPTED, app
 from chinspect.errors import ImageWarning, InputError, SlowWarning, failure
 
 _UsageError: type[Exception] = typer.BadParameter.__mro__[
@@ -40,7 +41,6 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[
 ]  # of click, or of the copy that newer versions of typer hold
 
 _CRASHED = 3
-_INTERRUPTED = 130  # 128 + SIGINT, as shells count; newer versions of typer return it
 _python_shows = warnings.showwarning
 
 
@@ -94,12 +94,12 @@ def main() -> None:
             typer.echo(f"chinspect: {reason}", err=True)
         sys.exit(2)
     except (typer.Abort, KeyboardInterrupt):
-        status = _INTERRUPTED
+        status = INTERRUPTED
     except Exception as error:
         if debug:
             raise
         typer.echo(f"chinspect: {failure(error)}", err=True)
         sys.exit(_CRASHED)
-    if status == _INTERRUPTED:
+    if status == INTERRUPTED:
         typer.echo("chinspect: interrupted; the same command goes on where it stopped, if it keeps results.", err=True)
     sys.exit(status or 0)

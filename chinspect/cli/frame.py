@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -68,6 +68,8 @@ COMPOSITE_HELP = (
 )
 Out = Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the figures, the numbers and the arrays.")]
 OUT = "chinspect-out"
+INTERRUPTED = 130
+"""Exit status of what was stopped by Ctrl-C, 128 + SIGINT, as shells count."""
 Fitting = Annotated[
     str | None,
     typer.Option(
@@ -98,14 +100,24 @@ class Answer:
         document: JSON values, printed with --json.
         show: prints the answer for people.
         failed: whether a gate failed: then the exit status is 1.
+        interrupted: whether it is of what was done until Ctrl-C: then the exit status is 130.
     """
 
     document: Any
     show: Callable[[], None]
     failed: bool = False
+    interrupted: bool = False
 
     @classmethod
-    def of(cls, result: Result, files: Sequence[Path] = (), *, notes: Sequence[str] = (), failed: bool = False) -> Self:
+    def of(
+        cls,
+        result: Result,
+        files: Sequence[Path] = (),
+        *,
+        notes: Sequence[str] = (),
+        failed: bool = False,
+        interrupted: bool = False,
+    ) -> Self:
         """A result, sentences that go with it, and the files that it was written to."""
 
         def show() -> None:
@@ -115,7 +127,7 @@ class Answer:
             if files:
                 typer.echo("wrote " + ", ".join(map(str, files)))
 
-        return cls(result.document() | {"files": [str(file) for file in files]}, show, failed)
+        return cls(result.document() | {"files": [str(file) for file in files]}, show, failed, interrupted)
 
 
 def verb(
@@ -148,6 +160,8 @@ def verb(
                 typer.echo(json_text(answer.document))
             else:
                 answer.show()
+            if answer.interrupted:
+                raise typer.Exit(INTERRUPTED)
             if answer.failed:
                 raise typer.Exit(1)
 
@@ -231,6 +245,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
     The bar tells the count and the time left. A total that changes is that of the next step, whose time starts anew.
     """
+    with staged() as report:
+        yield partial(report, what)
+
+
+@contextmanager
+def staged() -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress`, for work of several steps: takes what is done first."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -251,12 +272,13 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task("", total=None)
 
-        def report(done: int, total: int) -> None:
-            if bar.tasks[0].total not in (None, total):
+        def report(what: str, done: int, total: int) -> None:
+            before = bar.tasks[0]
+            if before.total is not None and (before.total, before.description) != (total, what):
                 bar.reset(task, total=total)
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, description=what)
 
         yield report
 

@@ -8,6 +8,7 @@ from .models import Models, load_models
 from .photographs import Photographs, load_photographs
 from .registry import EFFECTS
 from .together import together_rows
+from .traces import measure_traces
 
 __all__ = [
     "EFFECTS",
@@ -25,6 +26,7 @@ __all__ = [
     "load_models",
     "load_photographs",
     "measure",
+    "measure_traces",
     "response_rows",
     "shuffled_strokes",
     "together_rows",

@@ -26,7 +26,7 @@ from PIL import Image
 
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples, map_images
+from chinspect.execute import Samples, Source, load_samples, map_images
 from chinspect.known.effect import Findings, Options
 from chinspect.known.models import Models
 from chinspect.known.rows import Row, mean_row
@@ -46,7 +46,7 @@ _FEWEST = 30  # images: six in each of five folds
 _NEIGHBOURS = 10
 
 
-def measure_traces(models: Models, data: Path, options: Options) -> Findings:
+def measure_traces(models: Models, data: Source, options: Options) -> Findings:
     """The protocol; see the module. Raises `InputError` for a folder of fewer than 30 images."""
     samples = load_images(data)
     order = np.sort(np.random.default_rng(options.seed).permutation(len(samples))[: options.images])
@@ -66,11 +66,11 @@ def measure_traces(models: Models, data: Path, options: Options) -> Findings:
     return Findings(pd.DataFrame(rows), len(used), notes, _shown(used))
 
 
-def load_images(data: Path) -> Samples:
+def load_images(data: Source) -> Samples:
     """The images of a folder or a list. Raises `InputError` for fewer than 30."""
     samples = load_samples(data)
     if len(samples) < _FEWEST:
-        raise InputError(f"Traces are read out of {_FEWEST} images or more, and {str(data)!r} has {len(samples)}.")
+        raise InputError(f"Traces are read out of {_FEWEST} images or more, and there are {len(samples)}.")
     return samples
 
 

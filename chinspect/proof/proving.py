@@ -75,6 +75,7 @@ class Proof(Result):
 
     stem = "proof"
     drawing = "chinspect.proof.figure"
+    composing = "chinspect.proof.page"
 
     @property
     def decides(self) -> str:

@@ -9,7 +9,8 @@ A result class says what it holds; how that is written, printed, drawn and shown
         def document(self): ...                          # JSON values; of a result without one, its tables
 
 Figures import results, and no result imports a figure: a result names the module whose function ``draw(result)`` gives
-its `matplotlib.figure.Figure`. That is imported when the result is drawn, so that results load without matplotlib.
+its `matplotlib.figure.Figure`. That is imported when the result is drawn, so that results load without matplotlib. In
+the same way it names the module whose function ``compose(result)`` gives its `chinspect.report.Page`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from chinspect.errors import InputError
 from chinspect.files import output_folder, replacing
+from chinspect.report.blocks import Page
 from chinspect.report.documents import write_json
 from chinspect.report.tables import print_table, records, write_table
 
@@ -47,6 +49,8 @@ class Result:
     """Name of the result's files, without their endings."""
     drawing: ClassVar[str] = ""
     """The module that draws it; empty for results that have no figure."""
+    composing: ClassVar[str] = ""
+    """The module whose function ``compose(result)`` gives its page; empty for results that have none."""
 
     @property
     def sentence(self) -> str:
@@ -64,6 +68,13 @@ class Result:
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """Arrays by name."""
         return {}
+
+    def page(self) -> Page | None:
+        """The result as people open it, see `chinspect.report.Page`; None for results that have none."""
+        if not self.composing:
+            return None
+        made: Page = import_module(self.composing).compose(self)
+        return made
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """What is printed: tables by title. By default all of `tables`."""
@@ -99,7 +110,7 @@ class Result:
         return target
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes ``STEM.json``, each table as CSV and Parquet, the arrays as ``STEM.npz``, the figure as ``STEM.png``.
+        """Writes ``STEM.json``, each table as CSV and Parquet, arrays as ``STEM.npz``, figure and page as PNG and HTML.
 
         The document is written last: where it is, all is. Returns the files, the document first. Raises `InputError`
         where the folder cannot be written to.
@@ -115,6 +126,7 @@ class Result:
                 np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         if self.drawing:
             written.append(self.plot(target / f"{self.stem}.png"))
+        written += self._save_page(target / f"{self.stem}.html")
         return [write_json(target / f"{self.stem}.json", self.document()), *written]
 
     def show(self) -> None:
@@ -144,3 +156,17 @@ class Result:
     def _save_rest(self, target: Path) -> list[Path]:  # noqa: ARG002, for subclasses
         """Writes what is neither table nor array; the files."""
         return []
+
+    def _save_page(self, path: Path) -> list[Path]:
+        """Writes the page as HTML, if there is one."""
+        page = self.page()
+        return [] if page is None else [write_page(path, page)]
+
+
+def write_page(path: Path, page: Page) -> Path:
+    """Writes a page as HTML, whole or not at all."""
+    from chinspect.report.html import page_html  # here, as most results have no page, and templates take time to load
+
+    with replacing(path) as temporary:
+        temporary.write_text(page_html(page), encoding="utf-8")
+    return path

@@ -5,7 +5,7 @@ from .frequency import FrequencySimilarity
 from .image import ExplainedImage
 from .index import SimilarityIndex
 from .standing import Standing
-from .suspicious import suspicious_pairs
+from .suspicious import in_place, suspicious_pairs
 
 __all__ = [
     "Choice",
@@ -17,6 +17,7 @@ __all__ = [
     "Standing",
     "choose_method",
     "explain_similarity",
+    "in_place",
     "settled_method",
     "suspicious_pairs",
 ]

@@ -99,6 +99,7 @@ class SimilarityExplanation(Result):
 
     stem = "similarity"
     drawing = "chinspect.similarity.figure"
+    composing = "chinspect.similarity.page"
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -251,7 +252,8 @@ class SimilarityExplanation(Result):
             raise InputError("frequencies need the encoder and its inputs: explain this pair with explain_similarity.")
         lrp = self.method.name == "lrp"
         method = Method("lrp", composite) if lrp else Method("rescale", reference=self.method.reference)
-        return similarity_by_frequency(self.encoder.module, (self.a.input, self.b.input), bands, method)
+        inputs = (self.a.input, self.b.input)
+        return similarity_by_frequency(self.encoder.module, inputs, bands, method, self.patch_size)
 
     def faithfulness(self, evaluations: int) -> Agreement:
         """Correlation of the relevance with Shapley values of pairs of patches, from so many masked images an image.
@@ -422,6 +424,7 @@ class SimilarityExplanation(Result):
             arrays["one_colour_a"], arrays["one_colour_b"] = self.one_colour
         if self.frequencies is not None:
             arrays["bands"] = self.frequencies.relevance
+            arrays["band_pairs"] = self.frequencies.pairs
             arrays["band_orders"] = np.array(self.frequencies.orders)
         if self.standard_errors is not None:
             arrays["standard_errors"] = self.standard_errors

@@ -64,15 +64,15 @@ def suspicious_pairs(
             if not _same(index.embeddings[i], index.embeddings[j]):
                 pairs[min(i, j), max(i, j)] = similarity
     shuffled = _shuffled(len(index), n_null, random_state)
-    null = np.sort([_in_place(index.relevance(i, j)).sum() for i, j in shuffled])
+    null = np.sort([in_place(index.relevance(i, j)).sum() for i, j in shuffled])
     rows = []
     for (i, j), similarity in pairs.items():
-        in_place = _in_place(index.relevance(i, j))
-        score = float(in_place.sum())
+        fractions = in_place(index.relevance(i, j))
+        score = float(fractions.sum())
         exceeding = len(null) - int(np.searchsorted(null, score, side="left"))
         p_value = (1 + exceeding) / (1 + len(null))
-        row, column = np.unravel_index(int(in_place.argmax()), in_place.shape)
-        rows.append((index.names[i], index.names[j], similarity, score, p_value, 1 / in_place.size, row, column))
+        row, column = np.unravel_index(int(fractions.argmax()), fractions.shape)
+        rows.append((index.names[i], index.names[j], similarity, score, p_value, 1 / fractions.size, row, column))
     columns = ["a", "b", "similarity", "score", "p_value", "even", "row", "column"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("score", ascending=False, ignore_index=True)
@@ -89,8 +89,11 @@ def _shuffled(images: int, count: int, random_state: int) -> NDArray[np.intp]:
     return np.column_stack([first, (first + generator.integers(1, images, count)) % images])
 
 
-def _in_place(relevance: Array) -> Array:
-    """(h, w): the positive relevance of each patch with that in the same place, over all that is positive."""
+def in_place(relevance: Array) -> Array:
+    """Of the relevance (h, w, h, w) of a pair what lies on each patch together with that in the same place, (h, w).
+
+    Positive relevance, as fractions of all that is positive.
+    """
     positive = np.clip(relevance.astype(float), 0, None)
     fractions: Array = np.einsum("ijij->ij", positive) / (positive.sum() or 1.0)
     return fractions

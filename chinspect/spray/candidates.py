@@ -136,17 +136,7 @@ class Candidate:
     @property
     def position(self) -> str:
         """Where the relevance lies that members have in common: a ninth of the image, or a range of a spectrum."""
-        weight = np.clip(self.template, 0, None).astype(float)
-        if weight.sum() == 0:
-            return "nowhere in particular"
-        row, column = (_third(weight.sum(axis)) for axis in (1, 0))
-        if len(weight) == 1:
-            return f"in the {_FREQUENCIES[column]} frequencies"
-        if row == 1 and column == 1:
-            # A mean in the centre may also be that of relevance on all sides.
-            spread = np.count_nonzero(weight > 0.25 * weight.max()) / weight.size
-            return "in the centre" if spread < 0.25 else "all over the image"
-        return f"at the {_ROWS[row]} {_COLUMNS[column]}"
+        return position_in_words(self.template)
 
     @property
     def chance(self) -> str:
@@ -279,6 +269,21 @@ def _errors(rows: Rows, members: Indices, rng: np.random.Generator) -> Floats:
     # n / (n - 1) makes the variance unbiased; n / len(members) scales it from the sample to all members.
     errors: Floats = weights @ sample * (n / np.sqrt((n - 1) * len(members)))
     return errors
+
+
+def position_in_words(values: Rows) -> str:
+    """Where the positive relevance of a map (h, w) lies: in a ninth of the image, or (1, B) a range of a spectrum."""
+    weight = np.clip(values, 0, None).astype(float)
+    if weight.sum() == 0:
+        return "nowhere in particular"
+    row, column = (_third(weight.sum(axis)) for axis in (1, 0))
+    if len(weight) == 1:
+        return f"in the {_FREQUENCIES[column]} frequencies"
+    if row == 1 and column == 1:
+        # A mean in the centre may also be that of relevance on all sides.
+        spread = np.count_nonzero(weight > 0.25 * weight.max()) / weight.size
+        return "in the centre" if spread < 0.25 else "all over the image"
+    return f"at the {_ROWS[row]} {_COLUMNS[column]}"
 
 
 def _third(weight: Floats) -> int:

@@ -2,6 +2,7 @@
 
 FILES = (
     "run.json",
+    "spray.html",
     "embedding.png",
     "spectrum.png",
     "candidates.csv",

@@ -5,6 +5,7 @@
                          the candidates that it is in, the embedding, a position in the plane, how usual its strategy is
     candidates.csv       one row a candidate, most significant first; also as .parquet
     maps.npy             (N, h, w), the maps in the order of the samples
+    spray.html           all of it for people: candidates, their members and maps, the plane to point at; one file
     spectrum.png         the eigenvalues and their gap
     embedding.png        all images in the plane, candidates coloured
     candidates/1/        of the most significant candidate: sheet.png, members.csv, mean_map.npy, template.npy, and the
@@ -126,6 +127,7 @@ class SprayRun(Result):
 
     stem = "run"
     drawing = "chinspect.spray.figure"
+    composing = "chinspect.spray.page"
 
     spray: SpRAy
     maps: Rows
@@ -323,6 +325,7 @@ class SprayRun(Result):
         self.plot(target / "embedding.png")
         self._figures.write(self._figures.draw_spectrum(self), target / "spectrum.png")
         files = self._save_candidates(target / "candidates", progress)
+        self._save_page(target / "spray.html")
         write_json(target / "run.json", self.document())
         return [*(target / name for name in FILES), *files]
 

@@ -1,0 +1,199 @@
+"""From evidence to findings: what an audit says, gravest first."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
+
+from chinspect.audit.evidence import Evidence, Suspect
+from chinspect.audit.finding import AuditFinding, Status
+from chinspect.audit.measuring import Measures
+from chinspect.audit.pictures import measure_blocks, suspect_blocks
+from chinspect.audit.places import LEADING
+from chinspect.audit.steps import Steps
+from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof, Trial
+from chinspect.spray import Finding, SprayRun
+
+_ADVICE: Mapping[Status, str] = {
+    "confirmed": (
+        "Look at the images with and without it. If it should not matter, take it away from the images, or from the "
+        "model with --mitigate, and audit again."
+    ),
+    "candidate": "Look at the members: what they share may be what the images are of, or an artefact.",
+    "not_causal": "Nothing has to be done: the images share it, and the model does not go by it.",
+}
+_MEASURE_ADVICE = {
+    "traces": "Bring all images to one format, size and sharpness before they are compared.",
+    "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
+}
+_TITLES = {
+    "pairs": "Suspicious pairs",
+    "strategies": "Sets of alike maps",
+    "proof": "Proofs",
+    "traces": "Traces of processing",
+    "confounder": "The confounder",
+    "mitigation": "The remedy",
+}
+
+
+def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
+    """What the evidence says, and what could not be looked at."""
+    findings = [
+        AuditFinding(name, "untested", _TITLES[name], _untested(name, reason)) for name, reason in steps.reasons.items()
+    ]
+    run = evidence.run
+    if run is not None:
+        by_candidate = {suspect.finding: suspect for suspect in evidence.suspects if suspect.finding is not None}
+        for n, finding in enumerate(run.findings):
+            if finding.candidate.flagged:
+                findings.append(_of_candidate(evidence, run, finding, n, by_candidate.get(n)))
+        findings += [_of_place(evidence, run, suspect) for suspect in evidence.suspects if suspect.place is not None]
+        if not run.flagged:
+            findings.append(_nothing_flagged(run))
+    if evidence.pairs is not None and not any(suspect.place for suspect in evidence.suspects):
+        findings.append(_no_place(evidence))
+    findings += [_of_measures(measures) for measures in evidence.measures]
+    order = get_args(Status)
+    return sorted(_with_own_keys(findings), key=lambda finding: order.index(finding.status))
+
+
+def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, suspect: Suspect | None) -> AuditFinding:
+    candidate = finding.candidate
+    position = candidate.position
+    numbers: dict[str, Any] = {"members": candidate.size, "images": len(run.maps), "maps_q_value": candidate.q_value}
+    proof = None if suspect is None else suspect.proof
+    if proof is not None:
+        numbers |= _numbers(proof)
+    status = cast(Status, candidate.verdict)
+    inside = "" if candidate.group is None else f" of the class {candidate.group!r}"
+    ground = next(iter(finding.ground), "")
+    title = f"{candidate.size} images{inside} share something {position}" + (f", on {ground}" if ground else "")
+    return AuditFinding(
+        f"artefact/{_slug(position)}",
+        status,
+        title,
+        finding.sentence(len(run.maps)),
+        _advice(status, proof),
+        numbers,
+        [run.names[i] for i in candidate.indices],
+        suspect_blocks(evidence, run, candidate.indices.tolist(), suspect, n),
+    )
+
+
+def _of_place(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFinding:
+    place = suspect.place
+    assert place is not None
+    position = place.position
+    largest = place.pairs["p_value"].max()
+    sentence = (
+        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(place.pairs)} pairs of "
+        f"neighbours, by what lies {position}: each pair more so than all but {largest:.2g} of shuffled pairs."
+    )
+    proof = suspect.proof
+    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(place.pairs)}
+    status: Status = "candidate"
+    if proof is not None and proof.verdict != "untested":
+        status = cast(Status, proof.verdict)
+        sentence += f" {proof.sentence} {' '.join(proof.missing)}".rstrip()
+        numbers |= _numbers(proof)
+        if min(len(suspect.members), len(run.maps) - len(suspect.members)) < 2 * MIN_IMAGES:
+            sentence += f" {SAME}"
+    elif proof is not None:
+        sentence += f" It could not be tested on the model: {' '.join(proof.missing)}"
+    elif suspect.note:
+        sentence += f" {suspect.note[0].upper()}{suspect.note[1:].rstrip('.')}."
+    return AuditFinding(
+        f"pairs/{_slug(position)}",
+        status,
+        f"{len(suspect.members)} images are similar by something {position}",
+        sentence,
+        _advice(status, proof),
+        numbers,
+        [run.names[i] for i in suspect.members],
+        suspect_blocks(evidence, run, suspect.members, suspect, None),
+    )
+
+
+def _nothing_flagged(run: SprayRun) -> AuditFinding:
+    size = run.spray.min_detectable_size_
+    status: Status = "untested" if size is None else "clear"
+    return AuditFinding(
+        "strategies",
+        status,
+        "No few images are explained alike",
+        run.sentence[0].upper() + run.sentence[1:],
+        "" if size is not None else "Give more images, or more surrogates.",
+        {"images": len(run.maps), "min_detectable_size": size},
+    )
+
+
+def _no_place(evidence: Evidence) -> AuditFinding:
+    assert evidence.pairs is not None
+    leading = int((evidence.pairs["p_value"] <= LEADING).sum())
+    of_candidate = " beyond those of the sets above" if evidence.suspects else ""
+    sentence = (
+        f"Of {len(evidence.pairs)} pairs of neighbours {leading} are more similar in place than one in a hundred "
+        f"shuffled pairs; no {MIN_MEMBERS} images share one place in them{of_candidate}."
+    )
+    return AuditFinding("pairs", "clear", "No place that pairs share", sentence, numbers={"leading": leading})
+
+
+def _of_measures(measures: Measures) -> AuditFinding:
+    status: Status = "stress" if measures.exceeding else "clear"
+    advice = _MEASURE_ADVICE[measures.name] if measures.exceeding else ""
+    title = _TITLES[measures.name]
+    sentence = " ".join([measures.sentence.replace("\n", ". "), *measures.notes])
+    numbers = {"exceeding": list(measures.exceeding)}
+    return AuditFinding(measures.name, status, title, sentence, advice, numbers, blocks=measure_blocks(measures))
+
+
+def _untested(name: str, reason: str) -> str:
+    return f"{_TITLES[name]} could not be looked at: {reason.rstrip('.')}."
+
+
+def _advice(status: Status, proof: Proof | None) -> str:
+    if status == "undecided" and proof is not None:
+        return proof.next_step
+    return _ADVICE.get(status, "")
+
+
+def _numbers(proof: Proof) -> dict[str, Any]:
+    """Of the trial that speaks most for reliance."""
+    if not proof.trials:
+        return {}
+    trial = min(proof.trials, key=_rank)
+    low, high = trial.bounds
+    return {
+        "effect": proof.decides,
+        "edit": trial.edit,
+        "estimate": trial.effect,
+        "low": low,
+        "high": high,
+        "p_value": trial.p_value,
+        "trials": trial.rule.trials,
+        "placebo_mean": float(trial.placebos.mean()),
+        "placebos": len(trial.placebos),
+        "exceeded": trial.exceeded,
+    }
+
+
+def _rank(trial: Trial) -> tuple[bool, float]:
+    return not trial.passed, trial.p_value
+
+
+def _slug(position: str) -> str:
+    return re.sub(r"\W+", "-", position.removeprefix("at the ").removeprefix("in the "))
+
+
+def _with_own_keys(findings: Sequence[AuditFinding]) -> list[AuditFinding]:
+    """Findings of one key get numbers, in their order, from the second one on."""
+    seen: Counter[str] = Counter()
+    result = []
+    for finding in findings:
+        seen[finding.key] += 1
+        number = seen[finding.key]
+        result.append(finding if number == 1 else replace(finding, key=f"{finding.key}-{number}"))
+    return result

@@ -1,0 +1,104 @@
+"""What an audit measures beside artefacts: whether neighbours go by processing, or by origin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from chinspect.digests import digest_of_json
+from chinspect.encoders import Encoder
+from chinspect.errors import InputError
+from chinspect.execute import Samples
+from chinspect.files import read_json
+from chinspect.known import Models, Options, measure_traces
+from chinspect.readouts import confounding
+from chinspect.report import records, write_json
+
+TRACED = 100
+"""Images that go through all variants of processing, at most: intervals of rates are then a fifth wide."""
+_MUCH = 0.1  # one neighbour in ten: all encoders see sharpness, and fewer neighbours change no one's mind
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """Measures with their controls.
+
+    Attributes:
+        name: of the step.
+        rows: measure, condition, estimate, low, high, n.
+        exceeding: measures that are beyond their control by so much that it matters.
+        sentence: what was found.
+        notes: what could not be measured.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    exceeding: Sequence[str]
+    sentence: str
+    notes: Sequence[str] = ()
+
+
+def trace_measures(
+    encoder: Encoder,
+    samples: Samples,
+    store: Path,
+    *,
+    seed: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Measures:
+    """Is what images went through readable, and do neighbours share it? Stored, as it takes minutes."""
+    made = {"version": version("chinspect"), "encoder": encoder.fingerprint, "images": samples.digest, "seed": seed}
+    path = store / f"traces-{digest_of_json(made)[:8]}.json"
+    if path.exists():
+        stored = read_json(path)
+        rows, notes = pd.DataFrame(stored["rows"]), stored["notes"]
+    else:
+        findings = measure_traces(Models(encoder), samples, Options(TRACED, seed, progress))
+        rows, notes = findings.rows, list(findings.notes)
+        write_json(path, {"rows": records(rows), "notes": notes})
+    alike = rows[rows["measure"].str.endswith("neighbours alike")]
+    exceeding = _beyond(alike, "unprocessed", _MUCH)
+    readable = _beyond(rows[rows["measure"].str.endswith("readable")], "permuted")
+    count = int(rows["n"].max())
+    sentence = f"Of {count} images processed in four ways, a linear readout tells {_listed(readable) or 'none'}"
+    if exceeding:
+        sentence += (
+            f"; after {_listed(exceeding)} more than one in ten neighbours is there for sharing the processing (95 % "
+            "intervals, beside the same images without it): images are near each other for what was done to files."
+        )
+    else:
+        sentence += "; less than one in ten neighbours is there for sharing any of it (95 % intervals)."
+    return Measures("traces", rows, exceeding, sentence, notes)
+
+
+def confounder_measures(
+    encoder: Encoder, samples: Samples, labels: Sequence[str] | None, confounders: Sequence[str], *, seed: int
+) -> Measures:
+    """Do neighbours share the class or the origin? Raises `InputError` without labels, and for too few images."""
+    if labels is None:
+        raise InputError("a confounder is measured beside the class: give --labels as well.")
+    labelled = Samples(samples.root, samples.names, tuple(labels))
+    scores = confounding(encoder, labelled, list(confounders), seed=seed)
+    table = scores.measures
+    own, chance = (table.iloc[row] for row in (0, 1))
+    below = bool(own["high"] < chance["low"])
+    return Measures("confounder", table, ["robustness index"] if below else [], scores.sentence, scores.notes)
+
+
+def _beyond(rows: pd.DataFrame, control: str, margin: float = 0.0) -> list[str]:
+    """Families of processing whose own interval lies above that of a control, by more than a margin."""
+    result = []
+    for measure, group in rows.groupby("measure", sort=False):
+        low = dict(zip(group["condition"], group["low"], strict=True))
+        high = dict(zip(group["condition"], group["high"], strict=True))
+        if low["embedding"] > high[control] + margin:
+            result.append(str(measure).split(":")[0])
+    return result
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,77 @@
+"""Which artefacts an audit proves: those of flagged candidates, and those of places that suspicious pairs share.
+
+All are proven in one family, so that one level holds for whatever source led to them. Where pairs lead to images that a
+candidate has already, they are proven once, as that candidate's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chinspect.audit.evidence import Evidence, Suspect
+from chinspect.audit.places import Place, places
+from chinspect.audit.plan import CASES
+from chinspect.errors import InputError
+from chinspect.proof import candidate_cases, member_case
+from chinspect.spray import SprayRun
+
+_SAME = 0.5  # of the images of a place: a candidate that has them tells of the same artefact
+_NOT_FIRST = f"it was not tested on the model: only the {CASES} clearest sets of images are"
+
+
+def suspects(evidence: Evidence, *, seed: int) -> tuple[SprayRun, list[Suspect]]:
+    """Candidates and places with their cases, the clearest first; and the run with notes on what has none."""
+    run = evidence.run
+    assert run is not None
+    cases, run = candidate_cases(run, seed=seed)
+    result: list[Suspect] = []
+    for n in sorted(cases):
+        finding = run.findings[n]
+        result.append(Suspect(f"candidate {n + 1}", finding.candidate.indices.tolist(), finding=n, case=cases[n]))
+    if len(result) > CASES:
+        findings = list(run.findings)
+        for suspect in result[CASES:]:
+            assert suspect.finding is not None
+            findings[suspect.finding] = replace(findings[suspect.finding], note=_NOT_FIRST)
+        run = replace(run, findings=findings)
+        result = result[:CASES]
+    return run, [*result, *_of_pairs(evidence, run, result, seed)]
+
+
+def _of_pairs(evidence: Evidence, run: SprayRun, known: list[Suspect], seed: int) -> list[Suspect]:
+    """Places that no candidate has the images of."""
+    if evidence.index is None or evidence.pairs is None:
+        return []
+    result: list[Suspect] = []
+    for place in places(evidence.index, evidence.pairs):
+        members = np.array([i for i, name in enumerate(run.names) if name in place.maps])
+        if not any(len(np.intersect1d(members, other.members)) >= _SAME * len(members) for other in known):
+            result.append(_suspect(evidence, run, place, members, len(result) + 1, seed))
+    return result
+
+
+def _suspect(
+    evidence: Evidence, run: SprayRun, place: Place, members: NDArray[np.intp], number: int, seed: int
+) -> Suspect:
+    suspect = Suspect(f"place {number}", members.tolist(), place=place)
+    assert run.picture is not None
+    assert evidence.pairs is not None
+    # images that any leading pair joins to a member may carry what members do
+    joined = evidence.pairs[evidence.pairs["p_value"] <= place.pairs["p_value"].max()]
+    linked = joined[joined["a"].isin(place.names) | joined["b"].isin(place.names)]
+    doubtful = {*linked["a"], *linked["b"]}
+    rest = np.array([i for i in run.spray.kept_ if run.names[i] not in doubtful], dtype=np.intp)
+    maps = np.zeros((len(run.names), *place.map.shape), np.float32)
+    for i in members:
+        maps[i] = place.maps[run.names[i]]
+    distinct = np.intersect1d(members, run.spray.kept_)
+    try:
+        # a number of its own, behind those of candidates, so that it draws other images
+        seeds = [seed, CASES + number, 1]
+        case = member_case(run.picture, distinct, rest, maps, name=suspect.name, seed=seeds, common=False)
+    except InputError as error:
+        return replace(suspect, note=f"it was not tested on the model: {error}")
+    return replace(suspect, case=case)
