@@ -76,7 +76,7 @@ def _unchanged(scored: Scored, level: float) -> AuditFinding:
     advice = ""
     meaning = "It tells defects from normal images, and its threshold keeps its promise"
     if low <= 0.5:
-        status = "undecided"
+        status = "candidate"
         meaning = "It is no better than chance on these images, so that what follows says little"
         advice = "Choose another detector, or more images, before its robustness is asked for."
     elif p <= level:
