@@ -148,6 +148,7 @@ def _open_audit(home: Path) -> Run:
         made=_mapping(document.get("made")),
         findings=findings,
         steps=_documents(document.get("steps")),
+        facts=_level(document.get("level")),
     )
     below = next(analyses(home), None)
     if below is None:
@@ -162,8 +163,15 @@ def _open_audit(home: Path) -> Run:
         made={"audit": audit.made, "analysis of maps": analysis.made},
         findings=findings,
         steps=audit.steps,
-        facts=[f"The maps: {analysis.verdict.sentence}", *analysis.facts],
+        facts=[*audit.facts, f"The maps: {analysis.verdict.sentence}", *analysis.facts],
     )
+
+
+def _level(level: Any) -> list[str]:
+    """What the level of an audit is of, in a sentence."""
+    if not isinstance(level, float):
+        return []
+    return [f"The level of the audit is {level:.0%}: the probability, at most, that it confirms what means nothing."]
 
 
 def _document(home: Path, name: str, kind: str) -> Document:

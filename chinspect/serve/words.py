@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from chinspect.report import Tone
+if TYPE_CHECKING:
+    from chinspect.report import Tone
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ _VERDICTS: Mapping[str, Verdict] = {
     "confirmed": Verdict(
         "Confirmed", "bad", "An intervention moved the model: it relies on what these images have in common."
     ),
-    "stress": Verdict("Breaks under stress", "bad", "Decisions change under a change that should not matter."),
+    "stress": Verdict("Breaks under stress", "bad", "Decisions or neighbours change with what should not matter."),
     "candidate": Verdict(
         "Candidate", "unsure", "Few images have something in common beyond chance; no intervention was made."
     ),

@@ -54,6 +54,7 @@ def write_audit(folder: Path, *, analysis: bool = True) -> Path:
         "kind": "audit",
         "title": "tiny on photographs",
         "verdict": "confirmed",
+        "level": 0.05,
         "sentence": "One is confirmed.",
         "findings": findings,
         "steps": [{"step": "explain", "state": "done", "seconds": 3.2}],

@@ -158,6 +158,7 @@ def test_an_audit_shows_its_findings_and_the_analysis_below_it(tmp_path):
     client = client_of(write_audit(tmp_path / "audit"))
     first = client.get("/").text
     assert first.index("Confirmed") < first.index("Findings") < first.index("Sets of images")
+    assert "The level of the audit is 5%" in first
     finding = client.get("/findings/1")
     assert numbers(finding) == [0, 60]
     assert "Blur." in finding.text

@@ -62,14 +62,18 @@ function draw() {
   const { width, height } = canvas;
   const f = frame();
   const ratio = window.devicePixelRatio || 1;
-  const size = Math.max(Math.round(ratio * (points.n > 20000 ? 1.5 : 3) * Math.min(1 / Math.sqrt(view.side), 3)), 2);
+  const usual = Math.min(Math.max(300 / Math.sqrt(points.n), 1.5), 6); // many points are small ones
+  const size = Math.max(Math.round(ratio * usual * Math.min(1 / Math.sqrt(view.side), 3)), 2);
+  const step = f.scale / STEPS;
+  const originX = f.left - view.x * f.scale - size / 2;
+  const originY = height - f.top + view.y * f.scale - size / 2;
   let seen = 0;
   for (let i = 0; i < points.n; i++) {
-    const [cx, cy] = screen(i, f);
-    const x0 = Math.round(cx - size / 2);
-    const y0 = Math.round(cy - size / 2);
-    if (x0 < 0 || y0 < 0 || x0 + size > width || y0 + size > height) continue;
+    const x0 = Math.round(originX + points.x[i] * step);
+    const y0 = Math.round(originY - points.y[i] * step);
+    if (x0 < -size / 2 || y0 < -size / 2 || x0 + size / 2 > width || y0 + size / 2 > height) continue;
     seen++;
+    if (x0 < 0 || y0 < 0 || x0 + size > width || y0 + size > height) continue;
     const grown = points.group[i] ? size + Math.round(ratio) : size;
     const colour = colours[points.group[i]];
     for (let y = y0; y < Math.min(y0 + grown, height); y++) pixels.fill(colour, y * width + x0, y * width + Math.min(x0 + grown, width));
@@ -114,11 +118,12 @@ function resize() {
 function nearest(x, y, reach) {
   if (!points) return -1;
   const f = frame();
+  const px = ((x - f.left) / f.scale + view.x) * STEPS;
+  const py = ((canvas.height - f.top - y) / f.scale + view.y) * STEPS;
   let best = -1;
-  let least = reach * reach;
+  let least = (reach * STEPS / f.scale) ** 2;
   for (let i = 0; i < points.n; i++) {
-    const [cx, cy] = screen(i, f);
-    const distance = (cx - x) ** 2 + (cy - y) ** 2;
+    const distance = (points.x[i] - px) ** 2 + (points.y[i] - py) ** 2;
     if (distance <= least) {
       least = distance;
       best = i;
