@@ -23,7 +23,7 @@ from chinspect.images import MIN_SIDE, Preprocessing
 from chinspect.report import plain
 from chinspect.serve.folder import analyses, file_of, open_maps
 from chinspect.serve.listing import Listing, read_listing
-from chinspect.serve.words import Verdict, verdict_of
+from chinspect.serve.words import Verdict, explained, verdict_of
 
 Document = Mapping[str, Any]
 
@@ -132,7 +132,7 @@ def _open_analysis(home: Path) -> Run:
         maps=values,
         preprocessing=_preprocessing(explanation),
         candidates=_candidates(document),
-        facts=_facts(document, explanation),
+        facts=[explained(explanation, model), *_facts(document, explanation)],
     )
 
 

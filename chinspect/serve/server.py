@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import warnings
 from collections.abc import Callable
@@ -58,7 +59,8 @@ def serve(folder: str | Path, *, port: int = 8765, announce: Callable[[str], Non
 def _listening(port: int) -> socket.socket:
     """A socket that connections can wait at, so that a browser may be sent there before the server answers."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a server that has just ended
+    if os.name == "posix":  # elsewhere it would let two servers have one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of a server that has just ended
     try:
         listener.bind((ADDRESS, port))
         listener.listen(_WAITING)

@@ -82,6 +82,13 @@ NUMBERS: Mapping[str, str] = {
     "source": "clusterings that proposed the set",
 }
 """What the numbers of a candidate mean."""
+_EXPLAINED: Mapping[str, str] = {
+    "neighbours": "the similarity of each image to its nearest neighbours",
+    "output": "each image's own output",
+    "anomaly": "the anomaly score of each image",
+    "bands": "each image's similarity or score by frequency",
+    "gradcam": "a layer of the network (Grad-CAM)",
+}
 _MINIMUM = re.compile(r"undetected_above\((\d{1,9})\)")
 
 
@@ -103,6 +110,16 @@ def outcome_of(candidate: Mapping[str, Any]) -> Verdict:
     if candidate.get("flagged") is True:
         outcome = _VERDICTS.get(str(candidate.get("verdict")), _UNKNOWN)
     return replace(outcome, sentence=str(candidate.get("finding") or ""))
+
+
+def explained(explanation: Mapping[str, Any], model: str) -> str:
+    """What the maps of an analysis explain, in a sentence."""
+    if not model:
+        return "The maps are of another tool."
+    what = _EXPLAINED.get(str(explanation.get("method")).lower(), "what the model answers")
+    relevance = explanation.get("relevance")
+    method = relevance.get("method") if isinstance(relevance, dict) else None
+    return f"The maps explain {what}, {model}" + (f", by the method {method}." if method else ".")
 
 
 def chance(candidate: Mapping[str, Any]) -> str:

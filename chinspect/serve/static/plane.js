@@ -151,7 +151,7 @@ async function mark(i) {
   if (mapped) card.relevance.src = `/maps/${image}?v=${version}`;
   card.relevance.hidden = !mapped;
   card.name.textContent = about.name;
-  const sets = about.candidates.length ? `member of ${about.candidates.slice(0, 8).join(", ")}` : "";
+  const sets = about.candidates.length ? `member of set ${about.candidates.slice(0, 8).join(", ")}` : "";
   card.about.textContent = [about.label, sets].filter(Boolean).join("; ");
 }
 
