@@ -1,5 +1,6 @@
 from .application import build_application
-from .run import Run, open_run
+from .opening import open_run
+from .run import Run
 from .server import serve
 
 __all__ = [

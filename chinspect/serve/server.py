@@ -35,7 +35,7 @@ def serve(folder: str | Path, *, port: int = 8765, announce: Callable[[str], Non
     import uvicorn
 
     from chinspect.serve.application import build_application
-    from chinspect.serve.run import open_run
+    from chinspect.serve.opening import open_run
 
     run = open_run(folder)
     with _listening(port) as listener, warnings.catch_warnings():

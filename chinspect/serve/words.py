@@ -35,7 +35,9 @@ _VERDICTS: Mapping[str, Verdict] = {
     ),
     "stress": Verdict("Breaks under stress", "bad", "Decisions or neighbours change with what should not matter."),
     "candidate": Verdict(
-        "Candidate", "unsure", "Few images have something in common beyond chance; no intervention was made."
+        "Candidate",
+        "unsure",
+        "Few images have something in common beyond chance; maps alone do not tell whether the model relies on it.",
     ),
     "undecided": Verdict(
         "Undecided", "unsure", "An intervention was made, and leaves open whether the model relies on it."
