@@ -28,6 +28,7 @@ from chinspect.cli import (  # noqa: F401
     known,
     mitigate,
     models,
+    serve,
     similarity,
     spray,
     stress,
