@@ -35,4 +35,6 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 napoleon_use_ivar = True  # attributes of a class are described once, in its own text
 napoleon_use_rtype = False
+napoleon_attr_annotations = False  # the signature has the types of fields
 python_use_unqualified_type_names = True
+suppress_warnings = ["ref.python"]  # rooms have types of the same name, between which a signature does not tell
