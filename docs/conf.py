@@ -13,7 +13,7 @@ author = "chinspect contributors"
 project_copyright = author
 version = release = __version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "rooms", "formulas"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "rooms", "effects", "formulas"]
 exclude_patterns = ["_extensions"]
 default_role = "code"  # docstrings write names between single backticks
 
