@@ -59,7 +59,7 @@ def _described(room: str, name: str) -> list[str]:
     value = getattr(importlib.import_module(room), name)
     home = ".".join(getattr(value, "__module__", None).split(".")[:2]) if inspect.isclass(value) else room
     if home != room and home.startswith("chinspect."):
-        return [f".. py:data:: {room}.{name}", "", f"   The same as :py:obj:`{home}.{name}`.", ""]
+        return [f".. py:data:: {name}", f"   :module: {room}", "", f"   The same as :py:obj:`{home}.{name}`.", ""]
     if inspect.isclass(value):
         return [f".. autoclass:: {room}.{name}", "   :members:", ""]
     if inspect.isfunction(value):

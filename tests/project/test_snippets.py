@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import typer
+from _pages import DOCS, PAGES, ROOT, Snippet, name, snippets
 
 from chinspect.cli.app import main
 from chinspect.cli.frame import app
-from _pages import DOCS, PAGES, ROOT, Snippet, name, snippets
 
 WITH_CODE = [page for page in PAGES if any(snippets(page))]
 COMMANDS = [
