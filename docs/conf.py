@@ -1,4 +1,10 @@
-"""The documentation's site: `python -m sphinx -W -b html docs build/site` makes it, without a network."""
+"""The documentation's site: `python -m sphinx -W -b html docs build/site` makes it, without a network.
+
+Sphinx, and not MkDocs with Material: at the end of November 2026 the newest releases on PyPI are Sphinx 9.2.0
+(21 October 2026), MyST-Parser 5.2.0 (10 November 2026) and Furo 2025.12.19; MkDocs 1.6.1 is of 30 August 2024, with
+nothing but development versions of an incompatible 2.0 since, and the maintenance of Material for MkDocs was announced
+to end on 5 November 2026 (its issue 8523). MyST-NB runs the notebook.
+"""
 
 import sys
 from pathlib import Path
@@ -18,6 +24,8 @@ exclude_patterns = ["_extensions"]
 default_role = "code"  # docstrings write names between single backticks
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
 html_title = f"chinspect {release}"
 html_math_renderer = "mathml"  # no script and no font from elsewhere
 html_copy_source = False

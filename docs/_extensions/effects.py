@@ -23,7 +23,7 @@ def _described(effect: Effect) -> list[str]:
     lines = [f"## `{effect.name}`", "", f"{effect.title[0].upper()}{effect.title[1:]}. Needs {effect.needs}."]
     lines += [f"Data: {effect.data}.", "", f"Source: {effect.source}.", ""]
     if not effect.published:
-        return [*lines, "No numbers are published that can be compared.", ""]
+        return [*lines, "No published numbers are stored with it.", ""]
     measures = list(dict.fromkeys(name for published in effect.published for name in published.values))
     lines += ["| published | " + " | ".join(measures) + " |", "|---|" + "---|" * len(measures)]
     for published in effect.published:
