@@ -64,7 +64,7 @@ class Detector(BaseEstimator, ABC):
         threshold_source_: whose scores these are, in words.
         image_shape_: (C, H, W) of the images fitted on; others are refused.
         n_images_: how many images the detector was fitted on.
-        image_names_: their paths (n_images_,), as they were given; empty of images that were not read from files.
+        image_names_: their paths ``(n_images_,)``, as they were given; empty of images that were not read from files.
     """
 
     layer: nn.Module | None
@@ -129,13 +129,13 @@ class Detector(BaseEstimator, ABC):
         return [resize(as_pixels(image), self.size, self.resizer) for image in images]
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
-        """Anomaly scores (n, 1) of images that it `see`s."""
+        """Anomaly scores (n, 1) of images that it sees (`see`)."""
         return self.decision_function(to_input(np.stack(images)))[:, None]
 
     def explain(
         self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
     ) -> NDArray[np.float32]:
-        """Relevance of ``weights`` (n, 1) times the score of images that it `see`s.
+        """Relevance of ``weights`` (n, 1) times the score of images that it sees (`see`).
 
         Maps (n, H, W) of the pixels, or with ``bands`` spectra (n, 1, bands), the lowest frequencies first.
         """

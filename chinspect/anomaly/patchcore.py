@@ -80,7 +80,7 @@ class PatchCore(Detector):
             it is not known.
         map_shape_: rows and columns of patches.
         normal_: (k, C, H, W), some of the normal images as 8-bit levels, which others are compared with.
-        thumbnails_: (n_images_, C, h, w), small pictures of all of them, by which their files are known again.
+        thumbnails_: ``(n_images_, C, h, w)``, small pictures of all of them, by which their files are known again.
 
     The held-out scores are those of cross-validation: the images are split at random into 5 folds, and each fold is
     scored by a bank made of the other folds.

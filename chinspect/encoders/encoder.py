@@ -159,12 +159,12 @@ class Encoder:
         ]
 
     def respond(self, images: Sequence[AnyImage]) -> NDArray[np.float64]:
-        """Embeddings (n, D), in double precision, of images that it `see`s: they are not cropped a second time."""
+        """Embeddings (n, D), in double precision, of images that it sees (`see`): none is cropped again."""
         embeddings: NDArray[np.float64] = self._uncropped.embed(images).double().cpu().numpy()
         return embeddings
 
     def inputs(self, images: Sequence[AnyImage]) -> Tensor:
-        """The module's input (n, 3, size, size) for images that it `see`s."""
+        """The module's input (n, 3, size, size) for images that it sees (`see`)."""
         return self._uncropped.prepare(*images)
 
     def explain(
@@ -175,7 +175,7 @@ class Encoder:
         bands: int = 0,
         method: Method | None = None,
     ) -> NDArray[np.float32]:
-        """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it `see`s and weights (n, D).
+        """Relevance of ``sum_d weights[i, d] * embedding[i, d]`` for images that it sees (`see`) and weights (n, D).
 
         Maps (n, size, size), or with ``bands`` spectra (n, 1, bands); see `chinspect.encoders.explaining`.
         """

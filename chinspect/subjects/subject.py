@@ -50,12 +50,12 @@ class Subject(Protocol):
         """What the model sees of uint8 images (H, W, 3): resized and cropped; images that it sees stay as they are."""
 
     def respond(self, images: Sequence[Pixels]) -> NDArray[np.float64]:
-        """Responses (n, d) to images that it `see`s: embeddings (n, D), logits (n, classes) or scores (n, 1)."""
+        """Responses (n, d) to images that it sees (`see`): embeddings (n, D), logits (n, classes) or scores (n, 1)."""
 
     def explain(
         self, images: Sequence[Pixels], weights: NDArray[np.floating[Any]], *, bands: int = 0
     ) -> NDArray[np.float32]:
-        """Relevance of ``sum_d weights[i, d] * response[i, d]`` for images that it `see`s and weights (n, d).
+        """Relevance of ``sum_d weights[i, d] * response[i, d]`` for images that it sees (`see`) and weights (n, d).
 
         Maps (n, H, W) of the pixels, or with ``bands`` spectra (n, 1, bands), the lowest frequencies first. The sum of
         a map is the number explained as far as relevance is conserved.
