@@ -1,8 +1,9 @@
 """Runs as they lie in their folders, opened once.
 
 What is shown: a run of ``chinspect spray`` (``run.json``), an audit (``audit.json``) with the analysis that lies in a
-folder below it, and an index of ``chinspect similarity`` (``manifest.json``). The folder may come from a stranger: what
-its documents hold is text and numbers, whatever they claim to be, and what does not fit is an error in a sentence.
+folder below it, and an index that ``SimilarityIndex.build`` made (``manifest.json``). The folder may come from a
+stranger: what its documents hold is text and numbers, whatever they claim to be, and what does not fit is an error in a
+sentence.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def open_run(folder: str | Path) -> Run:
         return open_index(home)
     raise InputError(
         f"{str(folder)!r} holds no finished run (no run.json, audit.json or manifest.json): give the folder that "
-        "'chinspect spray', 'chinspect audit' or 'chinspect similarity' wrote."
+        "'chinspect spray' or 'chinspect audit' wrote, or an index of similarity."
     )
 
 

@@ -23,7 +23,7 @@ def serve(folder: str | Path, *, port: int = 8765, announce: Callable[[str], Non
     """Shows a run in the browser, until it is interrupted.
 
     Args:
-        folder: of a run of `chinspect spray` or `chinspect audit`, or an index of `chinspect similarity`.
+        folder: of a run of ``chinspect spray`` or ``chinspect audit``, or a `SimilarityIndex`.
         port: 0 for any that is free.
         announce: called with the address once it answers.
 
