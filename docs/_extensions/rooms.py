@@ -21,6 +21,7 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 _INHERITED = re.compile(r"set_\w+_request|get_metadata_routing")  # of scikit-learn, about which it tells itself
+_SEVERAL = re.compile(r":ivar (\w+(?:, \w+)+):")
 _rooms: set[str] = set()
 """The rooms that a page describes."""
 _texts: dict[str, list[str]] = {}
@@ -57,8 +58,8 @@ class Room(SphinxDirective):
 def _described(room: str, name: str) -> list[str]:
     """The lines that describe a name, or that say where it is described."""
     value = getattr(importlib.import_module(room), name)
-    home = ".".join(getattr(value, "__module__", None).split(".")[:2]) if inspect.isclass(value) else room
-    if home != room and home.startswith("chinspect."):
+    home = ".".join((getattr(value, "__module__", None) or room).split(".")[:2])
+    if home.startswith("chinspect.") and home != room and name in getattr(importlib.import_module(home), "__all__", ()):
         return [f".. py:data:: {name}", f"   :module: {room}", "", f"   The same as :py:obj:`{home}.{name}`.", ""]
     if inspect.isclass(value):
         return [f".. autoclass:: {room}.{name}", "   :members:", ""]
@@ -81,9 +82,12 @@ def _remember(app: Sphinx, what: str, name: str, value: Any, options: Any, lines
 
 
 def _restore(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:  # noqa: ARG001
-    """Gives fields and constants their text back, of which napoleon takes what is before a colon for a type."""
+    """Mends what napoleon has made: of what is before a colon a type, and of the first of several names another one."""
     if what in ("data", "attribute"):
         lines[:] = _texts[name]
+    for number, line in enumerate(lines):
+        if several := _SEVERAL.match(line):
+            lines[number] = f":ivar {several[1].replace(' ', '')}:{line[several.end() :]}"
 
 
 def _skip(app: Sphinx, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:  # noqa: ARG001

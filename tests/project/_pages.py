@@ -45,5 +45,11 @@ def snippets(page: Path) -> Iterator[Snippet]:
         yield Snippet(page, block["language"], block["code"], reason, status)
 
 
+def studies(page: Path) -> list[list[str]]:
+    """The words behind ``python`` of each command of a page that runs a study, in blocks and in the text."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    return [shlex.split(command) for command in re.findall(r"python (experiments/[^`\n]*)", text)]
+
+
 def name(page: Path) -> str:
     return str(page.relative_to(DOCS))

@@ -16,7 +16,7 @@ from _pages import DOCS, PAGES, ROOT, name
 import chinspect
 
 PACKAGE = Path(chinspect.__file__).parent
-ROOMS = sorted(f"chinspect.{stub.parent.name}" for stub in PACKAGE.glob("*/__init__.pyi"))
+ROOMS = ["chinspect", *sorted(f"chinspect.{stub.parent.name}" for stub in PACKAGE.glob("*/__init__.pyi"))]
 
 
 class References(HTMLParser):

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import typer
-from _pages import DOCS, PAGES, ROOT, Snippet, name, snippets
+from _pages import DOCS, PAGES, ROOT, Snippet, name, snippets, studies
 
 from chinspect.cli.app import main
 from chinspect.cli.frame import app
@@ -71,16 +71,16 @@ def test_a_command_names_a_verb_and_its_options(snippet, words):
     assert not rest, f"{name(snippet.page)}: chinspect has no verb {rest[0]!r}"
 
 
-@pytest.mark.parametrize(
-    ("snippet", "words"),
-    [case for case in COMMANDS if case[1][0] == "python" and case[1][1].startswith("experiments")],
-    ids=lambda value: " ".join(value[1:3]) if isinstance(value, list) else name(value.page),
-)
-def test_a_study_has_the_options_that_a_page_names(snippet, words):
-    script = ROOT / words[1]
-    sources = [script, ROOT / "experiments" / "study.py"] if script.is_file() else [*script.glob("*.py")]
-    text = "\n".join(path.read_text(encoding="utf-8") for path in [*sources, ROOT / "experiments" / "study.py"])
-    assert all(f'"{word}"' in text for word in words[2:] if word.startswith("--")), words
+@pytest.mark.parametrize("page", [page for page in PAGES if studies(page)], ids=name)
+def test_studies_have_the_options_that_a_page_names(page):
+    for script, *words in studies(page):
+        path = ROOT / script
+        sources = [path] if path.is_file() else sorted(path.glob("*.py"))
+        assert sources, f"there is no study {script}"
+        text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+        options = [word for word in words if word.startswith("--")]
+        # argparse names an option with its dashes, `experiments.study.option` without
+        assert all(f'"{option}"' in text or f'"{option[2:]}"' in text for option in options), (script, options)
 
 
 def test_what_is_not_run_says_why():
