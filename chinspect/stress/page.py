@@ -17,7 +17,7 @@ _LIBRARIES = ("chinspect", "torch", "numpy", "opencv-python-headless", "pillow")
 
 
 def compose(report: StressReport) -> Page:
-    """The page. The verdict is of the detector without remedies: whether an error rate leaves its interval of before."""
+    """The page. Its verdict is of the detector without remedies: whether a rate of error leaves its interval."""
     own = report.table[report.table.mitigation == NONE]
     before, *changed = records(own)
     broken = [row for row in changed if _breaks(before, row)]
