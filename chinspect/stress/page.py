@@ -28,15 +28,17 @@ def compose(report: StressReport) -> Page:
     sections = [
         _errors(report, verdicts["errors"], tone),
         _scores(report, own, verdicts["scores"]),
-        _table("What the new resizer does, step by step", report.steps, verdicts["steps"]),
-        _table("Could it have been known before?", report.tables()["predictions"], verdicts["prediction"]),
+        _table("What the new resizer does, step by step", "Steps", report.steps, verdicts["steps"]),
+        _table(
+            "Could it have been known before?", "Predictions", report.tables()["predictions"], verdicts["prediction"]
+        ),
         _trust(report),
     ]
     return Page(
         title=f"Do the decisions of {report.detector} on {report.dataset} survive deployment?",
         verdict=verdict if conditions else "nothing was changed",
         tone=tone,
-        sentence=f"{verdicts['errors']} {verdicts['scores']}".strip() or report.sentence,
+        sentence=" ".join(filter(None, [_broken(broken), verdicts["errors"], verdicts["scores"]])) or report.sentence,
         sections=[section for section in sections if section.blocks],
         made={
             "detector": report.detector,
@@ -53,10 +55,19 @@ def _breaks(before: dict[str, Any], row: dict[str, Any]) -> bool:
     return any(row[f"{rate}_low"] > before[f"{rate}_high"] for rate in _RATES)
 
 
+def _broken(rows: list[dict[str, Any]]) -> str:
+    """Under which conditions decisions break, and by how much."""
+    if not rows:
+        return ""
+    told = [f"{_name(row)} ({row['fpr']:.0%} false alarms, {row['fnr']:.0%} missed)" for row in rows]
+    return f"More errors, beyond both intervals, under {', '.join(told)}."
+
+
 def _errors(report: StressReport, verdict: str, tone: Tone) -> Section:
     table = report.table
     names = [_name(row) for row in records(table)]
-    blocks: list[Block] = [Paragraph(verdict)] if verdict else []
+    blocks: list[Block] = []
+    before = table.iloc[0]
     for rate, words in _RATES.items():
         rows = pd.DataFrame(
             {
@@ -68,7 +79,7 @@ def _errors(report: StressReport, verdict: str, tone: Tone) -> Section:
             }
         )
         caption = f"{words[0].upper()}{words[1:]}, 95 % intervals; the control is the training resizer, unchanged"
-        blocks.append(Intervals(rows, words, caption))
+        blocks.append(Intervals(rows, words, caption, zero=float(before[rate])))
     ((title, overview),) = report.overview().items()
     return Section("Errors under each condition", [*blocks, Table(overview, title)], note=verdict, tone=tone)
 
@@ -91,9 +102,8 @@ def _scores(report: StressReport, own: pd.DataFrame, verdict: str) -> Section:
     return Section("Scores and the frozen threshold", blocks, note=verdict)
 
 
-def _table(title: str, table: pd.DataFrame, verdict: str) -> Section:
-    blocks: list[Block] = [Paragraph(verdict)] if verdict else []
-    return Section(title, [*blocks, Table(table, title)] if len(table) else [], note=verdict)
+def _table(title: str, caption: str, table: pd.DataFrame, verdict: str) -> Section:
+    return Section(title, [Table(table, caption)] if len(table) else [], note=verdict)
 
 
 def _trust(report: StressReport) -> Section:
