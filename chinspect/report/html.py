@@ -157,12 +157,13 @@ def _scatter(block: Scatter, assets: _Assets) -> Markup:
     assets.scripts |= dict.fromkeys((LIBRARY, "charts.js", "scatter.js"))
     data, indices, count = charts.scatter(block)
     number = assets.number()
-    if block.tiles and len(indices):
+    sheet = None
+    if block.tiles and indices:
         sheet = sprite_sheet([block.tiles[i] for i in indices], _THUMBNAIL)
         assets.sheet(number, sheet)
         data |= {"sheet": number, "maps": bool(sheet.maps), "columns": sheet.columns, "rows": sheet.rows}
         data["side"] = sheet.side
-    return _macro("scatter", block, data, _json(data), number, count)
+    return _macro("scatter", block, data, _json(data), number, count, sheet)
 
 
 def _pair(block: PairViewer, assets: _Assets) -> Markup:
