@@ -20,6 +20,7 @@ from chinspect.report import (
     Result,
     Scatter,
     Section,
+    Table,
     Tile,
     page_html,
 )
@@ -190,6 +191,12 @@ def test_two_thousand_images_stay_under_fifteen_megabytes():
     galleries = [Gallery(tiles[:24], "members") for _ in range(8)]
     text = page_html(page_of(*galleries, Scatter(x, y, names, [""] * 2_000, "plane", tiles)))
     assert len(text.encode()) < 15e6
+
+
+def test_of_a_long_table_the_first_rows_are_shown_and_the_rest_is_told():
+    text = page_html(page_of(Table(pd.DataFrame({"row": [f"r{i}" for i in range(600)]}), "Many")))
+    assert text.count('<th scope="row"') == 500
+    assert "Many (100 more rows are in the files beside this page)" in text
 
 
 def test_pages_without_anything_are_pages():

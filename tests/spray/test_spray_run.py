@@ -92,7 +92,10 @@ def test_the_folder_says_what_the_run_says(planted, saved):
 
 def test_the_page_leads_with_the_candidate_and_shows_every_image_once_in_the_plane(planted, saved):
     page = planted.page()
-    assert (page.tone, page.sentence) == ("unsure", planted.sentence)
+    assert page.tone == "unsure"
+    lead, rest = page.sentence.split("\n")
+    assert lead.startswith(f"{planted.spray.flagged_[0].size} of {COUNT} images share ")
+    assert rest == planted.sentence
     section = page.sections[0]
     assert (section.title, section.tone) == ("Candidate 1", "unsure")
     members = next(block for block in section.blocks if getattr(block, "caption", "").startswith("Members"))
