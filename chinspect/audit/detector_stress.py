@@ -33,7 +33,7 @@ from chinspect.stress import change as changed
 from chinspect.stress.scoring import NONE
 from chinspect.stress.words import size
 
-ACQUISITION: Sequence[str] = (
+ACQUISITION: tuple[str, ...] = (
     *("jpeg-90", "jpeg-75-4:2:0", "gamma-0.9", "gamma-1.1", "brightness-0.95", "brightness-1.05"),
     *("shift-1px", "sharpen-2"),
 )

@@ -32,7 +32,7 @@ CASES = 8
 """Artefacts that are proven at most, those on the clearest sets of images."""
 _USUAL_CASES = 3  # of which minutes are estimated: photographs with an artefact have one to five
 _PLACEBOS = 45  # responses to an edited image in a trial: 39 other contents, the edit, elsewhere, questions in the mean
-_TESTED = 32  # images of a trial, at most
+_EDITED = 24  # images of a trial: 32 without an artefact at most, and half as many with it are usual
 _TRACED = 100
 _VARIANTS = 14  # of processing, of which some change nothing
 _SURROGATE = 4e-4  # seconds a surrogate and an image, measured on one core of 2 GHz
@@ -164,9 +164,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             "a map of each image, sets of alike maps beside chance (SpRAy)",
             of((timing.explain + timing.respond) * share + _SURROGATE * (surrogates + 1)),
         ),
-        PlannedStep(
-            "proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, 3 * _TESTED // 2)
-        ),
+        PlannedStep("proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, _EDITED)),
         PlannedStep(
             "traces",
             "do neighbours share what was done to their files?",
@@ -181,7 +179,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             PlannedStep(
                 "mitigation",
                 "what is confirmed is pruned, then tested again",
-                of(_USUAL_CASES * (_LAYERS + 4 * _PLACEBOS) * (timing.respond + timing.edit), _TESTED),
+                of((_LAYERS + 4 * _PLACEBOS) * (timing.respond + timing.edit), _EDITED),
             )
         )
     return steps

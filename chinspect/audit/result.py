@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +52,23 @@ class Audit(Result):
 
     @property
     def sentence(self) -> str:
-        """The verdict in words."""
-        first = [finding.sentence for finding in self.findings if finding.status == self.verdict]
-        return f"{self.title}: {self.verdict.replace('_', ' ')}. {first[0] if first else ''}".strip()
+        """The verdict in words, the gravest finding, how many others there are, and the level."""
+        sentence = f"{self.title}: {_words(self.verdict)}."
+        if not self.findings:
+            return sentence
+        first = next(finding for finding in self.findings if finding.status == self.verdict)
+        others = Counter(finding.status for finding in self.findings if finding is not first)
+        counts = [f"{others[status]} {_words(status)}" for status in get_args(Status) if others[status]]
+        told = f" Beside it: {', '.join(counts)}." if counts else ""
+        return f"{sentence} {first.title.rstrip('.')}. {first.sentence}{told} {self.level_sentence}"
+
+    @property
+    def level_sentence(self) -> str:
+        """How often an audit confirms something where there is nothing, in words."""
+        return (
+            f"All artefacts are tested at one level: with a probability of {100 * self.level:g} %, at most, does the "
+            "audit confirm anything that does no more than other content in its place."
+        )
 
     def document(self) -> dict[str, Any]:
         """Everything but the evidence, as JSON values."""
@@ -71,7 +86,7 @@ class Audit(Result):
 
     def overview(self) -> Mapping[str, pd.DataFrame]:
         """Findings, gravest first."""
-        rows = [(finding.status.replace("_", " "), finding.title) for finding in self.findings]
+        rows = [(_words(finding.status), finding.title) for finding in self.findings]
         return {"findings": pd.DataFrame(rows, columns=["status", "finding"])}
 
     def page(self) -> Page:
@@ -79,8 +94,7 @@ class Audit(Result):
         sections = [_section(finding) for finding in self.findings]
         done = Section("What was done", [Table(self.steps, "Steps of the audit")])
         tone = TONES.get(self.verdict, "unsure")
-        verdict = self.verdict.replace("_", " ")
-        return Page(self.title, verdict, tone, self.sentence, [*sections, *self.sections, done], self.made)
+        return Page(self.title, _words(self.verdict), tone, self.sentence, [*sections, *self.sections, done], self.made)
 
     def _save_page(self, path: Path) -> list[Path]:
         """``report.html``, and ``report.md`` for places that block scripts."""
@@ -96,4 +110,8 @@ def _section(finding: AuditFinding) -> Section:
     advice = [Paragraph(finding.advice)] if finding.advice else []
     blocks = [Paragraph(finding.sentence), *finding.blocks, *advice]
     tone = TONES.get(finding.status, "unsure")
-    return Section(finding.title, blocks, note=finding.status.replace("_", " "), tone=tone)
+    return Section(finding.title, blocks, note=_words(finding.status), tone=tone)
+
+
+def _words(status: Status) -> str:
+    return status.replace("_", " ")
