@@ -14,7 +14,8 @@ told. Where images are labelled, normal members are asked: a mark on normal imag
 2. normal images with the mark are called anomalous more often than other normal images (Fisher's exact test, one-sided,
    at 5 % over all candidates),
 
-it is a ``stress``. With 1. alone it is a ``candidate``: whether it is a defect only people can tell.
+it is a ``stress``. Sets are chosen by their maps, which are not independent of alarms, so that this level is nominal;
+step 1. stands beside it. With 1. alone it is a ``candidate``: whether it is a defect only people can tell.
 """
 
 from __future__ import annotations

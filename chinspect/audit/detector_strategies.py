@@ -32,6 +32,14 @@ from chinspect.report import Block, Comparison, Gallery, Intervals, Table, Tile
 from chinspect.spray import Candidate, Finding, SprayRun, analyse
 
 _SHOWN = 12  # members in a gallery: what one looks at
+_LEADS: Mapping[str, str] = {
+    "confirmed": "Scores hang on what {size} of {images} images carry {position}.",
+    "stress": "Normal images are called anomalous for what {size} of {images} images carry {position}.",
+    "candidate": "Scores of {size} of {images} images lie alike {position}, and whether they should is open.",
+    "undecided": "Scores of {size} of {images} images lie alike {position}; an edit left open whether they hang on it.",
+    "not_causal": "Scores of {size} of {images} images lie alike {position}; no edit showed that they hang on it.",
+    "clear": "Scores of {size} of {images} images lie {position}, on their defects.",
+}
 _ADVICE: Mapping[str, str] = {
     "confirmed": "Look at the images: if this is no defect, remove it, or vary it among normal images and fit anew.",
     "stress": "Look at the images: if this is no defect, show the detector normal images that carry it, or remove it.",
@@ -115,7 +123,8 @@ def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int
         numbers |= {"defective": defective, "inside_masks": inside}
         sentences.append(words)
     names = [tested.names[i] for i in members_of(run, candidate, tested).values()]
-    title = f"{finding.title(number)}: scores that lie {candidate.position}"
+    title = f"Scores that lie {', '.join([candidate.position, *finding.ground])}"
+    sentences.insert(0, _LEADS[status].format(size=candidate.size, images=len(run.maps), position=candidate.position))
     advice = _ADVICE.get(status, "")
     return AuditFinding(key, status, title, " ".join(sentences), advice, numbers, names, blocks)
 

@@ -4,9 +4,12 @@ score -> explanation -> SpRAy over maps and over spectra -> candidates proven, a
 resizers and acquisition changes, with the shift that was predicted beside the measured one -> with ``mitigate`` a blur
 and a new threshold, and the same tests again.
 
-Two families of tests are judged, each at 5 %: with that probability, at most, is any candidate confirmed that does no
-more than other content in its place (`chinspect.proof`), and any change called a stress that turns no more decisions
-than half of a grey level does (`chinspect.audit.decisions`).
+Three families of tests are judged, each at 5 %: with that probability, at most, is any candidate confirmed that does no
+more than other content in its place (`chinspect.proof`), any change called a stress that turns no more decisions than
+half of a grey level does (`chinspect.audit.decisions`), and any mark called one on normal images that raise no more
+alarms than others (`chinspect.audit.detector_marks`). The sets of the last family are chosen by their maps, which are
+not independent of alarms, so that its level is nominal; ``experiments/audit_detectors`` measures it on data without a
+cause.
 """
 
 from __future__ import annotations

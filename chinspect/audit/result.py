@@ -66,8 +66,8 @@ class Audit(Result):
     def level_sentence(self) -> str:
         """How often an audit confirms something where there is nothing, in words."""
         return (
-            f"All artefacts are tested at one level: with a probability of {100 * self.level:g} %, at most, does the audit "
-            "confirm anything that does no more than other content in its place."
+            f"All artefacts are tested at one level: with a probability of {100 * self.level:g} %, at most, does the "
+            "audit confirm anything that does no more than other content in its place."
         )
 
     def document(self) -> dict[str, Any]:

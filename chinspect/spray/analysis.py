@@ -32,7 +32,7 @@ from chinspect.spray.duplicates import joined, near_duplicates, same_maps
 from chinspect.spray.maps import prepare
 from chinspect.spray.overlap import common_fractions, overlaps
 from chinspect.spray.proposals import SMALLEST, Proposal, Settings, clusterings, propose, propose_in, united
-from chinspect.spray.significance import ALPHA, LARGEST, min_detectable_size, null, stability
+from chinspect.spray.significance import ALPHA, LARGEST, Chance, min_detectable_size, null, stability
 from chinspect.spray.spectral import project, spectrum
 from chinspect.spray.strategy import strategy_scores
 from chinspect.spray.transport import Transport, nearest_by_transport
@@ -281,7 +281,7 @@ class SpRAy(BaseEstimator):
         if self.metric not in get_args(Transport):
             count = self.n_surrogates
             proposals += propose(self.maps_, self._settings, [whitened], smallest)
-        self._chance = null(self.maps_, count, self._settings, self.n_jobs, progress)
+        self._chance = self._surrogates(count, progress)
         proposals, p = self._united(proposals)
         stable = np.full(len(proposals), np.nan)
         if count:
@@ -296,6 +296,10 @@ class SpRAy(BaseEstimator):
             copies = np.flatnonzero(np.isin(self.duplicates_, self.kept_[candidate.indices]))
             candidates.append(replace(_moved(candidate, self.kept_), indices=copies))
         return candidates
+
+    def _surrogates(self, count: int, progress: Callable[[int, int], None] | None) -> Chance:
+        """What distinct sets are like in data sets of moved maps."""
+        return null(self.maps_, count, self._settings, self.n_jobs, progress)
 
     def _united(self, proposals: list[Proposal]) -> tuple[list[Proposal], Floats]:
         """Sets and their p-values, most significant first, with those that chance does not explain as one a position.

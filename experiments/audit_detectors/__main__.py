@@ -47,7 +47,7 @@ from chinspect.images import open_image
 from chinspect.intervals import wilson
 from chinspect.spray import ground
 from chinspect.world import industrial
-from experiments.study import Run, option, read_options
+from experiments.study import Run, option, read_options, write_table
 
 PLAIN = "pillow-bilinear"
 ALIKE = "torch-bilinear-aa"
@@ -83,7 +83,7 @@ def main() -> None:
                     if (surface, cause, prevalence, seed) not in done:
                         cases.append(audited(options, surface, cause, prevalence, seed))
                         print({key: cases[-1][key] for key in (*KEYS, "found", "false", "seconds")}, flush=True)
-            run.write(pd.DataFrame(cases), "cases", rows=0)
+            write_table(pd.DataFrame(cases), run.out, "cases")
             run.write(summary(pd.DataFrame(cases)), "audits")
 
 
