@@ -12,7 +12,7 @@ from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
-from chinspect.audit.places import LEADING
+from chinspect.audit.sites import LEADING
 from chinspect.audit.steps import Steps
 from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof, Trial
 from chinspect.spray import Finding, SprayRun
@@ -50,11 +50,11 @@ def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
         for n, finding in enumerate(run.findings):
             if finding.candidate.flagged:
                 findings.append(_of_candidate(evidence, run, finding, n, by_candidate.get(n)))
-        findings += [_of_place(evidence, run, suspect) for suspect in evidence.suspects if suspect.place is not None]
+        findings += [_of_site(evidence, run, suspect) for suspect in evidence.suspects if suspect.site is not None]
         if not run.flagged:
             findings.append(_nothing_flagged(run))
-    if evidence.pairs is not None and not any(suspect.place for suspect in evidence.suspects):
-        findings.append(_no_place(evidence))
+    if evidence.pairs is not None and not any(suspect.site for suspect in evidence.suspects):
+        findings.append(_no_site(evidence))
     findings += [_of_measures(measures) for measures in evidence.measures]
     order = get_args(Status)
     return sorted(_with_own_keys(findings), key=lambda finding: order.index(finding.status))
@@ -83,17 +83,17 @@ def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, s
     )
 
 
-def _of_place(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFinding:
-    place = suspect.place
-    assert place is not None
-    position = place.position
-    largest = place.pairs["p_value"].max()
+def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFinding:
+    site = suspect.site
+    assert site is not None
+    position = site.position
+    largest = site.pairs["p_value"].max()
     sentence = (
-        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(place.pairs)} pairs of "
+        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(site.pairs)} pairs of "
         f"neighbours, by what lies {position}: each pair more so than all but {largest:.2g} of shuffled pairs."
     )
     proof = suspect.proof
-    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(place.pairs)}
+    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(site.pairs)}
     status: Status = "candidate"
     if proof is not None and proof.verdict != "untested":
         status = cast(Status, proof.verdict)
@@ -130,7 +130,7 @@ def _nothing_flagged(run: SprayRun) -> AuditFinding:
     )
 
 
-def _no_place(evidence: Evidence) -> AuditFinding:
+def _no_site(evidence: Evidence) -> AuditFinding:
     assert evidence.pairs is not None
     leading = int((evidence.pairs["p_value"] <= LEADING).sum())
     of_candidate = " beyond those of the sets above" if evidence.suspects else ""

@@ -74,9 +74,11 @@ class Steps:
 
     def _count(self, name: str) -> Count:
         names = [step.name for step in self._plan.planned if not step.note]
-        place = names.index(name)
-        later = sum(step.minutes(self._plan.images) for step in self._plan.planned if step.name in names[place + 1 :])
-        what = f"{name}, step {place + 1} of {len(names)}" + (f", then about {later:.0f} min" if later >= 1 else "")
+        position = names.index(name)
+        later = sum(
+            step.minutes(self._plan.images) for step in self._plan.planned if step.name in names[position + 1 :]
+        )
+        what = f"{name}, step {position + 1} of {len(names)}" + (f", then about {later:.0f} min" if later >= 1 else "")
 
         def count(done: int, total: int) -> None:
             if self._progress is not None:

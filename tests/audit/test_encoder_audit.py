@@ -109,8 +109,8 @@ def test_what_the_null_confirms(tmp_path):
         run = analyse(eye(0.0), folder, n_surrogates=0, check=False)
         forced = [replace(x, candidate=replace(x.candidate, flagged=True, verdict="candidate")) for x in run.findings]
         evidence = Evidence(eye(0.0), load_samples(folder), run=replace(run, findings=forced))
-        _, found = suspects(evidence, seed=seed)
-        cases = [suspect.case for suspect in found if suspect.case is not None]
+        _, selected = suspects(evidence, seed=seed)
+        cases = [suspect.case for suspect in selected if suspect.case is not None]
         confirmed += any(proof.verdict == "confirmed" for proof in prove_all(eye(0.0), cases, n_resamples=200))
     assert confirmed < 2
 
