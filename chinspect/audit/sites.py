@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from chinspect.proof import MIN_MEMBERS
-from chinspect.similarity import SimilarityIndex
+from chinspect.similarity import SimilarityIndex, in_place
 from chinspect.spray import position_in_words
 
 LEADING = 0.01

@@ -91,7 +91,7 @@ def _trial(document: Mapping[str, Any], key: str, arrays: Arrays) -> Trial:
         for condition, names in document["measured"].items()
     }
     pictures = {
-        condition: [arrays[f"{key}/pictures/{condition}/{position}"] for place in range(count)]
+        condition: [arrays[f"{key}/pictures/{condition}/{position}"] for position in range(count)]
         for condition, count in document["pictures"].items()
     }
     return Trial(
