@@ -29,6 +29,12 @@ _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
 }
+_RELIES = {
+    "confirmed": "relies on",
+    "undecided": "may rely on",
+    "not_causal": "was not found to rely on",
+    "untested": "was not tested on",
+}
 _TITLES = {
     "pairs": "Suspicious pairs",
     "strategies": "Sets of alike maps",
@@ -80,6 +86,7 @@ def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, s
         numbers,
         [run.names[i] for i in candidate.indices],
         suspect_blocks(evidence, run, candidate.indices.tolist(), suspect, n),
+        "" if proof is None else _lead(proof),
     )
 
 
@@ -114,6 +121,7 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
         numbers,
         [run.names[i] for i in suspect.members],
         suspect_blocks(evidence, run, suspect.members, suspect, None),
+        "" if proof is None else _lead(proof),
     )
 
 
@@ -178,6 +186,21 @@ def _numbers(proof: Proof) -> dict[str, Any]:
         "placebos": len(trial.placebos),
         "exceeded": trial.exceeded,
     }
+
+
+def _lead(proof: Proof) -> str:
+    """The trial that speaks most for reliance, in a sentence; nothing without any."""
+    if not proof.trials:
+        return ""
+    trial = min(proof.trials, key=_rank)
+    low, high = trial.bounds
+    placebos = trial.sign * trial.placebos
+    doing = "is laid on" if trial.edit == "add" else "is taken away from"
+    return (
+        f"The model {_RELIES[proof.verdict]} it: where it {doing} two images, their cosine similarity changes by "
+        f"{trial.effect:+.2g} ({low:.2g} to {high:.2g}); by at most {trial.sign * placebos.max():+.2g} for "
+        f"{len(placebos)} other contents in its place."
+    )
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:

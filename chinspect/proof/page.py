@@ -43,8 +43,9 @@ def _trial(proof: Proof, trial: Trial) -> Section:
     blocks: list[Block] = [_comparison(trial), _intervals(proof, trial)]
     if trial.placebo_norm < 1:
         blocks.append(Paragraph(f"Placebos change images by {trial.placebo_norm:.0%} of what it changes them by."))
-    decides = trial.table[trial.table["effect"] != proof.decides].drop(columns="edit")
-    blocks.append(Table(decides, "Other effects, which describe and decide nothing"))
+    others = trial.table[trial.table["effect"] != proof.decides].drop(columns="edit")
+    both = others[others["condition"].isin([ARTEFACT, CONTENT])]
+    blocks.append(Table(both, "Other effects, which describe and decide nothing"))
     return Section(_TITLES[trial.edit], blocks, note=trial.verdict.replace("_", " "))
 
 
