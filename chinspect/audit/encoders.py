@@ -21,7 +21,7 @@ from typing import Any
 from chinspect.audit.evidence import Evidence
 from chinspect.audit.judging import encoder_findings
 from chinspect.audit.measuring import confounder_measures, trace_measures
-from chinspect.audit.plan import Plan, encoder_steps, fitted, spread, time_batch
+from chinspect.audit.plan import Plan, encoder_steps, spread, time_batch
 from chinspect.audit.records import Request, claim, planned, proofs_of
 from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
@@ -137,7 +137,7 @@ def _plan(encoder: Encoder, samples: Samples, options: Options) -> Plan:
     timing = time_batch(encoder, pictures, encoder.preprocessing.size // _PATCHES)
     asked = {"confounder": options.confounders is not None, "mitigation": options.mitigate}
     steps = encoder_steps(timing, surrogates=options.surrogates, workers=options.workers, asked=asked)
-    return fitted(Plan(len(samples), len(samples), steps, options.budget))
+    return Plan(len(samples), len(samples), steps, options.budget)
 
 
 def _sampled(options: Options, samples: Samples, plan: Plan) -> tuple[Options, Samples]:
