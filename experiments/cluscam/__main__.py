@@ -5,13 +5,16 @@
 Of each photograph the logit of the predicted class is explained, at the last layer of maps. ``methods.csv`` has a row a
 method, with the mean over photographs and its 95 % interval (bootstrap), and the controls: a map of ones, a random map,
 a centred blob. A measure that a control wins measures nothing. RISE, which takes as long as all others together, is of
-the first ``--rise`` photographs. ``settings.csv`` has, of the first ``--settings`` of them, ClusCAM's parameters one by
-one: the number of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings,
-channels that are split, gradients as weights, and division in place of the product; ``stability`` is the mean
-correlation with the map of the first row of the same photograph.
+``--rise`` photographs. ``settings.csv`` has, of ``--settings`` photographs, ClusCAM's parameters one by one: the number
+of clusters, the fraction that is dropped, the temperature, the protocol, the seed, other clusterings, concepts of a
+sparse autoencoder fitted on other photographs, channels that are split, gradients as weights, and division in place of
+the product; ``stability`` is the mean correlation with the map of the first row of the same photograph.
 
-``small.csv`` and ``small_settings.csv`` have the same for photographs whose relevant area is small, as far as the
-network's Grad-CAM tells: the quarter of them with the smallest area.
+``small_methods.csv`` and ``small_settings.csv`` have the same for photographs whose relevant area is small, as far as
+the network's Grad-CAM tells: the quarter of them with the smallest area.
+
+Rows of photographs are kept as they are made, in ``rows``: the same command goes on where it was interrupted, and one
+with more photographs from what there is.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,9 +39,11 @@ from torch import Tensor, nn
 from chinspect.cam import cam
 from chinspect.encoders import Encoder, load_classifier
 from chinspect.faithfulness import control_maps
+from chinspect.files import replacing
 from chinspect.relevance import Method
 from experiments.cluscam.measures import MEASURES, QUICK, judged_image, measured
-from experiments.cluscam.variants import VARIANTS
+from experiments.cluscam.sparse import Coder, positions, train_coder
+from experiments.cluscam.variants import CLUSTERS, TEMPERATURE, VARIANTS
 from experiments.faithfulness.photographs import draw_photographs
 from experiments.study import Run, option, read_options
 
@@ -82,59 +88,90 @@ def settings() -> dict[str, Explain]:
 
 def main() -> None:
     """Measures everything and writes the tables."""
-    smoke = {"images": 2, "settings": 2, "rise": 1, "masks": 16}
+    smoke = {"images": 3, "settings": 2, "rise": 1, "masks": 16}
     options = read_options(__doc__, OPTIONS, out="results/cluscam", seed=0, smoke=smoke)
     torch.set_num_threads(1)
-    encoder = load_classifier("efficientnet-lite0")
-    files = draw_photographs(options.photographs, options.images, options.seed).ring
-    judge = frozen(encoder, files[0])
+    draw = partial(draw_photographs, options.photographs, seed=options.seed)
     with Run(options) as run:
-        measure = partial(measured_methods, encoder, judge=judge, seed=options.seed)
-        made = methods(options.slow)
-        rows = pd.DataFrame(list(measure(files, made, MEASURES)))
-        rise = {"rise": partial(_rise, respond=judge, masks=options.masks)}
-        rows = pd.concat([rows, pd.DataFrame(list(measure(files[: options.rise], rise, MEASURES, controls=False)))])
-        run.write(summary(rows), "methods", decimals=3)
-        area = rows[rows["method"] == "gradcam"].set_index("image")["area"]
+        study = Study(load_classifier("efficientnet-lite0"), run, options.seed)
+        rise = {"rise": partial(_rise, respond=study.judge, masks=options.masks)}
+        some = draw(options.settings)
+        concepts = partial(_of_concepts, coder=coder_of(study.encoder, some.held_out[: options.images]))
+        settled = study.measure("settings", some.ring, settings() | {"sparse autoencoder": concepts}, QUICK)
+        rows = [
+            study.measure("methods", draw(options.images).ring, methods(options.slow), MEASURES, controls=True),
+            study.measure(f"rise-{options.masks}", draw(options.rise).ring, rise, MEASURES),
+        ]
+        together = pd.concat(rows)
+        area = together[together["method"] == "gradcam"].set_index("image")["area"]
         small = area[area <= area.quantile(0.25)].index
-        run.write(summary(rows[rows["image"].isin(small)]), "small", decimals=3)
-        settled = pd.DataFrame(list(measure(files[: options.settings], settings(), QUICK)))
-        run.write(summary(settled), "settings", decimals=3)
-        run.write(summary(settled[settled["image"].isin(small)]), "small_settings", decimals=3)
+        for name, table in (("methods", together), ("settings", settled)):
+            run.write(summary(table), name, decimals=3)
+            run.write(summary(table[table["image"].isin(small)]), f"small_{name}", decimals=3)
+        run.facts["images"] = len(area)
 
 
-def frozen(encoder: Encoder, image: Path) -> nn.Module:
+def coder_of(encoder: Encoder, files: Iterable[Path]) -> Coder:
+    """A sparse autoencoder of the last layer of maps, of some photographs."""
+    return train_coder(positions(encoder.module, map(encoder.prepare, files), "auto"))
+
+
+def frozen(encoder: Encoder) -> nn.Module:
     """The network as it is judged, three times as fast: its constants folded, equal to 1e-5."""
+    size = encoder.preprocessing.size
     with warnings.catch_warnings(action="ignore"):  # deprecated, and still twice as fast as what is to replace it
-        traced = torch.jit.trace(encoder.module, encoder.prepare(image))
+        traced = torch.jit.trace(encoder.module, torch.zeros(1, 3, size, size))
         return torch.jit.optimize_for_inference(traced)
 
 
-def measured_methods(
-    encoder: Encoder,
-    files: list[Path],
-    explain: dict[str, Explain],
-    measures: Sequence[str],
-    *,
-    judge: nn.Module,
-    seed: int,
-    controls: bool = True,
-) -> Iterator[dict[str, Any]]:
-    """A row an image and method, and an image and control."""
-    for number, file in enumerate(files):
-        x = encoder.prepare(file)
+class Study:
+    """Measures maps of photographs, whose rows are written as they are made: an interrupted study goes on from them."""
+
+    def __init__(self, encoder: Encoder, run: Run, seed: int) -> None:
+        self.encoder = encoder
+        self.judge = frozen(encoder)
+        self.run = run
+        self.seed = seed
+
+    def measure(
+        self,
+        name: str,
+        files: Sequence[Path],
+        explain: dict[str, Explain],
+        measures: Sequence[str],
+        *,
+        controls: bool = False,
+    ) -> pd.DataFrame:
+        """Rows of all photographs, kept in a file of this name and of the seed."""
+        path = self.run.out / "rows" / f"{name}-seed{self.seed}.csv"
+        path.parent.mkdir(exist_ok=True)
+        rows = pd.read_csv(path) if path.is_file() else pd.DataFrame({"image": []})
+        for file in files:
+            if file.name not in set(rows["image"]):
+                new = pd.DataFrame(list(self.rows(file, explain, measures, controls)))
+                rows = new if rows.empty else pd.concat([rows, new])
+                with replacing(path) as temporary:
+                    rows.to_csv(temporary, index=False)
+        return rows[rows["image"].isin([file.name for file in files])]
+
+    def rows(
+        self, file: Path, explain: dict[str, Explain], measures: Sequence[str], controls: bool
+    ) -> Iterator[dict[str, Any]]:
+        """A row a method, and a control, of one photograph."""
+        x = self.encoder.prepare(file)
         with torch.no_grad():
-            target = int(encoder.module(x).argmax())
-        image = judged_image(judge, x, target, seed + number)
+            target = int(self.encoder.module(x).argmax())
+        seed = self.seed + zlib.crc32(file.name.encode())  # of the photograph: it does not matter which come before
+        image = judged_image(self.judge, x, target, seed)
         first: Map | None = None
         for name, function in explain.items():
             start = time.process_time()
-            values = function(encoder, x, target, "auto")
+            values = function(self.encoder, x, target, "auto")
             seconds = time.process_time() - start
             first = values if first is None else first
             row = {"image": file.name, "method": name, **measured(image, values, measures)}
             yield {**row, "seconds": seconds, "stability": _correlation(values, first)}
-        shown = control_maps((x.shape[2], x.shape[3]), seed + number) if controls else {}
+        shown = control_maps((x.shape[2], x.shape[3]), seed) if controls else {}
         for name, values in shown.items():
             yield {"image": file.name, "method": name, **measured(image, values, measures)}
 
@@ -164,6 +201,10 @@ def _variant(encoder: Encoder, x: Tensor, target: int, layer: str, *, function: 
 
 def _rise(encoder: Encoder, x: Tensor, target: int, _layer: str, *, respond: nn.Module, masks: int) -> Map:  # noqa: ARG001
     return cam("rise", respond.forward, x, target=target, masks=masks)[0]
+
+
+def _of_concepts(encoder: Encoder, x: Tensor, target: int, layer: str, *, coder: Coder) -> Map:
+    return coder(encoder.module, x, layer, target, masks=CLUSTERS, temperature=TEMPERATURE).numpy()
 
 
 def _relevance(encoder: Encoder, x: Tensor, target: int, _layer: str, *, method: Method) -> Map:

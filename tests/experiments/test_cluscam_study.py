@@ -11,6 +11,7 @@ import torch
 from chinspect.encoders import load_encoder
 from chinspect.faithfulness import control_maps
 from experiments.cluscam.measures import QUICK, judged_image, measured
+from experiments.cluscam.sparse import ACTIVE, positions, train_coder
 from experiments.cluscam.variants import VARIANTS, _regions
 
 MODULE = load_encoder("tiny-supervised").module
@@ -59,3 +60,20 @@ def test_intervals_hold_the_mean():
     assert list(table["method"]) == ["a", "b"]
     assert (table["removal_low"] < table["removal"]).all()
     assert (table["removal"] < table["removal_high"]).all()
+
+
+def test_concepts_rebuild_what_is_mixed_from_few():
+    generator = torch.Generator().manual_seed(0)
+    atoms = torch.nn.functional.normalize(torch.randn(20, 32, generator=generator), dim=1)
+    mixed = torch.rand(2000, 20, generator=generator) * (torch.rand(2000, 20, generator=generator) < 0.1)
+    rows = mixed @ atoms + 1e-3 * torch.randn(2000, 32, generator=generator)
+    coder = train_coder(rows, steps=200)
+    assert coder.explained > 0.7  # .84; with one step below 0
+    assert int((coder.concepts(rows) > 0).sum(1).max()) <= ACTIVE
+
+
+def test_concepts_of_a_layer_give_a_map():
+    coder = train_coder(positions(MODULE, [X], "stages.1"), steps=1)
+    values = coder(MODULE, X, "stages.1", 3, masks=5, temperature=0.5)
+    assert values.shape == (8, 8)
+    assert bool(values.isfinite().all())
