@@ -5,7 +5,9 @@ before and after are compared on all others. Beside it stands its control, as ne
 behind the resizer of training: what it does is the effect of looking at these images, and not of the deployment.
 A new threshold helps against a resizer, which stays; not against light or compression, which come and go.
 
-A remedy never fails a gate: it is ``clear`` where nothing is a stress behind it, and ``undecided`` where something is.
+A remedy never fails a gate: it is ``clear`` where nothing is a stress behind it, and ``undecided`` where something is,
+or where the worst condition has more false alarms and missed defects together than before: a detector that calls
+everything normal is robust, too.
 """
 
 from __future__ import annotations
@@ -54,6 +56,11 @@ class Judged:
     def stressed(self) -> list[str]:
         """Conditions that are a stress."""
         return [name for name, one in self.turned.items() if one.status == "stress"]
+
+    @property
+    def worst_errors(self) -> float:
+        """The largest sum of both error rates under a condition; 0 without labels, where nobody knows."""
+        return max(row.get("fpr", 0.0) + row.get("fnr", 0.0) for row in self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
         """A row a condition."""
@@ -167,21 +174,27 @@ def _judged(
 
 def _finding(before: Judged, after: Judged, blocks: list[Block]) -> AuditFinding:
     """What a remedy changed."""
-    status: Status = "undecided" if after.stressed else "clear"
+    worse = after.worst_errors > before.worst_errors
+    status: Status = "undecided" if after.stressed or worse else "clear"
     sentence = (
-        f"Behind the remedy, decisions do not stay under {_listed(after)}; before, under {_listed(before)}. "
-        f"{_worst(before, after)}{_cost(before, after)}"
+        f"Behind the remedy, decisions {_stay(after)}; before, they {_stay(before)}. {_worst(before, after)}"
+        f"{_cost(before, after)}"
     )
-    advice = "It does not mend everything: see the table for what it leaves." if after.stressed else ""
+    if worse:
+        sentence += (
+            f" Under its worst condition, rates of false alarms and of missed defects add to {after.worst_errors:.0%}, "
+            f"before to {before.worst_errors:.0%}: it does not help."
+        )
+    advice = "It does not mend everything: see the table for what it leaves." if status == "undecided" else ""
     numbers = {"stressed_before": before.stressed, "stressed_after": after.stressed}
     return AuditFinding(f"remedy/{after.name}", status, f"Remedy: {after.name}", sentence, advice, numbers, (), blocks)
 
 
-def _listed(judged: Judged) -> str:
-    """Conditions under which decisions do not stay, in words."""
+def _stay(judged: Judged) -> str:
+    """Whether decisions stay, in words."""
     if not judged.stressed:
-        return f"none of {len(judged.turned)} conditions"
-    return f"{len(judged.stressed)} of {len(judged.turned)} conditions ({', '.join(judged.stressed)})"
+        return f"stay under all {len(judged.turned)} conditions"
+    return f"do not stay under {len(judged.stressed)} of {len(judged.turned)} ({', '.join(judged.stressed)})"
 
 
 def _worst(before: Judged, after: Judged) -> str:

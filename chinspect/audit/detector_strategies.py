@@ -1,41 +1,48 @@
 """What does a detector go by? SpRAy over the maps and over the spectra of its scores, and a proof for each candidate.
 
-A detector that finds a defect goes by that defect, and defects of one type may lie alike. So of each candidate it is
-asked whether it lies on the masks of its members: where at least half of their positive relevance does, and nine in ten
-members are defective, it is what the detector is for, and ``clear``. Without masks, a candidate with so many defects
-among its members, more than chance puts there, is no more than a ``candidate``, even if the intervention confirms that
-scores hang on it: it may be the defect itself.
+What a candidate means for a detector is judged in `chinspect.audit.detector_marks`.
 
 Spectra have no position, so that nothing can be cut out: sets of alike spectra stay candidates.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import hypergeom
 
 from chinspect.anomaly import Detector
 from chinspect.audit.detector_images import AuditedImages
+from chinspect.audit.detector_marks import (
+    alarms_on_normals,
+    beside_defects,
+    members_of,
+    on_defects,
+    raises_scores,
+    reaction,
+)
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.explain import area_sum
 from chinspect.proof import Proof, prove_candidates
 from chinspect.report import Block, Comparison, Gallery, Intervals, Table, Tile
 from chinspect.spray import Candidate, Finding, SprayRun, analyse
 
-_ON_DEFECT = 0.5  # of the relevance: most of it lies on the defect
-_DEFECTIVE = 0.9  # of the members: more than a mark that any image may carry would have
-_LEVEL = 0.05  # of the test whether defects are more common among members; it only ever lowers a status
 _SHOWN = 12  # members in a gallery: what one looks at
+_LEADS: Mapping[str, str] = {
+    "confirmed": "Scores hang on what {size} of {images} images carry {position}.",
+    "stress": "Normal images are called anomalous for what {size} of {images} images carry {position}.",
+    "candidate": "Scores of {size} of {images} images lie alike {position}, and whether they should is open.",
+    "undecided": "Scores of {size} of {images} images lie alike {position}; an edit left open whether they hang on it.",
+    "not_causal": "Scores of {size} of {images} images lie alike {position}; no edit showed that they hang on it.",
+    "clear": "Scores of {size} of {images} images lie {position}, on their defects.",
+}
 _ADVICE: Mapping[str, str] = {
     "confirmed": "Look at the images: if this is no defect, remove it, or vary it among normal images and fit anew.",
+    "stress": "Look at the images: if this is no defect, show the detector normal images that carry it, or remove it.",
     "candidate": "Look at the images: if this is no defect, edit it in some of them and compare the scores.",
     "undecided": "The test leans to reliance and decides nothing: take more images that carry it.",
 }
@@ -66,8 +73,8 @@ def proven(detector: Detector, run: SprayRun, *, seed: int, progress: Callable[[
     return prove_candidates(detector, run, seed=seed, progress=progress)
 
 
-def strategy_findings(run: SprayRun, tested: AuditedImages) -> list[AuditFinding]:
-    """A finding for each flagged candidate; one that says so where there is none."""
+def strategy_findings(run: SprayRun, tested: AuditedImages, threshold: float) -> list[AuditFinding]:
+    """A finding for each flagged candidate; one that says so where there is none. ``threshold`` is the frozen one."""
     kind = "spectra" if run.spectra else "maps"
     if not run.flagged:
         title = f"What scores have in common, by their {kind}"
@@ -76,24 +83,8 @@ def strategy_findings(run: SprayRun, tested: AuditedImages) -> list[AuditFinding
     for number, finding in run.flagged.items():
         key = f"strategies/{kind}/{_position(finding)}"
         repeated = sum(one.key.partition(" #")[0] == key for one in findings)
-        findings.append(_finding(run, tested, number, finding, key + (f" #{repeated + 1}" if repeated else "")))
+        findings.append(_finding(run, tested, threshold, number, key + (f" #{repeated + 1}" if repeated else "")))
     return findings
-
-
-def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tuple[float, float]:
-    """The fraction of defective images among the members, and that of their positive relevance inside their masks.
-
-    The second is nan where no member has a mask, and of spectra.
-    """
-    members = _members(run, candidate, tested)
-    defective = float(np.mean([tested.category.labels[i] == 1 for i in members.values()]))
-    inside = []
-    for index, i in members.items():
-        if tested.category.masks[i] is not None and not run.spectra:
-            relevance = np.clip(run.maps[index], 0, None)
-            covered = _covered(tested.category.mask(i), (relevance.shape[0], relevance.shape[1]))
-            inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
-    return defective, float(np.mean(inside)) if inside else math.nan
 
 
 def effects_table(proof: Proof) -> pd.DataFrame:
@@ -110,47 +101,32 @@ def effects_table(proof: Proof) -> pd.DataFrame:
     )
 
 
-def _finding(run: SprayRun, tested: AuditedImages, number: int, finding: Finding, key: str) -> AuditFinding:
+def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int, key: str) -> AuditFinding:
     """A flagged candidate in words, with its members and what an intervention did."""
+    finding = run.flagged[number]
     candidate = finding.candidate
     status: Status = candidate.verdict  # type: ignore[assignment]  # of a flagged one: its verdicts are statuses
     sentences = [finding.sentence(len(run.maps))]
-    defective, inside = on_defects(run, candidate, tested) if tested.labelled else (math.nan, math.nan)
-    if tested.labelled:
-        status, words = _beside_defects(run, candidate, tested, status, defective, inside)
-        sentences.append(words)
     numbers: dict[str, Any] = {"images": candidate.size, "p_value": candidate.q_value, "shared": candidate.shared}
-    numbers |= {"defective": defective, "inside_masks": inside}
     blocks: list[Block] = [_gallery(run, tested, candidate)]
     if isinstance(finding.proof, Proof):
         numbers |= _proof_numbers(finding.proof)
         blocks += _proof_blocks(finding.proof)
-    names = [tested.names[i] for i in _members(run, candidate, tested).values()]
-    title = f"{finding.title(number)}: scores that lie {candidate.position}"
+        if status != "confirmed" and raises_scores(finding.proof):
+            alarms = alarms_on_normals(run, candidate, tested, threshold)
+            status, words = reaction(alarms, len(run.flagged))
+            numbers |= alarms
+            sentences.append(words)
+    if tested.labelled:
+        defective, inside = on_defects(run, candidate, tested)
+        status, words = beside_defects(run, candidate, tested, status, defective, inside)
+        numbers |= {"defective": defective, "inside_masks": inside}
+        sentences.append(words)
+    names = [tested.names[i] for i in members_of(run, candidate, tested).values()]
+    title = f"Scores that lie {', '.join([candidate.position, *finding.ground])}"
+    sentences.insert(0, _LEADS[status].format(size=candidate.size, images=len(run.maps), position=candidate.position))
     advice = _ADVICE.get(status, "")
     return AuditFinding(key, status, title, " ".join(sentences), advice, numbers, names, blocks)
-
-
-def _beside_defects(
-    run: SprayRun, candidate: Candidate, tested: AuditedImages, status: Status, defective: float, inside: float
-) -> tuple[Status, str]:
-    """The status of a candidate, and a sentence, by how its members lie to the defects."""
-    words = f"{defective:.0%} of these images are defective, as {tested.category.labels.mean():.0%} of all are"
-    if defective < _DEFECTIVE:
-        return status, f"{words}."
-    if not math.isnan(inside):
-        words += f", and {inside:.0%} of their relevance lies on the marked defects"
-        if inside >= _ON_DEFECT:
-            return "clear", f"{words}: this is what the detector is for."
-        return status, f"{words}: most of it lies elsewhere."
-    count = round(defective * candidate.size)
-    everyone = len(run.maps)
-    p = float(hypergeom.sf(count - 1, everyone, int(tested.category.labels.sum()), candidate.size))
-    if p <= _LEVEL and status == "confirmed":
-        status = "candidate"
-    if p <= _LEVEL:
-        return status, f"{words} (p = {p:.2g}): without masks nobody can tell whether it is the defect itself."
-    return status, f"{words}."
 
 
 def _proof_numbers(proof: Proof) -> dict[str, Any]:
@@ -190,7 +166,7 @@ def _proof_blocks(proof: Proof) -> list[Block]:
 
 def _gallery(run: SprayRun, tested: AuditedImages, candidate: Candidate) -> Block:
     """Members, those with most of the shared relevance first, with their maps; of spectra a table."""
-    members = _members(run, candidate, tested)
+    members = members_of(run, candidate, tested)
     if run.spectra or run.picture is None:
         table = pd.DataFrame({"band": range(run.maps.shape[2]), "members": candidate.mean_map.ravel()})
         table["all images"] = run.maps.mean(0).ravel()
@@ -203,20 +179,6 @@ def _gallery(run: SprayRun, tested: AuditedImages, candidate: Candidate) -> Bloc
         for i in order[:_SHOWN]
     ]
     return Gallery(tiles, f"{len(tiles)} of {candidate.size} images of the set, with what their scores lie on")
-
-
-def _members(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> dict[int, int]:
-    """From indices of maps to indices of images, of the members."""
-    position = {str(path): i for i, path in enumerate(tested.category.test)}
-    assert run.paths is not None
-    return {int(index): position[str(run.paths[index])] for index in candidate.indices}
-
-
-def _covered(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """The fraction of each cell (h, w) that a mask covers: detectors squash images, so that the frame is the same."""
-    picture = Image.fromarray(mask.astype(np.float32))
-    height, width = shape
-    return np.asarray(picture.resize((width, height), Image.Resampling.BOX), dtype=np.float64)
 
 
 def _position(finding: Finding) -> str:

@@ -20,7 +20,7 @@ from scipy.stats import betabinom
 from chinspect.anomaly import guaranteed_rate
 from chinspect.audit.decisions import PLACEBO, Turned, judge_changes
 from chinspect.audit.detector_scores import Scored, Scores, name_of, rates, shift_of
-from chinspect.audit.detector_words import advice_for, predicted, predicted_words, rates_words, turned_words
+from chinspect.audit.detector_words import advice_for, lead, predicted, predicted_words, rates_words, turned_words
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.images import open_image, resize
 from chinspect.intervals import auroc_interval, wilson
@@ -76,7 +76,7 @@ def _unchanged(scored: Scored, level: float) -> AuditFinding:
     advice = ""
     meaning = "It tells defects from normal images, and its threshold keeps its promise"
     if low <= 0.5:
-        status = "undecided"
+        status = "candidate"
         meaning = "It is no better than chance on these images, so that what follows says little"
         advice = "Choose another detector, or more images, before its robustness is asked for."
     elif p <= level:
@@ -107,6 +107,7 @@ def _finding(scored: Scored, condition: Condition, turned: Turned, family: int) 
         status = "candidate"
     indices = _turned_images(scored, condition)
     sentences = [
+        lead(name, status),
         turned_words(name, turned, family),
         rates_words(scored, before, after),
         f"Scores of {'normal images' if scored.tested.labelled else 'these images'} move by {shift:+.2f} interquartile "

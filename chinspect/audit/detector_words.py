@@ -16,6 +16,17 @@ from chinspect.stress.scoring import NONE
 from chinspect.stress.words import correlation_interval
 
 
+def lead(name: str, status: Status) -> str:
+    """What became of the decisions, in a few words."""
+    if status == "stress":
+        return f"Decisions do not stay under {name}."
+    if status == "candidate":
+        return f"Scores move far under {name}, though hardly a decision turns."
+    if status == "undecided":
+        return f"Too few images tell whether decisions stay under {name}."
+    return f"Decisions stay under {name}."
+
+
 def turned_words(name: str, turned: Turned, family: int) -> str:
     """How many decisions turned, beside the placebo."""
     if name == PLACEBO:

@@ -4,9 +4,12 @@ score -> explanation -> SpRAy over maps and over spectra -> candidates proven, a
 resizers and acquisition changes, with the shift that was predicted beside the measured one -> with ``mitigate`` a blur
 and a new threshold, and the same tests again.
 
-Two families of tests are judged, each at 5 %: with that probability, at most, is any candidate confirmed that does no
-more than other content in its place (`chinspect.proof`), and any change called a stress that turns no more decisions
-than half of a grey level does (`chinspect.audit.decisions`).
+Three families of tests are judged, each at 5 %: with that probability, at most, is any candidate confirmed that does no
+more than other content in its place (`chinspect.proof`), any change called a stress that turns no more decisions than
+half of a grey level does (`chinspect.audit.decisions`), and any mark called one on normal images that raise no more
+alarms than others (`chinspect.audit.detector_marks`). The sets of the last family are chosen by their maps, which are
+not independent of alarms, so that its level is nominal; ``experiments/audit_detectors`` measures it on data without a
+cause.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from chinspect.audit.detector_stress import ACQUISITION, stress_findings
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.result import Audit
 from chinspect.datasets import MVTecCategory
+from chinspect.errors import InputError
 from chinspect.files import shown
 from chinspect.images import check_resizer
 from chinspect.report import Block, Paragraph, Section
@@ -133,7 +137,9 @@ class _Work:
         findings: list[AuditFinding] = []
         for run in (self.maps, self._analysed(steps, n_surrogates, spectra=True)):
             if run is not None:
-                findings += steps.run("candidates", partial(_candidates, run, self.tested)) or []
+                findings += (
+                    steps.run("candidates", partial(_candidates, run, self.tested, self.detector.threshold_)) or []
+                )
         return findings, [] if self.maps is None else [_trust(self.maps)]
 
     def score(self, steps: DetectorSteps) -> Scored | None:
@@ -171,7 +177,7 @@ class _Work:
         if behind is not None and self.maps is not None and confirmed:
             run = self.maps
             again = steps.run("proof behind a blur", lambda count: proven(behind, run, seed=self.seed, progress=count))
-            after = [] if again is None else strategy_findings(again, self.tested)
+            after = [] if again is None else strategy_findings(again, self.tested, behind.threshold_)
             remedied += [_proven_again(confirmed[one.key], one) for one in after if one.key in confirmed]
         return remedied
 
@@ -191,9 +197,9 @@ class _Work:
         return None if self.path is None else self.path / name
 
 
-def _candidates(run: SprayRun, tested: AuditedImages, _: Count) -> list[AuditFinding]:
+def _candidates(run: SprayRun, tested: AuditedImages, threshold: float, _: Count) -> list[AuditFinding]:
     """A step of its own, as masks are read for it."""
-    return strategy_findings(run, tested)
+    return strategy_findings(run, tested, threshold)
 
 
 def _proven_again(before: AuditFinding, after: AuditFinding) -> AuditFinding:
@@ -220,7 +226,7 @@ def _made(detector: Detector, tested: AuditedImages, **settings: Any) -> dict[st
     """How it was computed, as JSON values; ``model`` and ``images`` tell whether two audits ask the same."""
     conditions = [[one.resizer, one.change] for one in settings.pop("conditions")]
     return {
-        "model": detector.fingerprint,
+        "model": _fingerprint(detector),
         "images": tested.digest,
         "detector": type(detector).__name__,
         "explained_by": detector.explained_by,
@@ -233,3 +239,11 @@ def _made(detector: Detector, tested: AuditedImages, **settings: Any) -> dict[st
         "versions": {name: version(name) for name in _LIBRARIES},
         **settings,
     }
+
+
+def _fingerprint(detector: Detector) -> str | None:
+    """None of a function, which cannot be told from another."""
+    try:
+        return detector.fingerprint
+    except InputError:
+        return None
