@@ -5,19 +5,23 @@ traces of processing, a confounder, and a remedy that is judged by the same test
     plan.json      what was planned: the same command goes on with the same images
     stores/        the index, the maps, proofs and measures, each named by a digest of all that decides it
     strategies/    the run of SpRAy, with a sheet of each set of maps
-    audit.json     what was found, see `chinspect.audit.Audit`
+    remedy/        with ``mitigate``, the pruned encoder, which `chinspect.load_encoder` reads
+    audit.json     what was selected, see `chinspect.audit.Audit`
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from chinspect.audit.evidence import Evidence
 from chinspect.audit.judging import encoder_findings
 from chinspect.audit.measuring import confounder_measures, trace_measures
-from chinspect.audit.plan import Plan, encoder_steps, fitted, spread, time_batch
+from chinspect.audit.plan import Plan, encoder_steps, spread, time_batch
 from chinspect.audit.records import Request, claim, planned, proofs_of
 from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
@@ -27,12 +31,16 @@ from chinspect.audit.steps import Count, Progress, Steps
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
+from chinspect.mitigate import save_encoder
 from chinspect.proof import with_proofs
 from chinspect.similarity import SimilarityIndex, suspicious_pairs
 from chinspect.spray import analyse
 
 LEVEL = 0.05
 """Probability, at most, that an audit confirms anything that does no more than other content in its place."""
+_LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
+REMEDY = "remedy"
+"""Folder of the encoder that is pruned of what was confirmed."""
 _PATCHES = 7  # to a side: a mark of a twentieth of an image fills a patch, and an index takes a second an image
 
 
@@ -71,7 +79,7 @@ def audit_encoder(
     store = folder / "stores" / request.digest[:8]
     _look(evidence, steps, options, store, folder)
     _prove(evidence, steps, options, store)
-    _measure(evidence, steps, options, store)
+    _measure(evidence, steps, options, store, folder)
     findings = encoder_findings(evidence, steps)
     return Audit(
         f"{encoder.name} on {samples.root.name}",
@@ -80,7 +88,7 @@ def audit_encoder(
         steps.table,
         LEVEL,
         encoder_sections(evidence),
-        request.made | {"plan": plan.document(), "stopped": steps.stopped},
+        _made(request, folder, options) | {"plan": plan.document()},
     )
 
 
@@ -102,12 +110,34 @@ def _request(encoder: Encoder, samples: Samples, options: Options) -> Request:
     )
 
 
+def _made(request: Request, folder: Path, options: Options) -> dict[str, Any]:
+    """How it was computed: what was asked, versions, and the command and call that do it again."""
+    made = request.made
+    asked = {"mitigate": options.mitigate or None, "budget": options.budget, "seed": options.seed or None}
+    asked["n_surrogates"] = options.surrogates
+    stated = {name: value for name, value in asked.items() if value is not None}
+    flags = [
+        f"--{'surrogates' if name == 'n_surrogates' else name}" + ("" if value is True else f" {value}")
+        for name, value in stated.items()
+    ]
+    flags += [f"--{name} ..." for name in ("labels", "confounder") if made[name] is not None]
+    images = shlex.quote(made["folder"])
+    arguments = ", ".join(f"{name}={value!r}" for name, value in stated.items())
+    return made | {
+        "versions": {name: version(name) for name in _LIBRARIES},
+        "command": f"chinspect audit {images} --model {made['encoder']} --out {folder} {' '.join(flags)}",
+        "python": f"chinspect.audit_model({made['encoder']!r}, {made['folder']!r}, {arguments})",
+        "maps": f"chinspect spray {images} --model {made['encoder']} --surrogates {options.surrogates}",
+        "pairs": f"chinspect explain-similarity A B --model {made['encoder']}",
+    }
+
+
 def _plan(encoder: Encoder, samples: Samples, options: Options) -> Plan:
     pictures = [samples[int(i)] for i in spread(len(samples), min(len(samples), 3), options.seed)]
     timing = time_batch(encoder, pictures, encoder.preprocessing.size // _PATCHES)
     asked = {"confounder": options.confounders is not None, "mitigation": options.mitigate}
     steps = encoder_steps(timing, surrogates=options.surrogates, workers=options.workers, asked=asked)
-    return fitted(Plan(len(samples), len(samples), steps, options.budget))
+    return Plan(len(samples), len(samples), steps, options.budget)
 
 
 def _sampled(options: Options, samples: Samples, plan: Plan) -> tuple[Options, Samples]:
@@ -161,13 +191,13 @@ def _prove(evidence: Evidence, steps: Steps, options: Options, store: Path) -> N
         return
 
     def proof(count: Count) -> None:
-        run, found = suspects(evidence, seed=options.seed)
+        run, selected = suspects(evidence, seed=options.seed)
         evidence.run = run
-        evidence.suspects = found
-        cases = [suspect.case for suspect in found if suspect.case is not None]
+        evidence.suspects = selected
+        cases = [suspect.case for suspect in selected if suspect.case is not None]
         proofs = iter(proofs_of(evidence.encoder, cases, store, level=LEVEL, seed=options.seed, progress=count))
         evidence.suspects = [
-            suspect if suspect.case is None else replace(suspect, proof=next(proofs)) for suspect in found
+            suspect if suspect.case is None else replace(suspect, proof=next(proofs)) for suspect in selected
         ]
         judged = {x.finding: x.proof for x in evidence.suspects if x.finding is not None and x.proof is not None}
         evidence.run = with_proofs(run, judged)
@@ -175,7 +205,7 @@ def _prove(evidence: Evidence, steps: Steps, options: Options, store: Path) -> N
     steps.run("proof", proof)
 
 
-def _measure(evidence: Evidence, steps: Steps, options: Options, store: Path) -> None:
+def _measure(evidence: Evidence, steps: Steps, options: Options, store: Path, folder: Path) -> None:
     """Traces of processing, the confounder, and a remedy of what is confirmed."""
     encoder, samples = evidence.encoder, evidence.samples
 
@@ -188,7 +218,10 @@ def _measure(evidence: Evidence, steps: Steps, options: Options, store: Path) ->
 
     def mitigation(count: Count) -> None:
         cases = [(x.case, x.proof) for x in evidence.confirmed if x.case is not None and x.proof is not None]
-        evidence.repair = repaired(encoder, cases, store, level=LEVEL, seed=options.seed, progress=count)
+        repair = repaired(encoder, cases, store, level=LEVEL, seed=options.seed, progress=count)
+        evidence.repair = repair
+        if encoder.card is not None:  # without one a folder cannot tell how to build it
+            save_encoder(repair.encoder, folder / REMEDY, evidence={"sentence": repair.sentence})
 
     steps.run("traces", traces)
     if options.confounders is not None:

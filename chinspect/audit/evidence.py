@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from chinspect.audit.measuring import Measures
-from chinspect.audit.places import Place
 from chinspect.audit.remedies import Repair
+from chinspect.audit.sites import Site
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
 from chinspect.proof import Case, Proof
@@ -25,7 +25,7 @@ class Suspect:
         name: of the artefact.
         members: indices of the images, in the run.
         finding: index of the candidate among the findings of the run; None where pairs led to the images.
-        place: that pairs share; None where a candidate did.
+        site: that pairs share; None where a candidate did.
         case: to prove; None where there is none, for the reason in ``note``.
         proof: of it, once it was made.
     """
@@ -33,7 +33,7 @@ class Suspect:
     name: str
     members: Sequence[int]
     finding: int | None = None
-    place: Place | None = None
+    site: Site | None = None
     case: Case | None = None
     note: str = ""
     proof: Proof | None = None

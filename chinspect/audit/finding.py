@@ -37,6 +37,7 @@ class AuditFinding:
         numbers: by name, JSON values: ``estimate``, ``low``, ``high``, ``p_value`` and others, beside their controls.
         members: names of the images that it was found in.
         blocks: the evidence, as a report shows it.
+        lead: the evidence in one short sentence, for the verdict of a report; by default all of ``sentence``.
     """
 
     key: str
@@ -47,6 +48,7 @@ class AuditFinding:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     members: Sequence[str] = ()
     blocks: Sequence[Block] = ()
+    lead: str = ""
 
     def document(self) -> dict[str, Any]:
         """All but the blocks, as JSON values."""

@@ -12,7 +12,7 @@ from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
-from chinspect.audit.places import LEADING
+from chinspect.audit.sites import LEADING
 from chinspect.audit.steps import Steps
 from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof, Trial
 from chinspect.spray import Finding, SprayRun
@@ -28,6 +28,12 @@ _ADVICE: Mapping[Status, str] = {
 _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
+}
+_RELIES = {
+    "confirmed": "relies on",
+    "undecided": "may rely on",
+    "not_causal": "was not found to rely on",
+    "untested": "was not tested on",
 }
 _TITLES = {
     "pairs": "Suspicious pairs",
@@ -50,11 +56,11 @@ def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
         for n, finding in enumerate(run.findings):
             if finding.candidate.flagged:
                 findings.append(_of_candidate(evidence, run, finding, n, by_candidate.get(n)))
-        findings += [_of_place(evidence, run, suspect) for suspect in evidence.suspects if suspect.place is not None]
+        findings += [_of_site(evidence, run, suspect) for suspect in evidence.suspects if suspect.site is not None]
         if not run.flagged:
             findings.append(_nothing_flagged(run))
-    if evidence.pairs is not None and not any(suspect.place for suspect in evidence.suspects):
-        findings.append(_no_place(evidence))
+    if evidence.pairs is not None and not any(suspect.site for suspect in evidence.suspects):
+        findings.append(_no_site(evidence))
     findings += [_of_measures(measures) for measures in evidence.measures]
     order = get_args(Status)
     return sorted(_with_own_keys(findings), key=lambda finding: order.index(finding.status))
@@ -80,20 +86,21 @@ def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, s
         numbers,
         [run.names[i] for i in candidate.indices],
         suspect_blocks(evidence, run, candidate.indices.tolist(), suspect, n),
+        "" if proof is None else _lead(proof),
     )
 
 
-def _of_place(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFinding:
-    place = suspect.place
-    assert place is not None
-    position = place.position
-    largest = place.pairs["p_value"].max()
+def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFinding:
+    site = suspect.site
+    assert site is not None
+    position = site.position
+    largest = site.pairs["p_value"].max()
     sentence = (
-        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(place.pairs)} pairs of "
+        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(site.pairs)} pairs of "
         f"neighbours, by what lies {position}: each pair more so than all but {largest:.2g} of shuffled pairs."
     )
     proof = suspect.proof
-    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(place.pairs)}
+    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(site.pairs)}
     status: Status = "candidate"
     if proof is not None and proof.verdict != "untested":
         status = cast(Status, proof.verdict)
@@ -114,6 +121,7 @@ def _of_place(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindi
         numbers,
         [run.names[i] for i in suspect.members],
         suspect_blocks(evidence, run, suspect.members, suspect, None),
+        "" if proof is None else _lead(proof),
     )
 
 
@@ -130,7 +138,7 @@ def _nothing_flagged(run: SprayRun) -> AuditFinding:
     )
 
 
-def _no_place(evidence: Evidence) -> AuditFinding:
+def _no_site(evidence: Evidence) -> AuditFinding:
     assert evidence.pairs is not None
     leading = int((evidence.pairs["p_value"] <= LEADING).sum())
     of_candidate = " beyond those of the sets above" if evidence.suspects else ""
@@ -178,6 +186,21 @@ def _numbers(proof: Proof) -> dict[str, Any]:
         "placebos": len(trial.placebos),
         "exceeded": trial.exceeded,
     }
+
+
+def _lead(proof: Proof) -> str:
+    """The trial that speaks most for reliance, in a sentence; nothing without any."""
+    if not proof.trials:
+        return ""
+    trial = min(proof.trials, key=_rank)
+    low, high = trial.bounds
+    placebos = trial.sign * trial.placebos
+    doing = "is laid on" if trial.edit == "add" else "is taken away from"
+    return (
+        f"The model {_RELIES[proof.verdict]} it: where it {doing} two images, their cosine similarity changes by "
+        f"{trial.effect:+.2g} ({low:.2g} to {high:.2g}); by at most {trial.sign * placebos.max():+.2g} for "
+        f"{len(placebos)} other contents in its place."
+    )
 
 
 def _rank(trial: Trial) -> tuple[bool, float]:

@@ -149,7 +149,7 @@ def _seconds(function: Callable[[int], Any], count: int) -> float:
 
 def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mapping[str, bool]) -> list[PlannedStep]:
     """The steps for an encoder; ``asked`` says which of ``confounder`` and ``mitigation`` there are."""
-    share = 1 / max(workers, 1)
+    fraction = 1 / max(workers, 1)
 
     def of(seconds: float, most: int | None = None) -> Callable[[int], float]:
         return lambda n: seconds * (n if most is None else min(n, most)) / 60
@@ -157,12 +157,12 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
     proof = _USUAL_CASES * 2 * _PLACEBOS * (timing.respond + timing.edit)
     steps = [
         PlannedStep(
-            "pairs", "explain all images patch by patch, look for suspicious pairs", of(timing.index * share), True
+            "pairs", "explain all images patch by patch, look for suspicious pairs", of(timing.index * fraction), True
         ),
         PlannedStep(
             "strategies",
             "a map of each image, sets of alike maps beside chance (SpRAy)",
-            of((timing.explain + timing.respond) * share + _SURROGATE * (surrogates + 1)),
+            of((timing.explain + timing.respond) * fraction + _SURROGATE * (surrogates + 1)),
         ),
         PlannedStep("proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, _EDITED)),
         PlannedStep(

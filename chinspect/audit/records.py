@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from chinspect.audit.plan import Plan
+from chinspect.audit.plan import Plan, fitted
 from chinspect.digests import digest, digest_of_json
 from chinspect.errors import InputError
 from chinspect.files import output_folder, read_json
@@ -59,13 +59,17 @@ def claim(folder: Path, request: Request, *, force: bool = False) -> bool:
 
 
 def planned(folder: Path, plan: Plan) -> Plan:
-    """The plan with the images and steps of an earlier start in this folder, where there was one."""
+    """The plan within its budget, or with the images and steps of an earlier start in this folder.
+
+    Raises `InputError` as `fitted` does.
+    """
     path = folder / _PLAN
     if path.exists():
         old = read_json(path)
         notes = old["left_out"]
         steps = [replace(step, note=notes.get(step.name, "")) for step in plan.planned]
         return replace(plan, images=old["images"], planned=steps)
+    plan = fitted(plan)
     left_out = {step.name: step.note for step in plan.planned if step.note}
     write_json(path, {**plan.document(), "left_out": left_out})
     return plan

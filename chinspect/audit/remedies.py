@@ -87,11 +87,11 @@ def repaired(
         controls.append(control)
     encoders = {PRUNED: edited(encoder, *edits), CONTROL: edited(encoder, *controls)}
     proofs: dict[str, Sequence[Proof]] = {BEFORE: [proof for _, proof in confirmed]}
-    for place, (state, changed) in enumerate(encoders.items()):
+    for number, (state, changed) in enumerate(encoders.items()):
 
-        def count(done: int, total: int, place: int = place) -> None:
+        def count(done: int, total: int, number: int = number) -> None:
             if progress is not None:
-                progress(place * total + done, len(encoders) * total)
+                progress(number * total + done, len(encoders) * total)
 
         proofs[state] = proofs_of(changed, cases, store, level=level, seed=seed, progress=count)
     plain = [pixels for case in cases for pixels in case.clean]

@@ -53,14 +53,18 @@ class Audit(Result):
     @property
     def sentence(self) -> str:
         """The verdict in words, the gravest finding, how many others there are, and the level."""
-        sentence = f"{self.title}: {_words(self.verdict)}."
+        return f"{self.title}: {_words(self.verdict)}. {self.reason}".strip()
+
+    @property
+    def reason(self) -> str:
+        """The same without what was audited and the verdict."""
         if not self.findings:
-            return sentence
+            return ""
         first = next(finding for finding in self.findings if finding.status == self.verdict)
         others = Counter(finding.status for finding in self.findings if finding is not first)
         counts = [f"{others[status]} {_words(status)}" for status in get_args(Status) if others[status]]
         told = f" Beside it: {', '.join(counts)}." if counts else ""
-        return f"{sentence} {first.title.rstrip('.')}. {first.sentence}{told} {self.level_sentence}"
+        return f"{first.title.rstrip('.')}. {first.lead or first.sentence}{told} {self.level_sentence}"
 
     @property
     def level_sentence(self) -> str:
@@ -94,7 +98,7 @@ class Audit(Result):
         sections = [_section(finding) for finding in self.findings]
         done = Section("What was done", [Table(self.steps, "Steps of the audit")])
         tone = TONES.get(self.verdict, "unsure")
-        return Page(self.title, _words(self.verdict), tone, self.sentence, [*sections, *self.sections, done], self.made)
+        return Page(self.title, _words(self.verdict), tone, self.reason, [*sections, *self.sections, done], self.made)
 
     def _save_page(self, path: Path) -> list[Path]:
         """``report.html``, and ``report.md`` for places that block scripts."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chinspect.audit.evidence import Evidence, Suspect
-from chinspect.audit.places import Place, places
 from chinspect.audit.plan import CASES
+from chinspect.audit.sites import Site, shared_sites
 from chinspect.errors import InputError
 from chinspect.proof import candidate_cases, member_case
 from chinspect.spray import SprayRun
@@ -46,27 +46,27 @@ def _of_pairs(evidence: Evidence, run: SprayRun, known: list[Suspect], seed: int
     if evidence.index is None or evidence.pairs is None:
         return []
     result: list[Suspect] = []
-    for place in places(evidence.index, evidence.pairs):
-        members = np.array([i for i, name in enumerate(run.names) if name in place.maps])
+    for site in shared_sites(evidence.index, evidence.pairs):
+        members = np.array([i for i, name in enumerate(run.names) if name in site.maps])
         if not any(len(np.intersect1d(members, other.members)) >= _SAME * len(members) for other in known):
-            result.append(_suspect(evidence, run, place, members, len(result) + 1, seed))
+            result.append(_suspect(evidence, run, site, members, len(result) + 1, seed))
     return result
 
 
 def _suspect(
-    evidence: Evidence, run: SprayRun, place: Place, members: NDArray[np.intp], number: int, seed: int
+    evidence: Evidence, run: SprayRun, site: Site, members: NDArray[np.intp], number: int, seed: int
 ) -> Suspect:
-    suspect = Suspect(f"place {number}", members.tolist(), place=place)
+    suspect = Suspect(f"site {number}", members.tolist(), site=site)
     assert run.picture is not None
     assert evidence.pairs is not None
     # images that any leading pair joins to a member may carry what members do
-    joined = evidence.pairs[evidence.pairs["p_value"] <= place.pairs["p_value"].max()]
-    linked = joined[joined["a"].isin(place.names) | joined["b"].isin(place.names)]
+    joined = evidence.pairs[evidence.pairs["p_value"] <= site.pairs["p_value"].max()]
+    linked = joined[joined["a"].isin(site.names) | joined["b"].isin(site.names)]
     doubtful = {*linked["a"], *linked["b"]}
     rest = np.array([i for i in run.spray.kept_ if run.names[i] not in doubtful], dtype=np.intp)
-    maps = np.zeros((len(run.names), *place.map.shape), np.float32)
+    maps = np.zeros((len(run.names), *site.map.shape), np.float32)
     for i in members:
-        maps[i] = place.maps[run.names[i]]
+        maps[i] = site.maps[run.names[i]]
     distinct = np.intersect1d(members, run.spray.kept_)
     try:
         # a number of its own, behind those of candidates, so that it draws other images

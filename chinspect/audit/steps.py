@@ -1,7 +1,7 @@
 """Steps of an audit: each is run, what became of it is noted, and none that fails or is stopped loses the others.
 
 A step that is stopped by Ctrl-C is noted as ``stopped``, and those behind it are not begun; the audit goes on to report
-what is there. An `InputError` in a step is its reason, and the next step begins.
+what is there. An error in a step is its reason, and the next step begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeVar
 import pandas as pd
 
 from chinspect.audit.plan import Plan
-from chinspect.errors import InputError
+from chinspect.errors import InputError, failure
 
 T = TypeVar("T")
 Count = Callable[[int, int], None]
@@ -48,9 +48,10 @@ class Steps:
         state, note = "done", step.what
         try:
             result = function(self._count(name))
-        except InputError as error:
-            self.reasons[name] = str(error)
-            state, note = "failed", str(error)
+        except Exception as error:  # whatever it is, what the other steps bring is not lost
+            note = str(error) if isinstance(error, InputError) else failure(error)
+            self.reasons[name] = note
+            state = "failed"
         except KeyboardInterrupt:
             self.stopped = True
             state, note = "stopped", "the same command goes on"
@@ -74,9 +75,11 @@ class Steps:
 
     def _count(self, name: str) -> Count:
         names = [step.name for step in self._plan.planned if not step.note]
-        place = names.index(name)
-        later = sum(step.minutes(self._plan.images) for step in self._plan.planned if step.name in names[place + 1 :])
-        what = f"{name}, step {place + 1} of {len(names)}" + (f", then about {later:.0f} min" if later >= 1 else "")
+        position = names.index(name)
+        later = sum(
+            step.minutes(self._plan.images) for step in self._plan.planned if step.name in names[position + 1 :]
+        )
+        what = f"{name}, step {position + 1} of {len(names)}" + (f", then about {later:.0f} min" if later >= 1 else "")
 
         def count(done: int, total: int) -> None:
             if self._progress is not None:

@@ -34,7 +34,7 @@ def store_proofs(folder: str | Path, proofs: Sequence[Proof]) -> Path:
     documents = []
     for number, proof in enumerate(proofs, 1):
         proof.artefact.save(target / f"{number}.png")
-        trials = [_document(trial, f"{number}/{place}", arrays) for place, trial in enumerate(proof.trials)]
+        trials = [_document(trial, f"{number}/{position}", arrays) for position, trial in enumerate(proof.trials)]
         documents.append({"subject": proof.subject, "missing": list(proof.missing), "trials": trials})
     with replacing(target / _ARRAYS) as path, path.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -55,7 +55,9 @@ def stored_proofs(folder: str | Path) -> list[Proof]:
             Proof(
                 Artefact.load(source / f"{number}.png"),
                 document["subject"],
-                tuple(_trial(trial, f"{number}/{place}", arrays) for place, trial in enumerate(document["trials"])),
+                tuple(
+                    _trial(trial, f"{number}/{position}", arrays) for position, trial in enumerate(document["trials"])
+                ),
                 tuple(document["missing"]),
             )
             for number, document in enumerate(documents, 1)
@@ -70,7 +72,7 @@ def _document(trial: Trial, key: str, arrays: Arrays) -> dict[str, Any]:
     for condition, effects in trial.measured.items():
         arrays |= {f"{key}/effects/{condition}/{name}": values for name, values in effects.items()}
     for condition, pictures in trial.pictures.items():
-        arrays |= {f"{key}/pictures/{condition}/{place}": pixels for place, pixels in enumerate(pictures)}
+        arrays |= {f"{key}/pictures/{condition}/{position}": pixels for position, pixels in enumerate(pictures)}
     return {
         "edit": trial.edit,
         "kind": trial.kind,
@@ -89,7 +91,7 @@ def _trial(document: Mapping[str, Any], key: str, arrays: Arrays) -> Trial:
         for condition, names in document["measured"].items()
     }
     pictures = {
-        condition: [arrays[f"{key}/pictures/{condition}/{place}"] for place in range(count)]
+        condition: [arrays[f"{key}/pictures/{condition}/{position}"] for position in range(count)]
         for condition, count in document["pictures"].items()
     }
     return Trial(

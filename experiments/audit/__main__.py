@@ -54,7 +54,7 @@ from chinspect.spray.significance import Chance, null
 from chinspect.world import Person, scenes
 from experiments.audit.tables import Explained, Mixed, Pixels, explained
 from experiments.spray_real.maps import photographs
-from experiments.study import Run, option, read_options, refuse
+from experiments.study import Run, option, read_options, refuse, write_table
 
 PLAIN = "plain"
 PERSON = "person"
@@ -122,7 +122,7 @@ def main() -> None:
             for key in plan(images.name, list(sources), options):
                 if key not in done:
                     rows.append(draw(images, sources, chance, key, options))
-                    run.write(pd.DataFrame(rows), "draws", decimals=3, rows=0)
+                    write_table(pd.DataFrame(rows), run.out, "draws", decimals=3)
                     summarise(run, pd.DataFrame(rows))
 
 
@@ -200,11 +200,11 @@ def draw(
     name, artefact, prevalence, seed = key
     start = time.time()
     index, carries = mixed(sources[PLAIN], sources[artefact], seed, prevalence, options)
-    found = audited(images.encoder, index, chance, options.surrogates, seed)
-    right = [bool(carries[list(suspect.members)].mean() > 0.5) for suspect in found]
-    verdicts = ["untested" if suspect.proof is None else suspect.proof.verdict for suspect in found]
+    selected = audited(images.encoder, index, chance, options.surrogates, seed)
+    right = [bool(carries[list(suspect.members)].mean() > 0.5) for suspect in selected]
+    verdicts = ["untested" if suspect.proof is None else suspect.proof.verdict for suspect in selected]
     row: Row = {"images": name, "artefact": artefact, "prevalence": prevalence, "seed": seed}
-    row |= {"carriers": int(carries.sum()), "suspects": len(found), "suspects_right": sum(right)}
+    row |= {"carriers": int(carries.sum()), "suspects": len(selected), "suspects_right": sum(right)}
     for verdict in ("confirmed", "undecided", "not_causal", "untested"):
         row[verdict] = verdicts.count(verdict)
         row[f"{verdict}_right"] = sum(r and v == verdict for r, v in zip(right, verdicts, strict=True))
@@ -220,11 +220,11 @@ def audited(encoder: Encoder, index: Mixed, chance: Chance, surrogates: int, see
     evidence = Evidence(encoder, Samples(Path(), tuple(index.names)), run=run)
     evidence.index = index  # type: ignore[assignment]
     evidence.pairs = suspicious_pairs(index, random_state=seed)  # type: ignore[arg-type]
-    _, found = suspects(evidence, seed=seed)
-    tested = [suspect for suspect in found if suspect.case is not None]
+    _, selected = suspects(evidence, seed=seed)
+    tested = [suspect for suspect in selected if suspect.case is not None]
     proofs = prove_all(encoder, [suspect.case for suspect in tested if suspect.case is not None], seed=seed)
     verdicts = dict(zip((suspect.name for suspect in tested), proofs, strict=True))
-    return [Suspect(x.name, x.members, x.finding, x.place, proof=verdicts.get(x.name)) for x in found]
+    return [Suspect(x.name, x.members, x.finding, x.site, proof=verdicts.get(x.name)) for x in selected]
 
 
 def reliance(images: ImageSet, artefact: str) -> Row:
@@ -239,17 +239,17 @@ def reliance(images: ImageSet, artefact: str) -> Row:
 
 def summarise(run: Run, rows: pd.DataFrame) -> None:
     """Writes the two tables of rates."""
-    found, plain = [], []
+    planted_rows, plain_rows = [], []
     for (name, artefact, prevalence), own in rows.groupby(["images", "artefact", "prevalence"], sort=False):
         key = {"images": name, "artefact": artefact, "prevalence": prevalence, "draws": len(own)}
         if artefact == PLAIN:
-            plain.append(key | rate("confirmed", own["confirmed"] > 0) | rate("candidate", own["suspects"] > 0))
+            plain_rows.append(key | rate("confirmed", own["confirmed"] > 0) | rate("candidate", own["suspects"] > 0))
         else:
             recalls = rate("recall", own["confirmed_right"] > 0) | rate("candidate_recall", own["suspects_right"] > 0)
             precision = fraction("precision", own["confirmed_right"].sum(), own["confirmed"].sum())
             candidates = fraction("candidate_precision", own["suspects_right"].sum(), own["suspects"].sum())
-            found.append(key | recalls | precision | candidates | {"seconds": own["seconds"].mean()})
-    for name, table in {"found": found, "plain": plain}.items():
+            planted_rows.append(key | recalls | precision | candidates | {"seconds": own["seconds"].mean()})
+    for name, table in {"found": planted_rows, "plain": plain_rows}.items():
         if table:
             run.write(pd.DataFrame(table), name, decimals=3)
 

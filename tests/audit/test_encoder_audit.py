@@ -8,19 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from _world import draw, eye
+from _world import SIZE, draw, eye, mark
 
 from chinspect.audit import Audit, Plan, audit_model
 from chinspect.audit.evidence import Evidence
+from chinspect.audit.measuring import confounder_measures
 from chinspect.audit.plan import PlannedStep, fitted, spread
 from chinspect.audit.records import Request, claim
+from chinspect.audit.remedies import repaired
 from chinspect.audit.selecting import suspects
 from chinspect.audit.steps import Steps
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
-from chinspect.proof import prove_all, store_proofs, stored_proofs
+from chinspect.proof import Case, prove_all, store_proofs, stored_proofs
 from chinspect.report import json_text
 from chinspect.spray import SprayRun, analyse
+from chinspect.world import scenes
 
 COUNT, CARRIERS = 60, 22
 
@@ -109,8 +112,8 @@ def test_what_the_null_confirms(tmp_path):
         run = analyse(eye(0.0), folder, n_surrogates=0, check=False)
         forced = [replace(x, candidate=replace(x.candidate, flagged=True, verdict="candidate")) for x in run.findings]
         evidence = Evidence(eye(0.0), load_samples(folder), run=replace(run, findings=forced))
-        _, found = suspects(evidence, seed=seed)
-        cases = [suspect.case for suspect in found if suspect.case is not None]
+        _, selected = suspects(evidence, seed=seed)
+        cases = [suspect.case for suspect in selected if suspect.case is not None]
         confirmed += any(proof.verdict == "confirmed" for proof in prove_all(eye(0.0), cases, n_resamples=200))
     assert confirmed < 2
 
@@ -148,6 +151,33 @@ def test_options_that_do_not_fit_are_refused(planted, tmp_path, options, reason)
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(InputError, match="20 images at least"):
         audited(draw(tmp_path / "few", 5), tmp_path / "out")
+
+
+def test_neighbours_by_origin_are_a_stress(tmp_path):
+    folder = draw(tmp_path / "scenes", 40, 20)  # the first half has the mark, as if it came from one hospital
+    labels = ["even", "odd"] * 20
+    origins = ["marked"] * 20 + ["plain"] * 20
+    told = {
+        gain: confounder_measures(eye(gain), load_samples(folder), labels, origins, seed=0) for gain in (0.0, 5000.0)
+    }
+    assert not told[0.0].exceeding
+    assert told[5000.0].exceeding == ["robustness index"]
+    assert "robustness index" in told[5000.0].sentence
+    with pytest.raises(InputError, match="labels"):
+        confounder_measures(eye(0.0), load_samples(folder), None, origins, seed=0)
+
+
+def test_a_remedy_is_judged_by_the_same_proof(tmp_path):
+    pictures = [scene.image for scene in scenes(60, seed=3, size=SIZE)]
+    case = Case(mark(), pictures[:20], (), pictures[20:])
+    encoder = eye(5000.0)
+    (proof,) = prove_all(encoder, [case], n_resamples=200)
+    repair = repaired(encoder, [(case, proof)], tmp_path, level=0.05, seed=0)
+    before, pruned = (repair.proofs[state][0].trials[0].effect for state in ("before", "pruned"))
+    assert proof.verdict == "confirmed"
+    assert abs(pruned) < 0.2 * before
+    assert repair.table["state"].tolist() == ["before", "pruned", "random channels pruned"]
+    assert "silenced" in repair.sentence
 
 
 def plan(images: int, budget: float | None) -> Plan:

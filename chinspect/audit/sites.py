@@ -27,7 +27,7 @@ _MOST = 400  # leading pairs that are compared: their number squared is compared
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Site:
     """Images whose similarity to each other lies in one place.
 
     Attributes:
@@ -47,7 +47,7 @@ class Place:
         return position_in_words(self.map)
 
 
-def places(index: SimilarityIndex, pairs: pd.DataFrame) -> list[Place]:
+def shared_sites(index: SimilarityIndex, pairs: pd.DataFrame) -> list[Site]:
     """The places that leading pairs share, those of most pairs first."""
     leading = pairs[pairs["p_value"] <= LEADING].head(_MOST)
     if leading.empty:
@@ -58,22 +58,22 @@ def places(index: SimilarityIndex, pairs: pd.DataFrame) -> list[Place]:
     unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)  # a map of zeros is like no other
     alike = unit @ unit.T >= _ALIKE
     free = np.ones(len(maps), dtype=bool)
-    result: list[Place] = []
+    result: list[Site] = []
     while free.any() and len(result) < _SETS:
         seed = int(np.argmax((alike & free).sum(1) * free))
         own = alike[seed] & free
         free &= ~own
-        place = _place(leading[own], maps[own])
-        if len(place.names) < MIN_MEMBERS:
+        site = _site(leading[own], maps[own])
+        if len(site.names) < MIN_MEMBERS:
             break
-        result.append(place)
+        result.append(site)
     return result
 
 
-def _place(pairs: pd.DataFrame, maps: NDArray[np.floating[Any]]) -> Place:
+def _site(pairs: pd.DataFrame, maps: NDArray[np.floating[Any]]) -> Site:
     of_image: dict[str, list[NDArray[np.floating[Any]]]] = {}
     for (_, row), values in zip(pairs.iterrows(), maps, strict=True):
         for name in (row["a"], row["b"]):
             of_image.setdefault(name, []).append(values)
     means = {name: np.mean(values, axis=0) for name, values in sorted(of_image.items())}
-    return Place(list(means), maps.mean(0), means, pairs)
+    return Site(list(means), maps.mean(0), means, pairs)
