@@ -101,7 +101,7 @@ def _effects(proof: Proof, trial: Trial, names: dict[str, str]) -> Intervals:
             }
         ),
         axis=WORDS[proof.subject][proof.decides],
-        caption=f"{_TITLES[trial.edit]}: the effect beside its placebos: means of {trial.images} images, 95 % intervals",
+        caption=f"{_TITLES[trial.edit]}: the effect beside its placebos, means of {trial.images} images",
     )
 
 
