@@ -25,7 +25,8 @@ from chinspect.proof.trial import (
 )
 from chinspect.report import Block, Comparison, Gallery, Intervals, Page, Paragraph, Picture, Section, Table, Tile, Tone
 
-_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "not_causal": "good", "untested": "unsure"}
+_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "not_causal": "plain", "untested": "unsure"}
+"""That nothing was found says nothing for the model: there may have been too few images."""
 _TITLES: dict[Edit, str] = {"add": "Added to images without it", "remove": "Removed from images that carry it"}
 _SIDES: dict[Edit, tuple[str, str]] = {"add": ("unchanged", "artefact added"), "remove": ("unchanged", "removed")}
 _SIDE = 224  # pixels of the picture of an artefact that is not as large as an image
@@ -117,7 +118,7 @@ def _effects(proof: Proof, trial: Trial, names: dict[str, str]) -> Intervals:
             }
         ),
         axis=WORDS[proof.subject][proof.decides],
-        caption=f"The effect beside its placebos: means of {trial.images} images, 95 % intervals",
+        caption=f"{_TITLES[trial.edit]}: the effect beside its placebos, means of {trial.images} images",
     )
 
 

@@ -26,7 +26,8 @@ from chinspect.report import (
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run import Finding, SprayRun, counted
 
-_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "candidate": "unsure", "not_causal": "good"}
+_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "candidate": "unsure"}
+"""Of others none: that nothing was found says nothing for the model."""
 _VERDICTS = {
     "confirmed": "confirmed",
     "undecided": "undecided",

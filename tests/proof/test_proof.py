@@ -395,7 +395,7 @@ def test_the_page_shows_each_trial_before_and_after_and_its_effect_beside_placeb
     pictures = blurry(rng, 24)
     proof = prove(linear(rng), mark(rng), pictures[:12], pictures[12:], n_resamples=200)
     page = proof.page()
-    assert (page.verdict, page.tone, page.sentence) == ("not causal", "good", proof.sentence)
+    assert (page.verdict, page.tone, page.sentence) == ("not causal", "plain", proof.sentence)
     for section, trial in zip(page.sections, proof.trials, strict=False):
         comparison, placebos, effects = section.blocks
         for side, condition in enumerate(("unchanged", "artefact")):
