@@ -396,8 +396,9 @@ def test_the_page_shows_each_trial_before_and_after_and_its_effect_beside_placeb
     proof = prove(linear(rng), mark(rng), pictures[:12], pictures[12:], n_resamples=200)
     page = proof.page()
     assert (page.verdict, page.tone, page.sentence) == ("not causal", "plain", proof.sentence)
-    for section, trial in zip(page.sections, proof.trials, strict=False):
-        comparison, placebos, effects = section.blocks
+    assert page.sections[0].title == "The artefact"
+    for section, trial in zip(page.sections[1:], proof.trials, strict=False):
+        comparison, placebos, effects, *_ = section.blocks
         for side, condition in enumerate(("unchanged", "artefact")):
             shown = [np.asarray(pair[side].image) for pair in comparison.pairs]
             np.testing.assert_array_equal(shown, trial.pictures[condition])
