@@ -18,7 +18,7 @@ import psutil
 
 from chinspect.errors import FULL, InputError, MachineError
 
-_ENDINGS = (".json", ".npz", ".png", ".csv", ".parquet")
+_ENDINGS = (".json", ".npz", ".png", ".html", ".csv", ".parquet")
 """Of the files of a result, see `chinspect.report.Result`."""
 _ROOM = 1 << 16  # bytes: less than that is free where a writer failed because nothing is left
 
@@ -118,7 +118,7 @@ def claim_folder(
 
     Args:
         folder: of the results.
-        names: of their files; one without an ending stands for a result's document, arrays, figure and tables.
+        names: of their files; one without an ending stands for a result's document, arrays, figure, page and tables.
         inputs: files and folders that the work reads, None for one that was not named: no output replaces one of them.
         force: whether results of an earlier run may be replaced.
     """

@@ -117,6 +117,7 @@ class AnomalyExplanation(Result):
 
     stem: ClassVar[str] = "anomaly"
     drawing: ClassVar[str] = "chinspect.anomaly.figure"
+    composing: ClassVar[str] = "chinspect.anomaly.page"
 
     names: NDArray[np.str_]
     images: NDArray[np.uint8]

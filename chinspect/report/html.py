@@ -35,7 +35,7 @@ from chinspect.report.blocks import (
     Table,
 )
 from chinspect.report.documents import plain
-from chinspect.report.sprites import Sprites, sprites, webp
+from chinspect.report.sprites import Sprites, sprite_sheet, webp
 from chinspect.report.values import facts, is_number, shown
 
 LIBRARY = "plotly/plotly-cartesian.min.js"
@@ -44,6 +44,7 @@ SIGNS = {"bad": "✖", "unsure": "?", "good": "✔", "plain": ""}
 """Of a tone, beside its colour."""
 TONES = {"bad": "Against the model:", "unsure": "Open:", "good": "For the model:", "plain": ""}
 """Of a tone, for those who hear a page."""
+_ROWS = 500  # of a table: nobody reads more in a page
 _LARGEST = 1_024  # pixels of a picture's longer side
 _PICTURE = 88  # quality of WebP: letters in figures stay sharp
 _PAIR = 448  # pixels of the longer side of a viewer's image: twice what most models see
@@ -109,9 +110,11 @@ def _paragraph(block: Paragraph, assets: _Assets) -> Markup:  # noqa: ARG001
 
 def _table(block: Table, assets: _Assets) -> Markup:  # noqa: ARG001
     numeric = [is_number(block.table[column]) for column in block.table.columns]
-    rows = [[shown(value) for value in row] for row in block.table.itertuples(index=False)]
+    rows = [[shown(value) for value in row] for row in block.table.head(_ROWS).itertuples(index=False)]
     columns = [str(column).replace("_", " ") for column in block.table.columns]
-    return _macro("table", block.caption, columns, rows, numeric)
+    left = len(block.table) - len(rows)
+    caption = f"{block.caption} ({left:,} more rows are in the files beside this page)" if left else block.caption
+    return _macro("table", caption, columns, rows, numeric)
 
 
 def _picture(block: Picture, assets: _Assets) -> Markup:  # noqa: ARG001
@@ -122,7 +125,7 @@ def _gallery(block: Gallery, assets: _Assets) -> Markup:
     if not block.tiles:
         return _macro("empty", block.caption, "There are no images.")
     number = assets.number()
-    sheet = sprites(block.tiles)
+    sheet = sprite_sheet(block.tiles)
     assets.sheet(number, sheet)
     return _macro("gallery", block, number, sheet, len(block.tiles) > _DENSE)
 
@@ -131,7 +134,7 @@ def _comparison(block: Comparison, assets: _Assets) -> Markup:
     if not block.pairs:
         return _macro("empty", block.caption, "There are no images.")
     number = assets.number()
-    sheet = sprites([tile for pair in block.pairs for tile in pair])
+    sheet = sprite_sheet([tile for pair in block.pairs for tile in pair])
     assets.sheet(number, sheet)
     return _macro("comparison", block, number, sheet)
 
@@ -154,12 +157,13 @@ def _scatter(block: Scatter, assets: _Assets) -> Markup:
     assets.scripts |= dict.fromkeys((LIBRARY, "charts.js", "scatter.js"))
     data, indices, count = charts.scatter(block)
     number = assets.number()
-    if block.tiles and len(indices):
-        sheet = sprites([block.tiles[i] for i in indices], _THUMBNAIL)
+    sheet = None
+    if block.tiles and indices:
+        sheet = sprite_sheet([block.tiles[i] for i in indices], _THUMBNAIL)
         assets.sheet(number, sheet)
         data |= {"sheet": number, "maps": bool(sheet.maps), "columns": sheet.columns, "rows": sheet.rows}
         data["side"] = sheet.side
-    return _macro("scatter", block, data, _json(data), number, count)
+    return _macro("scatter", block, data, _json(data), number, count, sheet)
 
 
 def _pair(block: PairViewer, assets: _Assets) -> Markup:

@@ -62,7 +62,7 @@ class Sprites:
         return f"{_percent(column, self.columns)}% {_percent(row, self.rows)}%"
 
 
-def sprites(tiles: Sequence[Tile], largest: int = 160) -> Sprites:
+def sprite_sheet(tiles: Sequence[Tile], largest: int = 160) -> Sprites:
     """The thumbnails of tiles, as squares, as models see them: smaller, the more there are, and at most ``largest``."""
     side = min(largest, next(side for count, side in _SIDES if len(tiles) <= count))
     columns = max(1, math.ceil(math.sqrt(len(tiles))))

@@ -38,7 +38,7 @@ def is_number(column: pd.Series[Any]) -> bool:
 
 def facts(made: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Nested JSON values as rows of a name with its path, and a text."""
-    return [(" / ".join(path), text) for path, text in _leaves((), plain(dict(made)))]
+    return [(" / ".join(path), text) for path, text in _leaves((), plain(dict(made))) if path]
 
 
 def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,8 @@ from chinspect.report import (
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run import Finding, SprayRun, counted
 
-_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "candidate": "unsure", "not_causal": "good"}
+_TONES: dict[str, Tone] = {"confirmed": "bad", "undecided": "unsure", "candidate": "unsure"}
+"""Of others none: that nothing was found says nothing for the model."""
 _VERDICTS = {
     "confirmed": "confirmed",
     "undecided": "undecided",
@@ -33,6 +35,13 @@ _VERDICTS = {
     "not_causal": "not causal",
     "untested": "nothing flagged",
 }
+_ADVICE = {
+    "confirmed": "free the images of it, or the model: 'chinspect mitigate prune' or 'unlearn', then test again.",
+    "undecided": "test it on more images, with it and without it.",
+    "candidate": "look at what the members share, and test it on the model: 'chinspect spray --test'.",
+    "not_causal": "nothing, the model reacts to it no more than to other content.",
+}
+_LED = 3  # candidates that the verdict tells
 _MEMBERS = 24  # of a candidate in its gallery: the scatter shows all of them
 _OTHERS = 6
 _SIDE = 224  # pixels of an average image: what most models see
@@ -48,10 +57,23 @@ def compose(run: SprayRun) -> Page:
         title=f"Strategies in {counted(len(run.maps), 'image')}: {run.explained}",
         verdict=_VERDICTS.get(verdict, verdict.replace("_", " ")),
         tone=_TONES.get(verdict, "plain"),
-        sentence=run.sentence,
+        sentence="\n".join([*_leads(run), f"{run.sentence[0].upper()}{run.sentence[1:]}"]),
         sections=[*sections, _plane(run), _all(run), _trust(run)],
         made=_made(run),
     )
+
+
+def _leads(run: SprayRun) -> list[str]:
+    """What the most significant candidates are, in a line each."""
+    lines = []
+    for number, finding in list(run.flagged.items())[:_LED]:
+        candidate = finding.candidate
+        ground = f", on {', '.join(finding.ground)}" if finding.ground else ""
+        lines.append(
+            f"{candidate.size} of {counted(len(run.maps), 'image')} share {candidate.shared:.0%} of their relevance "
+            f"{candidate.position}{ground} ({finding.title(number).lower()}: {candidate.outcome})."
+        )
+    return lines
 
 
 def _candidate(run: SprayRun, number: int, finding: Finding) -> Section:
@@ -59,7 +81,8 @@ def _candidate(run: SprayRun, number: int, finding: Finding) -> Section:
     tone = _TONES.get(candidate.verdict, "plain")
     blocks: list[Block] = [
         Paragraph(candidate.headline, tone),
-        Paragraph(finding.sentence(len(run.maps))),
+        Paragraph(replace(finding, proof=None, note="").sentence(len(run.maps))),
+        *_tested(finding, tone),
         *_common(run, candidate),
         _members(run, candidate),
         *_others(run, candidate, number),
@@ -70,6 +93,17 @@ def _candidate(run: SprayRun, number: int, finding: Finding) -> Section:
     ground = f", on {', '.join(finding.ground)}" if finding.ground else ""
     note = f"{candidate.outcome}: {counted(candidate.size, 'image')} {candidate.position}{ground}"
     return Section(finding.title(number), blocks, note=note, tone=tone)
+
+
+def _tested(finding: Finding, tone: Tone) -> list[Block]:
+    """What an intervention said, why there was none, and what to do."""
+    blocks: list[Block] = []
+    if finding.proof is not None:
+        blocks.append(Paragraph(finding.proof.sentence, tone))
+    if finding.note:
+        blocks.append(Paragraph(finding.note))
+    advice = _ADVICE.get(finding.candidate.verdict)
+    return [*blocks, Paragraph(f"What to do: {advice}")] if advice else blocks
 
 
 def _common(run: SprayRun, candidate: Candidate) -> list[Block]:
@@ -141,7 +175,7 @@ def _plane(run: SprayRun) -> Section:
 
 
 def _all(run: SprayRun) -> Section:
-    tables = [Table(table, title or "All sets that are listed") for title, table in run.overview().items()]
+    tables = [Table(table, f"Sets of alike maps. {title}".strip()) for title, table in run.overview().items()]
     return Section("All sets", tables, note=f"{len(run.flagged)} of {len(run.findings)} listed sets flagged")
 
 
@@ -154,7 +188,8 @@ def _trust(run: SprayRun) -> Section:
         count = len(run.faithfulness.deletions)
         tone = "good" if 2 * better > count else "unsure"
         note = f"maps do better than random ones on {better} of {count} images"
-    blocks += [Paragraph(text) for text in run.notes]
+    # what proofs say stands with their candidates
+    blocks += [Paragraph(text) for text in run.notes if not text.startswith("candidate ")]
     return Section("Can this be trusted?", blocks or [Paragraph(f"{note.capitalize()}.")], note=note, tone=tone)
 
 

@@ -50,6 +50,7 @@ class StressReport(Result):
 
     stem = "stress"
     drawing = "chinspect.stress.figure"
+    composing = "chinspect.stress.page"
 
     def to_frame(self) -> pd.DataFrame:
         """A copy of `table`."""

@@ -179,7 +179,14 @@ def test_table_and_files(explanation: AnomalyExplanation, tmp_path: Path) -> Non
     assert table.nearest_image.tolist() == [f"training image {index}" for index in table.nearest]
     assert table.nearest.tolist() == explanation.neighbours.argmax(1).tolist()
     files = explanation.save(tmp_path / "out")
-    assert [path.name for path in files] == ["anomaly.json", "anomaly.npz", "anomaly.png"]
+    assert [path.name for path in files] == ["anomaly.json", "anomaly.npz", "anomaly.png", "anomaly.html"]
+    page = explanation.page()
+    gallery, pairs = page.sections[0].blocks
+    order = np.argsort(-explanation.score)
+    np.testing.assert_array_equal([np.asarray(tile.image) for tile in gallery.tiles], explanation.images[order])
+    np.testing.assert_array_equal([tile.relevance for tile in gallery.tiles], explanation.pixels[order])
+    np.testing.assert_array_equal(np.asarray(pairs.pairs[0][1].image), explanation.nearest_images[order[0], 0])
+    assert page.sentence == explanation.sentence
     document = json.loads(files[0].read_text())
     assert {"bands", "band_index", "images"} <= set(document)
     assert document["images"][0]["score"] == explanation.score[0]

@@ -30,10 +30,10 @@ COUNT, CARRIERS = 60, 22
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_text() -> Iterator[None]:
-    """Text is not read and no sheet is drawn: both take seconds, and are tested with SpRAy."""
+    """Text is not read and the run is not drawn: both take seconds, and are tested with SpRAy."""
     patch = pytest.MonkeyPatch()
     patch.setattr("chinspect.spray.ground.can_read", lambda: False)
-    patch.setattr(SprayRun, "_save_candidates", lambda *_: [])
+    patch.setattr(SprayRun, "save", lambda *_: [])
     yield
     patch.undo()
 
@@ -53,10 +53,11 @@ def audit(planted: Path) -> Audit:
 
 
 def comparable(audit: Audit) -> str:
-    """The document without times."""
+    """The document without times and the folder."""
     document = audit.document()
     document["steps"] = [{k: v for k, v in step.items() if k != "seconds"} for step in document["steps"]]
     del document["made"]["plan"]
+    del document["made"]["command"]  # which names the folder
     return json_text(document)
 
 

@@ -98,7 +98,12 @@ def test_explanations_add_up(run, detector, dataset, tmp_path):  # noqa: F811
         assert len(shares) == 3
         assert sum(shares) == pytest.approx(record["score"], rel=1e-4)
         assert record["conservation"] == pytest.approx(1, abs=1e-4)
-    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == ["anomaly.json", "anomaly.npz", "anomaly.png"]
+    assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [
+        "anomaly.html",
+        "anomaly.json",
+        "anomaly.npz",
+        "anomaly.png",
+    ]
     assert "conserved" in run("explain-anomaly", detector, *images)[1]
 
 

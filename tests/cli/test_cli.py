@@ -45,7 +45,7 @@ def test_the_main_job(run, tmp_path):
     assert "100.0% of it arrives at the patches" in out
     assert "cat.jpg" in out
     written = sorted(path.name for path in (tmp_path / "chinspect-out").iterdir())
-    assert written == ["similarity.json", "similarity.npz", "similarity.png"]
+    assert written == ["similarity.html", "similarity.json", "similarity.npz", "similarity.png"]
     assert "chinspect-out" in out
 
 

@@ -17,6 +17,10 @@ def test_an_installed_wheel_does_the_main_job_away_from_the_checkout(tmp_path):
     assert "chinspect/models/tiny-clip/weights.safetensors" in names
     assert "chinspect/artefacts/pictures/imagenet-w.png" in names
     assert "chinspect/py.typed" in names
+    page = ROOT / "chinspect" / "report" / "page"
+    files = {f"chinspect/report/page/{path.relative_to(page)}" for path in page.rglob("*") if path.is_file()}
+    assert files <= set(names)
+    assert "chinspect/report/page/plotly/plotly-cartesian.min.js" in files
     script = (
         f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); sys.argv[0] = 'chinspect'\n"
         "import chinspect.cli; assert 'site' in chinspect.cli.__file__; chinspect.cli.main()"
@@ -31,3 +35,4 @@ def test_an_installed_wheel_does_the_main_job_away_from_the_checkout(tmp_path):
     )
     assert json.loads(found.stdout)["model"] == "efficientnet-lite0"
     assert (tmp_path / "chinspect-out" / "similarity.png").exists()
+    assert 'data-block="pair"' in (tmp_path / "chinspect-out" / "similarity.html").read_text(encoding="utf-8")

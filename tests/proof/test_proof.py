@@ -22,6 +22,7 @@ from chinspect.intervals import draws, interval, mean
 from chinspect.proof import isolate, prove
 from chinspect.proof.effects import measure_effects
 from chinspect.proof.placebos import elsewhere, moved, own_content, random_patch
+from chinspect.report import page_html
 from chinspect.subjects import Classifier
 from chinspect.world import Logo, scenes
 
@@ -179,7 +180,7 @@ def test_too_few_images_and_empty_artefacts_stay_untested(tmp_path: Path) -> Non
     assert empty.verdict == "untested"
     assert "empty" in empty.missing[0]
     names = {path.name for path in empty.save(tmp_path / "run")}
-    assert names == {"proof.json", "proof.png", "artefact.json", "artefact.png"}
+    assert names == {"proof.json", "proof.png", "proof.html", "artefact.json", "artefact.png"}
     texts = [text.get_text() for panel in empty.figure().subfigs for text in panel.texts]
     assert any("was not tested" in text for text in texts)
 
@@ -387,6 +388,27 @@ def test_proofs_are_reproducible_and_stored(tmp_path: Path) -> None:
     assert first.plot(tmp_path / "proof.svg").read_text().startswith("<?xml")
     with pytest.raises(InputError, match=r"proof\.gif"):
         first.plot(tmp_path / "proof.gif")
+
+
+def test_the_page_shows_each_trial_before_and_after_and_its_effect_beside_placebos() -> None:
+    rng = np.random.default_rng(15)
+    pictures = blurry(rng, 24)
+    proof = prove(linear(rng), mark(rng), pictures[:12], pictures[12:], n_resamples=200)
+    page = proof.page()
+    assert (page.verdict, page.tone, page.sentence) == ("not causal", "plain", proof.sentence)
+    for section, trial in zip(page.sections, proof.trials, strict=False):
+        comparison, placebos, effects = section.blocks
+        for side, condition in enumerate(("unchanged", "artefact")):
+            shown = [np.asarray(pair[side].image) for pair in comparison.pairs]
+            np.testing.assert_array_equal(shown, trial.pictures[condition])
+        assert len(placebos.tiles) == len(trial.pictures) - 2
+        first = effects.rows.iloc[0]
+        assert not first.control
+        assert first.estimate == pytest.approx(trial.effect)
+        assert effects.rows.control[1:].all()
+    assert "not causal" in page_html(page)
+    nothing = replace(proof, trials=(), missing=("no image was left",)).page()
+    assert (nothing.verdict, nothing.tone) == ("untested", "unsure")
 
 
 def test_the_figure_shows_each_trial_with_its_placebos() -> None:

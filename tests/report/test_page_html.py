@@ -20,12 +20,13 @@ from chinspect.report import (
     Result,
     Scatter,
     Section,
+    Table,
     Tile,
     page_html,
 )
 from chinspect.report.charts import forest, histogram, nice_ticks, pair, scatter
 from chinspect.report.html import LIBRARY, asset
-from chinspect.report.sprites import sprites
+from chinspect.report.sprites import sprite_sheet
 from tests.report.pages import HOSTILE, example_page, images
 
 
@@ -109,7 +110,7 @@ def test_the_chart_library_is_the_one_that_its_folder_names_and_is_there_once_an
 def test_a_map_is_red_where_it_raises_and_blue_where_it_lowers():
     relevance = np.array([[1.0, 0.0], [-1.0, 0.0]])
     tile = Tile(images(1)[0], "a", "", relevance)
-    sheet = sprites([tile, Tile(images(1)[0], "b")])
+    sheet = sprite_sheet([tile, Tile(images(1)[0], "b")])
     assert (sheet.columns, sheet.rows, sheet.position(1)) == (2, 1, "100.0% 0.0%")
     picture = Image.open(io.BytesIO(base64.b64decode(sheet.maps.split(",")[1]))).convert("RGBA")
     pixels = np.asarray(picture).astype(int)
@@ -123,7 +124,7 @@ def test_a_map_is_red_where_it_raises_and_blue_where_it_lowers():
 
 def test_maps_of_nan_and_of_other_sizes_are_drawn():
     maps = [np.full((3, 3), np.nan), np.ones((50, 60)), np.zeros((7, 7)), None]
-    sheet = sprites([Tile(picture, "a", "", one) for picture, one in zip(images(4), maps, strict=True)])
+    sheet = sprite_sheet([Tile(picture, "a", "", one) for picture, one in zip(images(4), maps, strict=True)])
     assert sheet.maps.startswith("data:image/png;base64,")
 
 
@@ -190,6 +191,12 @@ def test_two_thousand_images_stay_under_fifteen_megabytes():
     galleries = [Gallery(tiles[:24], "members") for _ in range(8)]
     text = page_html(page_of(*galleries, Scatter(x, y, names, [""] * 2_000, "plane", tiles)))
     assert len(text.encode()) < 15e6
+
+
+def test_of_a_long_table_the_first_rows_are_shown_and_the_rest_is_told():
+    text = page_html(page_of(Table(pd.DataFrame({"row": [f"r{i}" for i in range(600)]}), "Many")))
+    assert text.count('<th scope="row"') == 500
+    assert "Many (100 more rows are in the files beside this page)" in text
 
 
 def test_pages_without_anything_are_pages():

@@ -8,6 +8,7 @@ import torch
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
 from chinspect.relevance import Method, RelevanceWarning, patches, reference_images, relevance_map
+from chinspect.report import page_html
 from chinspect.similarity import explain_similarity
 from chinspect.similarity.verification import verify
 
@@ -174,21 +175,39 @@ def test_frequencies_share_the_dot_product(explanation):
     assert by_band.relevance.sum() == pytest.approx(explanation.similarity, rel=1e-3)
     assert by_band.to_frame().columns.tolist() == ["0-0.5", "1-9", "9.5-63"]  # cycles: half as many as half periods
     assert np.abs(by_band.shares).sum() == pytest.approx(1)
+    # where they lie: patches of both images, which add up to what each band has in rows and columns, half for each
+    assert by_band.pairs.shape == (3, 4, 4, 4, 4)
+    halves = (by_band.relevance.sum(0) + by_band.relevance.sum(1)) / 2
+    np.testing.assert_allclose(by_band.pairs.sum((1, 2, 3, 4)), halves, rtol=1e-6, atol=1e-9)
     assert (np.sign(by_band.shares) == np.sign(by_band.relevance)).all()
 
 
 def test_saved_arrays_give_the_explanation_back(explanation, tmp_path):
-    json_path, npz_path, _ = explanation.save(tmp_path / "new" / "folder")
+    json_path, npz_path, *_ = explanation.save(tmp_path / "new" / "folder")
     document = json.loads(json_path.read_text())
     with np.load(npz_path, allow_pickle=False) as arrays:
         assert arrays["relevance"].sum() == pytest.approx(document["relevance_sum"], rel=1e-5)
         np.testing.assert_array_equal(arrays["boxes_a"], explanation.a.boxes)
     assert document["patch_grid"] == [4, 4, 4, 4]
     assert sorted(path.name for path in json_path.parent.iterdir()) == [
+        "similarity.html",
         "similarity.json",
         "similarity.npz",
         "similarity.png",
     ]
+
+
+def test_the_page_lets_patches_be_pointed_at_and_says_how_far_to_trust_them(explanation):
+    banded = replace(explanation, frequencies=explanation.by_frequency((2, 19)))
+    page = banded.page()
+    assert page.verdict == f"{explanation.tendency}, cosine {explanation.cosine:.2f}"
+    viewer, table = page.sections[0].blocks
+    np.testing.assert_array_equal(viewer.relevance["all"], explanation.relevance)
+    assert list(viewer.relevance) == ["all", *(f"{cycles} cycles per image" for cycles in ("0-0.5", "1-9", "9.5-63"))]
+    assert len(table.table) == explanation.listed
+    assert [section.title for section in page.sections] == ["What matches what", "By frequency", "Can this be trusted?"]
+    assert "Conservation:" in page.sections[2].blocks[0].text
+    assert page_html(page).count('data-block="pair"') == 1
 
 
 def test_the_figure_shows_the_strongest_pairs_between_both_images_and_where_the_similarity_lies(explanation):

@@ -13,6 +13,7 @@ from chinspect.images import resize, to_input
 from chinspect.proof import prove_candidates
 from chinspect.proof.candidates import _divided, _members_and_rest
 from chinspect.relevance import Method
+from chinspect.report import page_html
 from chinspect.spray import SpRAy, SprayRun, analyse, analyse_maps
 from chinspect.spray.contents import FILES
 from chinspect.spray.figure import draw_sheet, draw_spectrum
@@ -87,6 +88,33 @@ def test_the_folder_says_what_the_run_says(planted, saved):
     members = pd.read_csv(saved / "candidates" / "1" / "members.csv")
     assert members.name.tolist() == [planted.names[i] for i in best]
     np.testing.assert_array_equal(np.load(saved / "candidates/1/mean_map.npy"), planted.spray.flagged_[0].mean_map)
+
+
+def test_the_page_leads_with_the_candidate_and_shows_every_image_once_in_the_plane(planted, saved):
+    page = planted.page()
+    assert page.tone == "unsure"
+    lead, rest = page.sentence.split("\n")
+    assert lead.startswith(f"{planted.spray.flagged_[0].size} of {COUNT} images share ")
+    assert rest == planted.sentence
+    section = page.sections[0]
+    assert (section.title, section.tone) == ("Candidate 1", "unsure")
+    members = next(block for block in section.blocks if getattr(block, "caption", "").startswith("Members"))
+    best = planted.spray.flagged_[0].indices
+    assert {tile.name for tile in members.tiles} <= {planted.names[i] for i in best}
+    assert members.tiles[0].name == planted.names[planted.spray.flagged_[0].medoids[0]]
+    (plane,) = page.sections[1].blocks
+    assert list(plane.names) == list(planted.names)
+    assert [i for i, group in enumerate(plane.groups) if group == "Candidate 1"] == best.tolist()
+    assert len(plane.tiles) == COUNT
+    text = (saved / "spray.html").read_text(encoding="utf-8")
+    assert all(name in text for name in planted.names)
+    assert len(text) < 4e6
+
+
+def test_a_page_of_maps_alone_has_no_images_and_is_one_all_the_same():
+    spray = SpRAy(n_surrogates=0).fit(noise())
+    text = page_html(SprayRun(spray, noise(), [f"map {i}" for i in range(40)]).page())
+    assert "All images by strategy" in text
 
 
 def test_every_figure_is_a_picture_that_is_not_empty(saved):

@@ -106,7 +106,14 @@ def test_a_report_is_saved_and_drawn(nearest: Nearest, dataset: MVTecCategory, t
     report = stress(nearest, dataset, changes=["jpeg-90"])
     names = {path.name for path in report.save(tmp_path / "run")}
     tables = {f"{name}.{kind}" for name in ("stress", "scores", "steps") for kind in ("csv", "parquet")}
-    assert names == tables | {"stress.json", "stress.png"}
+    assert names == tables | {"stress.json", "stress.png", "stress.html"}
+    page = report.page()
+    histograms = page.sections[1].blocks
+    assert [block.threshold for block in histograms] == report.table.threshold.tolist()  # two conditions, both drawn
+    counted = sum(len(values) for values in histograms[0].groups.values())
+    assert counted == report.table.n_normal[0] + report.table.n_defect[0]
+    assert page.sections[0].blocks[0].rows.estimate.tolist() == report.table.fpr.tolist()
+    assert page.tone in ("good", "bad")
     document = json.loads((tmp_path / "run/stress.json").read_text())
     assert document["rows"][1]["resizer"] == "pillow-bilinear"
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "run/stress.parquet"), report.table)

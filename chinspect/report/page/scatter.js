@@ -68,7 +68,7 @@
       made.dragmode = matchMedia("(pointer: coarse)").matches ? false : "lasso";
       made.hovermode = "closest";
       made.xaxis.showticklabels = made.yaxis.showticklabels = false; // positions have no unit
-      made.yaxis.scaleanchor = "x";
+      made.xaxis.showgrid = made.yaxis.showgrid = false;
       return made;
     };
     Plotly.newPlot(chart, traces, layout(), chinspect.config);
@@ -110,7 +110,7 @@
     panel.querySelector(".copy").addEventListener("click", () => copy(area, answer, chosen.length + " names"));
     panel.querySelector(".close").addEventListener("click", () => {
       panel.hidden = true;
-      Plotly.restyle(chart, { selectedpoints: [null] });
+      Plotly.update(chart, { selectedpoints: [null] }, { selections: [] });
     });
   };
   chinspect.blocks("scatter").forEach(draw);
