@@ -168,17 +168,11 @@ def test_neighbours_by_origin_are_a_stress(tmp_path):
         confounder_measures(eye(0.0), load_samples(folder), None, origins, seed=0)
 
 
-def test_a_remedy_is_judged_by_the_same_proof(tmp_path):
-    pictures = [scene.image for scene in scenes(60, seed=3, size=SIZE)]
-    case = Case(mark(), pictures[:20], (), pictures[20:])
-    encoder = eye(5000.0)
-    (proof,) = prove_all(encoder, [case], n_resamples=200)
-    repair = repaired(encoder, [(case, proof)], tmp_path, level=0.05, seed=0)
-    before, pruned = (repair.proofs[state][0].trials[0].effect for state in ("before", "pruned"))
-    assert proof.verdict == "confirmed"
-    assert abs(pruned) < 0.2 * before
-    assert repair.table["state"].tolist() == ["before", "pruned", "random channels pruned"]
-    assert "silenced" in repair.sentence
+def test_an_encoder_without_a_layer_to_prune_says_so(tmp_path):
+    pictures = [scene.image for scene in scenes(24, seed=3, size=SIZE)]
+    case = Case(mark(), pictures[:12], (), pictures[12:])
+    with pytest.raises(InputError, match="no layer"):
+        repaired(eye(5000.0), [(case, prove_all(eye(5000.0), [case])[0])], tmp_path, level=0.05, seed=0)
 
 
 def plan(images: int, budget: float | None) -> Plan:
