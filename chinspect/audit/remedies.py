@@ -19,7 +19,8 @@ from PIL import Image
 
 from chinspect.artefacts import Pixels
 from chinspect.audit.records import proofs_of
-from chinspect.encoders import EditedEncoder, Encoder, Prune, edited
+from chinspect.encoders import EditedEncoder, Encoder, Prune, candidate_layers, edited
+from chinspect.errors import InputError
 from chinspect.mitigate import random_channels, rank_edits, responsiveness, top_channels
 from chinspect.proof import Case, Proof
 from chinspect.readouts import Pairs
@@ -102,6 +103,8 @@ def repaired(
 
 def _choice(encoder: Encoder, case: Case, seed: int) -> tuple[Prune, Prune]:
     """The pruning that repairs most, and its control."""
+    if not candidate_layers(encoder):
+        raise InputError(f"{encoder.name!r} has no layer whose channels could be pruned: use chinspect.unlearn.")
     images = _unused(case)[:_IMAGES]
     pairs = Pairs([Image.fromarray(case.artefact.add(x)) for x in images], [Image.fromarray(x) for x in images])
     responses = responsiveness(encoder, pairs)
