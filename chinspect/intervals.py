@@ -29,7 +29,8 @@ def wilson(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     shrinkage = z * z / n
     centre = (rate + shrinkage / 2) / (1 + shrinkage)
     half = z / (1 + shrinkage) * math.sqrt(rate * (1 - rate) / n + shrinkage / (4 * n))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    # at both ends the formula gives 0 and 1 but for rounding
+    return 0.0 if count == 0 else centre - half, 1.0 if count == n else centre + half
 
 
 def paired_difference(before: ArrayLike, after: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:

@@ -81,3 +81,9 @@ def test_chance_enters_by_the_seed_only():
     values = np.arange(20.0)
     assert mean_interval(values, seed=3) == mean_interval(values, seed=3)
     assert mean_interval(values, seed=3) != mean_interval(values, seed=4)
+
+
+@pytest.mark.parametrize("n", [1, 7, 24, 1000])
+def test_wilson_ends_at_zero_and_one(n):
+    assert wilson(0, n)[0] == 0
+    assert wilson(n, n)[1] == 1
