@@ -28,11 +28,11 @@ from chinspect.anomaly import Detector
 from chinspect.audit.detector_images import AuditedImages, audited_images
 from chinspect.audit.detector_remedies import blurred, remedy_findings
 from chinspect.audit.detector_scores import Scored, conditions_of, score_images, stress_section
-from chinspect.audit.detector_steps import Count, DetectorSteps, Progress
 from chinspect.audit.detector_strategies import maps_of, proven, strategy_findings
 from chinspect.audit.detector_stress import ACQUISITION, stress_findings
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.result import Audit
+from chinspect.audit.steps import Count, Progress, Steps
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.files import shown
@@ -92,7 +92,7 @@ def audit_detector(
     tested = audited_images(images, detector, normals=tuple(map(Path, normals)), limit=limit)
     conditions = conditions_of(detector, deploy, changes)
     work = _Work(detector, tested, conditions, None if path is None else Path(path), random_state)
-    steps = DetectorSteps(len(tested.category.test), progress)
+    steps = Steps(len(tested.category.test), progress)
     findings, sections = work.explain(steps, n_surrogates)
     scored = work.score(steps)
     if scored is not None:
@@ -103,12 +103,22 @@ def audit_detector(
     return Audit(
         title=f"{type(detector).__name__} on {shown(tested.category.name)}",
         subject="detector",
-        findings=sorted([*findings, *steps.untested], key=lambda one: get_args(Status).index(one.status)),
+        findings=sorted([*findings, *_untested(steps)], key=lambda one: get_args(Status).index(one.status)),
         steps=steps.table,
         level=LEVEL,
         sections=sections,
         made=_made(detector, tested, conditions=conditions, seed=random_state, n_surrogates=n_surrogates),
     )
+
+
+def _untested(steps: Steps) -> list[AuditFinding]:
+    """A finding for each step that gave nothing, with the reason."""
+    rows = steps.table[steps.table["state"] != "done"]
+    names = [str(name).capitalize() for name in rows["step"]]
+    return [
+        AuditFinding(f"step/{step}", "untested", name, f"{name}: {note.rstrip('.')}.")
+        for step, name, note in zip(rows["step"], names, rows["note"], strict=True)
+    ]
 
 
 @dataclass(eq=False)
@@ -127,7 +137,7 @@ class _Work:
     seed: int
     maps: SprayRun | None = None
 
-    def explain(self, steps: DetectorSteps, n_surrogates: int) -> tuple[list[AuditFinding], list[Section]]:
+    def explain(self, steps: Steps, n_surrogates: int) -> tuple[list[AuditFinding], list[Section]]:
         """Maps and spectra, what their scores have in common, and proofs."""
         self.maps = self._analysed(steps, n_surrogates, spectra=False)
         if self.maps is not None and self.maps.flagged:
@@ -142,7 +152,7 @@ class _Work:
                 )
         return findings, [] if self.maps is None else [_trust(self.maps)]
 
-    def score(self, steps: DetectorSteps) -> Scored | None:
+    def score(self, steps: Steps) -> Scored | None:
         """Scores under all conditions."""
         return steps.run(
             "scores under all conditions",
@@ -156,9 +166,7 @@ class _Work:
             ),
         )
 
-    def remedy(
-        self, steps: DetectorSteps, scored: Scored | None, findings: Sequence[AuditFinding]
-    ) -> list[AuditFinding]:
+    def remedy(self, steps: Steps, scored: Scored | None, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
         """What remedies mend of decisions, and of what was confirmed."""
         behind = steps.run("a detector behind a blur", lambda _: blurred(self.detector, self.tested))
         remedied: list[AuditFinding] = []
@@ -181,7 +189,7 @@ class _Work:
             remedied += [_proven_again(confirmed[one.key], one) for one in after if one.key in confirmed]
         return remedied
 
-    def _analysed(self, steps: DetectorSteps, n_surrogates: int, *, spectra: bool) -> SprayRun | None:
+    def _analysed(self, steps: Steps, n_surrogates: int, *, spectra: bool) -> SprayRun | None:
         """SpRAy over maps or spectra."""
         kind = "spectra" if spectra else "maps"
         path = self._folder(kind)

@@ -27,7 +27,7 @@ from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
 from chinspect.audit.sections import encoder_sections
 from chinspect.audit.selecting import suspects
-from chinspect.audit.steps import Count, Progress, Steps
+from chinspect.audit.steps import Count, PlannedSteps, Progress, Steps
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.execute import Samples
@@ -74,7 +74,7 @@ def audit_encoder(
     if announce is not None:
         announce(plan)
     options, samples = _sampled(options, samples, plan)
-    steps = Steps(plan, progress)
+    steps = PlannedSteps(plan, progress)
     evidence = Evidence(encoder, samples)
     store = folder / "stores" / request.digest[:8]
     _look(evidence, steps, options, store, folder)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from chinspect.audit.plan import Plan
+from chinspect.audit.plan import Plan, PlannedStep
 from chinspect.errors import InputError, failure
 
 T = TypeVar("T")
@@ -23,66 +23,95 @@ _STATES = ("done", "failed", "left out", "stopped", "not begun")
 
 
 class Steps:
-    """Runs the steps of a plan.
+    """Runs steps on so many images.
 
     Attributes:
         stopped: whether one was stopped.
         reasons: why steps failed, by their names.
     """
 
-    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+    def __init__(self, images: int, progress: Progress | None = None) -> None:
         self.stopped = False
         self.reasons: dict[str, str] = {}
-        self._plan = plan
+        self._images = images
         self._progress = progress
         self._rows: dict[str, dict[str, object]] = {}
 
     def run(self, name: str, function: Callable[[Count], T]) -> T | None:
         """What the step gives, which is called with a function that takes its progress; None where there is nothing."""
-        step = next(step for step in self._plan.planned if step.name == name)
-        if step.note or self.stopped:
-            self.skip(name, step.note or "the audit was stopped before")
+        if self.stopped:
+            self.skip(name, "the audit was stopped before")
             return None
         start = time.perf_counter()
         result = None
-        state, note = "done", step.what
+        state, note = "done", self._what(name)
         try:
-            result = function(self._count(name))
+            result = function(self._count(self._caption(name)))
         except Exception as error:  # whatever it is, what the other steps bring is not lost
             note = str(error) if isinstance(error, InputError) else failure(error)
             self.reasons[name] = note
             state = "failed"
         except KeyboardInterrupt:
             self.stopped = True
-            state, note = "stopped", "the same command goes on"
-        self._noted(name, state, note, time.perf_counter() - start)
+            state, note = "stopped", "it was stopped; the same command goes on"
+        self._note(name, state, note, time.perf_counter() - start)
         return result
 
     def skip(self, name: str, reason: str) -> None:
         """Notes a step that there is nothing to do for."""
-        self._noted(name, "not begun" if self.stopped else "left out", reason)
+        self._note(name, "not begun" if self.stopped else "left out", reason)
 
     @property
     def table(self) -> pd.DataFrame:
         """A row a step: step, state, images, seconds, note."""
         return pd.DataFrame(list(self._rows.values()), columns=["step", "state", "images", "seconds", "note"])
 
-    def _noted(self, name: str, state: str, note: str, seconds: float = 0.0) -> None:
+    def _what(self, name: str) -> str:  # noqa: ARG002, for plans
+        """What a step does, in words."""
+        return ""
+
+    def _caption(self, name: str) -> str:
+        """What its progress is shown with."""
+        return name
+
+    def _note(self, name: str, state: str, note: str, seconds: float = 0.0) -> None:
         assert state in _STATES
-        images = self._plan.images if state in ("done", "failed") else 0
+        images = self._images if state in ("done", "failed") else 0
         columns = {"step": name, "state": state, "images": images, "seconds": round(seconds, 1), "note": note}
         self._rows[name] = columns
 
-    def _count(self, name: str) -> Count:
-        names = [step.name for step in self._plan.planned if not step.note]
-        position = names.index(name)
-        later = sum(
-            step.minutes(self._plan.images) for step in self._plan.planned if step.name in names[position + 1 :]
-        )
-        what = f"{name}, step {position + 1} of {len(names)}" + (f", then about {later:.0f} min" if later >= 1 else "")
-
+    def _count(self, caption: str) -> Count:
         def count(done: int, total: int) -> None:
             if self._progress is not None:
-                self._progress(what, done, total)
+                self._progress(caption, done, total)
 
         return count
+
+
+class PlannedSteps(Steps):
+    """Runs the steps of a plan, but for those that it leaves out."""
+
+    def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
+        super().__init__(plan.images, progress)
+        self._plan = plan
+
+    def run(self, name: str, function: Callable[[Count], T]) -> T | None:
+        """As of other steps; None where the plan has a reason to leave it out."""
+        reason = self._step(name).note
+        if reason:
+            self.skip(name, reason)
+            return None
+        return super().run(name, function)
+
+    def _step(self, name: str) -> PlannedStep:
+        return next(step for step in self._plan.planned if step.name == name)
+
+    def _what(self, name: str) -> str:
+        return self._step(name).what
+
+    def _caption(self, name: str) -> str:
+        steps = [step for step in self._plan.planned if not step.note]
+        position = steps.index(self._step(name))
+        later = sum(step.minutes(self._plan.images) for step in steps[position + 1 :])
+        left = f", then about {later:.0f} min" if later >= 1 else ""
+        return f"{name}, step {position + 1} of {len(steps)}{left}"

@@ -17,7 +17,7 @@ from chinspect.audit.plan import PlannedStep, fitted, spread
 from chinspect.audit.records import Request, claim
 from chinspect.audit.remedies import repaired
 from chinspect.audit.selecting import suspects
-from chinspect.audit.steps import Steps
+from chinspect.audit.steps import PlannedSteps
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
 from chinspect.proof import Case, prove_all, store_proofs, stored_proofs
@@ -207,7 +207,7 @@ def test_images_are_spread_evenly_and_seeded():
 
 
 def test_a_step_that_fails_or_is_stopped_loses_no_other():
-    steps = Steps(plan(10, None))
+    steps = PlannedSteps(plan(10, None))
 
     def fails(_count: object) -> None:
         raise InputError("too few.")
