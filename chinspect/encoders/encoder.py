@@ -114,10 +114,10 @@ class Encoder:
         """16 hexadecimal digits of a sha256 over architecture, preprocessing, and every name, type, shape and value.
 
         Computed from the module as it is now, so that a changed module has another one. The architecture is what the
-        card calls it, and without a card what the module's ``repr`` tells.
+        card calls it, and without a card what the ``repr`` of the module tells, and the numbers, words and switches
+        among the attributes of its parts.
         """
-        # The address of a function that a module shows is another one in each run.
-        own = re.sub(r" at 0x[0-9a-f]+", "", repr(self.module)) if self.card is None else self.card.architecture
+        own = _told(self.module) if self.card is None else self.card.architecture
         content: list[str | Pixels] = [repr((own, astuple(self.preprocessing)))]
         for key, value in sorted(self.module.state_dict().items()):
             content += [f"{key} {value.dtype} {tuple(value.shape)}", tensor_bytes(value)]
@@ -245,3 +245,21 @@ def find_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {str(device)!r} is not available here; use 'cpu'.") from error
+
+
+def _told(module: nn.Module) -> str:
+    """What a module says of itself, and its plain attributes, which change what it computes as weights do."""
+    attributes = [
+        (path, name, value)
+        for path, part in module.named_modules()
+        for name, value in sorted(vars(part).items())
+        if not name.startswith("_") and name != "training" and _plain(value)
+    ]
+    # the address of a function that a module shows is another one in each run
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(module)) + repr(attributes)
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_plain(entry) for entry in value)
+    return isinstance(value, bool | int | float | str)

@@ -228,6 +228,23 @@ def test_a_module_that_cannot_be_copied_is_wrapped_when_it_is_ready() -> None:
     assert Encoder.wrap(module, size=32, **GREY).embed(pictures(1)).shape == (1, 5)
 
 
+def test_the_fingerprint_of_a_wrapped_module_tells_its_plain_attributes_apart() -> None:
+    class Scaled(torch.nn.Module):
+        def __init__(self, gain: float, sides: tuple[int, ...] = (1, 2)) -> None:
+            super().__init__()
+            self.gain = gain
+            self.sides = sides
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.gain * x.flatten(1)
+
+    def of(module: torch.nn.Module) -> str:
+        return Encoder.wrap(torch.nn.Sequential(module), size=8, **GREY).fingerprint
+
+    assert of(Scaled(1.0)) == of(Scaled(1.0))
+    assert len({of(Scaled(1.0)), of(Scaled(2.0)), of(Scaled(1.0, (1, 3)))}) == 3
+
+
 def test_the_fingerprint_of_a_wrapped_module_tells_structures_apart() -> None:
     """ReLU and GELU have the same state; a function's address is no difference."""
     state = small().state_dict()
