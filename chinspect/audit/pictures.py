@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image
-
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.measuring import Measures
 from chinspect.proof import Proof
-from chinspect.report import Block, Gallery, Intervals, PairViewer, Paragraph, Picture, Result, Section, Table, Tile
+from chinspect.report import Block, Gallery, Intervals, PairViewer, Paragraph, Result, Section, Table, Tile
 from chinspect.spray import SprayRun
 
 _MEMBERS = 24  # as many as one looks at; the plane of all images shows the others
@@ -42,15 +39,8 @@ def sections_of(result: Result) -> Sequence[Section]:
 
 
 def proof_blocks(proof: Proof) -> list[Block]:
-    """The artefact, and all that a proof's own page shows, in a row."""
-    blocks: list[Block] = []
-    if not proof.artefact.empty:  # isolated, so its canvas is stretched over images
-        text = "The artefact as it was isolated, on grey"
-        grey = np.full((*proof.artefact.alpha.shape, 3), 128, np.uint8)
-        blocks.append(Picture(Image.fromarray(proof.artefact.add(grey)), text, text))
-    for section in sections_of(proof):
-        blocks += [Paragraph(f"{section.title}."), *section.blocks]
-    return blocks
+    """All that a proof's own page shows, in a row."""
+    return [block for section in sections_of(proof) for block in (Paragraph(f"{section.title}."), *section.blocks)]
 
 
 def measure_blocks(measures: Measures) -> list[Block]:

@@ -82,7 +82,7 @@ def test_a_result_is_replaced_only_when_that_is_asked_for(run, folder):  # noqa:
     first = json.loads(run(*arguments)[1])
     assert run(*arguments)[0] == 2
     assert "is there already" in run(*arguments)[2]
-    assert {*first["files"]} == {f"chinspect-out/similarity.{ending}" for ending in ("json", "npz", "png")}
+    assert {*first["files"]} == {f"chinspect-out/similarity.{ending}" for ending in ("json", "npz", "png", "html")}
     status, out, _ = run(*arguments, "--force")
     assert (status, json.loads(out)["similarity"]) == (0, first["similarity"])
 

@@ -198,6 +198,9 @@ class Silent:
     def plot(self, path):
         return path
 
+    def page(self):
+        return None
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),

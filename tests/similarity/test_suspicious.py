@@ -3,7 +3,7 @@ import pytest
 
 from chinspect.errors import InputError
 from chinspect.similarity import SimilarityIndex, suspicious_pairs
-from chinspect.similarity.suspicious import _in_place
+from chinspect.similarity.suspicious import in_place
 from tests.similarity.conftest import picture
 
 
@@ -54,9 +54,9 @@ def test_the_score_is_what_lies_in_the_same_place_of_all_that_is_positive():
     relevance = np.random.default_rng(0).normal(size=(3, 4, 3, 4))
     positive = np.where(relevance > 0, relevance, 0)
     expected = [[positive[row, column, row, column] for column in range(4)] for row in range(3)]
-    np.testing.assert_allclose(_in_place(relevance), expected / positive.sum())
-    assert _in_place(-np.ones((2, 2, 2, 2))).sum() == 0
-    assert _in_place(np.ones((4, 4, 4, 4))).sum() == pytest.approx(1 / 16)
+    np.testing.assert_allclose(in_place(relevance), expected / positive.sum())
+    assert in_place(-np.ones((2, 2, 2, 2))).sum() == 0
+    assert in_place(np.ones((4, 4, 4, 4))).sum() == pytest.approx(1 / 16)
 
 
 def test_an_image_that_lies_there_twice_is_no_pair():
