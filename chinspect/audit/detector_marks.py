@@ -29,13 +29,12 @@ from PIL import Image
 from scipy.stats import fisher_exact, hypergeom
 
 from chinspect.audit.detector_images import AuditedImages
-from chinspect.audit.finding import Status
+from chinspect.audit.finding import LEVEL, Status
 from chinspect.proof import Proof
 from chinspect.spray import Candidate, SprayRun
 
 _ON_DEFECT = 0.5  # of the relevance: most of it lies on the defect
 _DEFECTIVE = 0.9  # of the members: more than a mark that any image may carry would have
-_LEVEL = 0.05  # of the test whether defects are more common among members; it only ever lowers a status
 
 
 def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tuple[float, float]:
@@ -96,7 +95,7 @@ def reaction(alarms: Mapping[str, float | int], family: int) -> tuple[Status, st
         f"{alarms['alarms_with']} of {alarms['normals_with']} normal images that carry it are called anomalous, and "
         f"{alarms['alarms_without']} of {alarms['normals_without']} others (p = {p:.2g} corrected for {family} tests)"
     )
-    return ("stress" if p <= _LEVEL else "candidate"), f"{words}. {counted}."
+    return ("stress" if p <= LEVEL else "candidate"), f"{words}. {counted}."
 
 
 def beside_defects(
@@ -114,9 +113,9 @@ def beside_defects(
     count = round(defective * candidate.size)
     everyone = len(run.maps)
     p = float(hypergeom.sf(count - 1, everyone, int(tested.category.labels.sum()), candidate.size))
-    if p <= _LEVEL and status in ("confirmed", "stress"):
+    if p <= LEVEL and status in ("confirmed", "stress"):
         status = "candidate"
-    if p <= _LEVEL:
+    if p <= LEVEL:
         return status, f"{words} (p = {p:.2g}): without masks nobody can tell whether it is the defect itself."
     return status, f"{words}."
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from chinspect.anomaly import Detector
 from chinspect.audit.detector_images import AuditedImages
@@ -26,9 +25,10 @@ from chinspect.audit.detector_marks import (
     reaction,
 )
 from chinspect.audit.finding import AuditFinding, Status
+from chinspect.audit.proofs import proof_blocks, proof_numbers
 from chinspect.explain import area_sum
 from chinspect.proof import Proof, prove_candidates
-from chinspect.report import Block, Comparison, Gallery, Intervals, Table, Tile
+from chinspect.report import Block, Gallery, Table, Tile
 from chinspect.spray import Candidate, Finding, SprayRun, analyse
 
 _SHOWN = 12  # members in a gallery: what one looks at
@@ -87,20 +87,6 @@ def strategy_findings(run: SprayRun, tested: AuditedImages, threshold: float) ->
     return findings
 
 
-def effects_table(proof: Proof) -> pd.DataFrame:
-    """The effect that decides, of the artefact and of each control: name, estimate, low, high, control."""
-    table = proof.table[proof.table["effect"] == proof.decides] if len(proof.table) else proof.table
-    return pd.DataFrame(
-        {
-            "name": [f"{row.edit}: {row.condition}" for row in table.itertuples()],
-            "estimate": table.get("estimate", []),
-            "low": table.get("low", []),
-            "high": table.get("high", []),
-            "control": [row.condition != "artefact" for row in table.itertuples()],
-        }
-    )
-
-
 def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int, key: str) -> AuditFinding:
     """A flagged candidate in words, with its members and what an intervention did."""
     finding = run.flagged[number]
@@ -110,8 +96,8 @@ def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int
     numbers: dict[str, Any] = {"images": candidate.size, "p_value": candidate.q_value, "shared": candidate.shared}
     blocks: list[Block] = [_gallery(run, tested, candidate)]
     if isinstance(finding.proof, Proof):
-        numbers |= _proof_numbers(finding.proof)
-        blocks += _proof_blocks(finding.proof)
+        numbers |= proof_numbers(finding.proof)
+        blocks += proof_blocks(finding.proof)
         if status != "confirmed" and raises_scores(finding.proof):
             alarms = alarms_on_normals(run, candidate, tested, threshold)
             status, words = reaction(alarms, len(run.flagged))
@@ -127,41 +113,6 @@ def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int
     sentences.insert(0, _LEADS[status].format(size=candidate.size, images=len(run.maps), position=candidate.position))
     advice = _ADVICE.get(status, "")
     return AuditFinding(key, status, title, " ".join(sentences), advice, numbers, names, blocks)
-
-
-def _proof_numbers(proof: Proof) -> dict[str, Any]:
-    """Of the trial with the smallest p-value: effect, interval, and what other content did."""
-    if not proof.trials:
-        return {}
-    trial = min(proof.trials, key=lambda one: one.p_value)
-    low, high = trial.bounds
-    return {
-        "edit": trial.edit,
-        "estimate": trial.effect,
-        "low": low,
-        "high": high,
-        "p_value": trial.p_value,
-        "placebo": float(trial.placebos.mean()),
-        "placebos": len(trial.placebos),
-        "exceeded": trial.exceeded,
-        "edited": trial.images,
-    }
-
-
-def _proof_blocks(proof: Proof) -> list[Block]:
-    """The artefact's effect beside its controls, and images before and after."""
-    axis = "change of the anomaly score, in interquartile ranges"
-    caption = "What adding and removing does; of placebos the mean, the least and the largest"
-    blocks: list[Block] = [Intervals(effects_table(proof), axis, caption)] if proof.trials else []
-    for trial in proof.trials:
-        before, after = trial.pictures.get("unchanged", ()), trial.pictures.get("artefact", ())
-        pairs = [
-            (Tile(Image.fromarray(a), f"{trial.edit} {n}", "before"), Tile(Image.fromarray(b), f"{trial.edit} {n}"))
-            for n, (a, b) in enumerate(zip(before, after, strict=False), 1)
-        ]
-        if pairs:
-            blocks.append(Comparison(pairs, ("before", "after"), f"The edit: {trial.edit}"))
-    return blocks
 
 
 def _gallery(run: SprayRun, tested: AuditedImages, candidate: Candidate) -> Block:

@@ -30,7 +30,7 @@ from chinspect.audit.detector_remedies import blurred, remedy_findings
 from chinspect.audit.detector_scores import Scored, conditions_of, score_images, stress_section
 from chinspect.audit.detector_strategies import maps_of, proven, strategy_findings
 from chinspect.audit.detector_stress import ACQUISITION, stress_findings
-from chinspect.audit.finding import AuditFinding, Status
+from chinspect.audit.finding import LEVEL, AuditFinding, Status
 from chinspect.audit.result import Audit
 from chinspect.audit.steps import Count, Progress, Steps
 from chinspect.datasets import MVTecCategory
@@ -42,7 +42,6 @@ from chinspect.spray import SprayRun
 from chinspect.stress import Condition
 from chinspect.stress.changes import check_changes
 
-LEVEL = 0.05
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chinspect.audit.evidence import Evidence
+from chinspect.audit.finding import LEVEL
 from chinspect.audit.judging import encoder_findings
 from chinspect.audit.measuring import confounder_measures, trace_measures
 from chinspect.audit.plan import Plan, encoder_steps, spread, time_batch
@@ -36,8 +37,6 @@ from chinspect.proof import with_proofs
 from chinspect.similarity import SimilarityIndex, suspicious_pairs
 from chinspect.spray import analyse
 
-LEVEL = 0.05
-"""Probability, at most, that an audit confirms anything that does no more than other content in its place."""
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow")
 REMEDY = "remedy"
 """Folder of the encoder that is pruned of what was confirmed."""

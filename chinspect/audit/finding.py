@@ -18,6 +18,8 @@ Status = Literal["confirmed", "stress", "candidate", "undecided", "not_causal", 
 * ``untested``: could not be looked at, for a reason that the sentence gives.
 * ``clear``: was looked at, and nothing was found.
 """
+LEVEL = 0.05
+"""Probability, at most, that an audit confirms anything that does no more than other content in its place."""
 GRAVE: tuple[Status, ...] = ("confirmed", "stress", "candidate")
 """Those that can fail a gate."""
 TONES: Mapping[Status, Tone] = {"confirmed": "bad", "stress": "bad", "clear": "good", "not_causal": "good"}

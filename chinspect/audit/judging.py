@@ -12,9 +12,10 @@ from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
+from chinspect.audit.proofs import proof_lead, proof_numbers
 from chinspect.audit.sites import LEADING
 from chinspect.audit.steps import Steps
-from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof, Trial
+from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof
 from chinspect.spray import Finding, SprayRun
 
 _ADVICE: Mapping[Status, str] = {
@@ -28,12 +29,6 @@ _ADVICE: Mapping[Status, str] = {
 _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
-}
-_RELIES = {
-    "confirmed": "relies on",
-    "undecided": "may rely on",
-    "not_causal": "was not found to rely on",
-    "untested": "was not tested on",
 }
 _TITLES = {
     "pairs": "Suspicious pairs",
@@ -72,7 +67,7 @@ def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, s
     numbers: dict[str, Any] = {"members": candidate.size, "images": len(run.maps), "maps_q_value": candidate.q_value}
     proof = None if suspect is None else suspect.proof
     if proof is not None:
-        numbers |= _numbers(proof)
+        numbers |= proof_numbers(proof)
     status = cast(Status, candidate.verdict)
     inside = "" if candidate.group is None else f" of the class {candidate.group!r}"
     ground = next(iter(finding.ground), "")
@@ -86,7 +81,7 @@ def _of_candidate(evidence: Evidence, run: SprayRun, finding: Finding, n: int, s
         numbers,
         [run.names[i] for i in candidate.indices],
         suspect_blocks(evidence, run, candidate.indices.tolist(), suspect, n),
-        "" if proof is None else _lead(proof),
+        "" if proof is None else proof_lead(proof),
     )
 
 
@@ -105,7 +100,7 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     if proof is not None and proof.verdict != "untested":
         status = cast(Status, proof.verdict)
         sentence += f" {proof.sentence} {' '.join(proof.missing)}".rstrip()
-        numbers |= _numbers(proof)
+        numbers |= proof_numbers(proof)
         if min(len(suspect.members), len(run.maps) - len(suspect.members)) < 2 * MIN_IMAGES:
             sentence += f" {SAME}"
     elif proof is not None:
@@ -121,7 +116,7 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
         numbers,
         [run.names[i] for i in suspect.members],
         suspect_blocks(evidence, run, suspect.members, suspect, None),
-        "" if proof is None else _lead(proof),
+        "" if proof is None else proof_lead(proof),
     )
 
 
@@ -150,11 +145,11 @@ def _no_site(evidence: Evidence) -> AuditFinding:
 
 
 def _of_measures(measures: Measures) -> AuditFinding:
-    status: Status = "stress" if measures.exceeding else "clear"
-    advice = _MEASURE_ADVICE[measures.name] if measures.exceeding else ""
+    status: Status = "stress" if measures.exceeding else "undecided" if measures.open else "clear"
+    advice = _MEASURE_ADVICE[measures.name] if measures.exceeding else "Give more images." if measures.open else ""
     title = _TITLES[measures.name]
     sentence = " ".join([measures.sentence.replace("\n", ". "), *measures.notes])
-    numbers = {"exceeding": list(measures.exceeding)}
+    numbers = {"exceeding": list(measures.exceeding), "open": list(measures.open)}
     return AuditFinding(measures.name, status, title, sentence, advice, numbers, blocks=measure_blocks(measures))
 
 
@@ -166,45 +161,6 @@ def _advice(status: Status, proof: Proof | None) -> str:
     if status == "undecided" and proof is not None:
         return proof.next_step
     return _ADVICE.get(status, "")
-
-
-def _numbers(proof: Proof) -> dict[str, Any]:
-    """Of the trial that speaks most for reliance."""
-    if not proof.trials:
-        return {}
-    trial = min(proof.trials, key=_rank)
-    low, high = trial.bounds
-    return {
-        "effect": proof.decides,
-        "edit": trial.edit,
-        "estimate": trial.effect,
-        "low": low,
-        "high": high,
-        "p_value": trial.p_value,
-        "trials": trial.rule.trials,
-        "placebo_mean": float(trial.placebos.mean()),
-        "placebos": len(trial.placebos),
-        "exceeded": trial.exceeded,
-    }
-
-
-def _lead(proof: Proof) -> str:
-    """The trial that speaks most for reliance, in a sentence; nothing without any."""
-    if not proof.trials:
-        return ""
-    trial = min(proof.trials, key=_rank)
-    low, high = trial.bounds
-    placebos = trial.sign * trial.placebos
-    doing = "is laid on" if trial.edit == "add" else "is taken away from"
-    return (
-        f"The model {_RELIES[proof.verdict]} it: where it {doing} two images, their cosine similarity changes by "
-        f"{trial.effect:+.2g} ({low:.2g} to {high:.2g}); by at most {trial.sign * placebos.max():+.2g} for "
-        f"{len(placebos)} other contents in its place."
-    )
-
-
-def _rank(trial: Trial) -> tuple[bool, float]:
-    return not trial.passed, trial.p_value
 
 
 def _slug(position: str) -> str:

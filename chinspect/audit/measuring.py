@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ class Measures:
         exceeding: measures that are beyond their control by so much that it matters.
         sentence: what was found.
         notes: what could not be measured.
+        open: measures of which the images are too few to say whether they are beyond their control by so much.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Measures:
     exceeding: Sequence[str]
     sentence: str
     notes: Sequence[str] = ()
+    open: Sequence[str] = ()
 
 
 def trace_measures(
@@ -62,6 +64,7 @@ def trace_measures(
         write_json(path, {"rows": records(rows), "notes": notes})
     alike = rows[rows["measure"].str.endswith("neighbours alike")]
     exceeding = _beyond(alike, "unprocessed", _MUCH)
+    unclear = [name for name in _possibly_beyond(alike, "unprocessed", _MUCH) if name not in exceeding]
     readable = _beyond(rows[rows["measure"].str.endswith("readable")], "permuted")
     count = int(rows["n"].max())
     sentence = f"Of {count} images processed in four ways, a linear readout tells {_listed(readable) or 'none'}"
@@ -70,9 +73,14 @@ def trace_measures(
             f"; after {_listed(exceeding)} more than one in ten neighbours is there for sharing the processing (95 % "
             "intervals, beside the same images without it): images are near each other for what was done to files."
         )
+    elif unclear:
+        sentence += (
+            f"; whether more than one in ten neighbours is there for sharing {_listed(unclear)} the images are too few "
+            "to say (95 % intervals)."
+        )
     else:
         sentence += "; less than one in ten neighbours is there for sharing any of it (95 % intervals)."
-    return Measures("traces", rows, exceeding, sentence, notes)
+    return Measures("traces", rows, exceeding, sentence, notes, unclear)
 
 
 def confounder_measures(
@@ -91,13 +99,19 @@ def confounder_measures(
 
 def _beyond(rows: pd.DataFrame, control: str, margin: float = 0.0) -> list[str]:
     """Families of processing whose own interval lies above that of a control, by more than a margin."""
-    result = []
+    return [name for name, ends in _ends(rows) if ends["low", "embedding"] > ends["high", control] + margin]
+
+
+def _possibly_beyond(rows: pd.DataFrame, control: str, margin: float) -> list[str]:
+    """Those of which some values within both intervals are further apart than the margin."""
+    return [name for name, ends in _ends(rows) if ends["high", "embedding"] > ends["low", control] + margin]
+
+
+def _ends(rows: pd.DataFrame) -> Iterator[tuple[str, dict[tuple[str, str], float]]]:
+    """Families of processing, each with the ends of its intervals by (low or high, condition)."""
     for measure, group in rows.groupby("measure", sort=False):
-        low = dict(zip(group["condition"], group["low"], strict=True))
-        high = dict(zip(group["condition"], group["high"], strict=True))
-        if low["embedding"] > high[control] + margin:
-            result.append(str(measure).split(":")[0])
-    return result
+        ends = {(end, row["condition"]): row[end] for _, row in group.iterrows() for end in ("low", "high")}
+        yield str(measure).split(":")[0], ends
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.measuring import Measures
-from chinspect.proof import Proof
-from chinspect.report import Block, Gallery, Intervals, PairViewer, Paragraph, Result, Section, Table, Tile
+from chinspect.audit.proofs import proof_blocks, sections_of
+from chinspect.report import Block, Gallery, Intervals, PairViewer, Paragraph, Table, Tile
 from chinspect.spray import SprayRun
 
 _MEMBERS = 24  # as many as one looks at; the plane of all images shows the others
@@ -30,17 +30,6 @@ def suspect_blocks(
         if len(own):
             blocks.append(Table(own.drop(columns="artefact"), "The same tests before and after the remedy"))
     return blocks
-
-
-def sections_of(result: Result) -> Sequence[Section]:
-    """Those of the page of a result; none where it has none."""
-    page = result.page()
-    return () if page is None else page.sections
-
-
-def proof_blocks(proof: Proof) -> list[Block]:
-    """All that a proof's own page shows, in a row."""
-    return [block for section in sections_of(proof) for block in (Paragraph(f"{section.title}."), *section.blocks)]
 
 
 def measure_blocks(measures: Measures) -> list[Block]:

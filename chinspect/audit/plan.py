@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from chinspect.artefacts import text_logo
+from chinspect.audit.measuring import TRACED
 from chinspect.encoders import Encoder, method_for
 from chinspect.errors import InputError
 from chinspect.relevance import contributions, patches
@@ -33,7 +34,6 @@ CASES = 8
 _USUAL_CASES = 3  # of which minutes are estimated: photographs with an artefact have one to five
 _PLACEBOS = 45  # responses to an edited image in a trial: 39 other contents, the edit, elsewhere, questions in the mean
 _EDITED = 24  # images of a trial: 32 without an artefact at most, and half as many with it are usual
-_TRACED = 100
 _VARIANTS = 14  # of processing, of which some change nothing
 _SURROGATE = 4e-4  # seconds a surrogate and an image, measured on one core of 2 GHz
 _LAYERS = 40  # responses to an image that a choice of channels takes: each layer is tried
@@ -168,7 +168,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
         PlannedStep(
             "traces",
             "do neighbours share what was done to their files?",
-            of(_VARIANTS * 2 * timing.respond, _TRACED),
+            of(_VARIANTS * 2 * timing.respond, TRACED),
             True,
         ),
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chinspect.audit.evidence import Evidence
-from chinspect.audit.pictures import pair_viewer, sections_of
+from chinspect.audit.pictures import pair_viewer
+from chinspect.audit.proofs import sections_of
 from chinspect.report import Block, Paragraph, Section, Table
 
 _LISTED = 20

@@ -70,7 +70,9 @@ def load_images(data: Source) -> Samples:
     """The images of a folder or a list. Raises `InputError` for fewer than 30."""
     samples = load_samples(data)
     if len(samples) < _FEWEST:
-        raise InputError(f"Traces are read out of {_FEWEST} images or more, and there are {len(samples)}.")
+        raise InputError(
+            f"Traces are read out of {_FEWEST} images or more, and {str(samples.root)!r} has {len(samples)}."
+        )
     return samples
 
 

@@ -50,7 +50,7 @@ from chinspect.subjects import Kind, Subject, check_subject
 MIN_IMAGES = 10
 """Fewer images give no bootstrap interval worth its name."""
 _DOING: Mapping[Edit, str] = {"add": "Adding it", "remove": "Removing it"}
-_RELIES: Mapping[Verdict, str] = {
+RELIES: Mapping[Verdict, str] = {
     "confirmed": "relies on",
     "undecided": "may rely on",
     "not_causal": "was not found to rely on",
@@ -95,7 +95,7 @@ class Proof(Result):
             return f"Whether the {self.subject} relies on {self.artefact.name!r} was not tested."
         clauses = "; ".join(trial_clause(trial) for trial in self.trials)
         effect = WORDS[self.subject][self.decides]
-        found = f"The {self.subject} {_RELIES[self.verdict]} {self.artefact.name!r} ({effect}): {clauses}."
+        found = f"The {self.subject} {RELIES[self.verdict]} {self.artefact.name!r} ({effect}): {clauses}."
         return " ".join([found, *(questions(trial) for trial in self.trials if trial.passed), self.next_step]).strip()
 
     @property

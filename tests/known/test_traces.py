@@ -81,7 +81,7 @@ def test_images_without_folders_have_no_robustness_index(folder: Path, tmp_path:
     (tmp_path / "0.png").unlink()
     (tmp_path / "1.png").unlink()
     (tmp_path / "2.png").unlink()
-    with pytest.raises(InputError, match=r"30 images or more, and there are 29"):
+    with pytest.raises(InputError, match=r"30 images or more, and .* has 29"):
         measure("acquisition-traces", encoder(50.0), tmp_path)
 
 
