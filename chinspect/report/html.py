@@ -36,7 +36,7 @@ from chinspect.report.blocks import (
 )
 from chinspect.report.documents import plain
 from chinspect.report.sprites import Sprites, sprite_sheet, webp
-from chinspect.report.values import facts, is_number, shown
+from chinspect.report.values import cells, facts, shown
 
 LIBRARY = "plotly/plotly-cartesian.min.js"
 """The chart library among the page's files."""
@@ -109,9 +109,7 @@ def _paragraph(block: Paragraph, assets: _Assets) -> Markup:  # noqa: ARG001
 
 
 def _table(block: Table, assets: _Assets) -> Markup:  # noqa: ARG001
-    numeric = [is_number(block.table[column]) for column in block.table.columns]
-    rows = [[shown(value) for value in row] for row in block.table.head(_ROWS).itertuples(index=False)]
-    columns = [str(column).replace("_", " ") for column in block.table.columns]
+    columns, rows, numeric = cells(block.table, _ROWS)
     left = len(block.table) - len(rows)
     caption = f"{block.caption} ({left:,} more rows are in the files beside this page)" if left else block.caption
     return _macro("table", caption, columns, rows, numeric)

@@ -25,7 +25,7 @@ from chinspect.report.blocks import (
     Tone,
 )
 from chinspect.report.html import SIGNS, visible
-from chinspect.report.values import facts, is_number, shown
+from chinspect.report.values import cells, facts
 
 _LISTED = 20  # names of a gallery or of a group
 _ROWS = 200  # of a table: a comment of a pull request holds 65,536 characters
@@ -84,9 +84,7 @@ def _paragraph(block: Paragraph) -> str:
 
 
 def _table(block: Table) -> str:
-    columns = [str(column).replace("_", " ") for column in block.table.columns]
-    numeric = [is_number(block.table[column]) for column in block.table.columns]
-    rows = [[shown(value) for value in row] for row in block.table.head(_ROWS).itertuples(index=False)]
+    columns, rows, numeric = cells(block.table, _ROWS)
     left = len(block.table) - len(rows)
     more = f"\n\n{left} more rows are left out here." if left else ""
     return f"**{escaped(block.caption)}**\n\n{_grid(columns, rows, numeric)}{more}"

@@ -31,7 +31,14 @@ def shown(value: Any) -> str:
     return str(entry)
 
 
-def is_number(column: pd.Series[Any]) -> bool:
+def cells(table: pd.DataFrame, most: int) -> tuple[list[str], list[list[str]], list[bool]]:
+    """Titles of columns, the first rows as texts, and which columns hold numbers."""
+    columns = [str(column).replace("_", " ") for column in table.columns]
+    rows = [[shown(value) for value in row] for row in table.head(most).itertuples(index=False)]
+    return columns, rows, [_is_number(table[column]) for column in table.columns]
+
+
+def _is_number(column: pd.Series[Any]) -> bool:
     """Whether a column holds numbers, which are set flush right."""
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
