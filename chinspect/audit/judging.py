@@ -145,12 +145,17 @@ def _no_site(evidence: Evidence) -> AuditFinding:
 
 
 def _of_measures(measures: Measures) -> AuditFinding:
-    status: Status = "stress" if measures.exceeding else "undecided" if measures.open else "clear"
-    advice = _MEASURE_ADVICE[measures.name] if measures.exceeding else "Give more images." if measures.open else ""
+    advice = ""
+    if measures.status == "stress":
+        advice = _MEASURE_ADVICE[measures.name]
+    elif measures.status == "undecided":
+        advice = "Give more images."
     title = _TITLES[measures.name]
     sentence = " ".join([measures.sentence.replace("\n", ". "), *measures.notes])
-    numbers = {"exceeding": list(measures.exceeding), "open": list(measures.open)}
-    return AuditFinding(measures.name, status, title, sentence, advice, numbers, blocks=measure_blocks(measures))
+    numbers = {"exceeding": list(measures.exceeding)}
+    return AuditFinding(
+        measures.name, measures.status, title, sentence, advice, numbers, blocks=measure_blocks(measures)
+    )
 
 
 def _untested(name: str, reason: str) -> str:

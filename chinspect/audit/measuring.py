@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from chinspect.audit.finding import Status
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
 from chinspect.errors import InputError
@@ -30,18 +31,19 @@ class Measures:
     Attributes:
         name: of the step.
         rows: measure, condition, estimate, low, high, n.
+        status: ``stress`` where a measure is beyond its control by so much that it matters, ``clear`` where it was
+            shown not to be, ``undecided`` where neither was shown, ``untested`` where it says nothing.
         exceeding: measures that are beyond their control by so much that it matters.
         sentence: what was found.
         notes: what could not be measured.
-        open: measures of which the images are too few to say whether they are beyond their control by so much.
     """
 
     name: str
     rows: pd.DataFrame
+    status: Status
     exceeding: Sequence[str]
     sentence: str
     notes: Sequence[str] = ()
-    open: Sequence[str] = ()
 
 
 def trace_measures(
@@ -68,6 +70,7 @@ def trace_measures(
     readable = _beyond(rows[rows["measure"].str.endswith("readable")], "permuted")
     count = int(rows["n"].max())
     sentence = f"Of {count} images processed in four ways, a linear readout tells {_listed(readable) or 'none'}"
+    status: Status = "stress" if exceeding else "undecided" if unclear else "clear"
     if exceeding:
         sentence += (
             f"; after {_listed(exceeding)} more than one in ten neighbours is there for sharing the processing (95 % "
@@ -80,7 +83,7 @@ def trace_measures(
         )
     else:
         sentence += "; less than one in ten neighbours is there for sharing any of it (95 % intervals)."
-    return Measures("traces", rows, exceeding, sentence, notes, unclear)
+    return Measures("traces", rows, status, exceeding, sentence, notes)
 
 
 def confounder_measures(
@@ -92,9 +95,22 @@ def confounder_measures(
     labelled = Samples(samples.root, samples.names, tuple(labels))
     scores = confounding(encoder, labelled, list(confounders), seed=seed)
     table = scores.measures
-    own, chance = (table.iloc[row] for row in (0, 1))
-    below = bool(own["high"] < chance["low"])
-    return Measures("confounder", table, ["robustness index"] if below else [], scores.sentence, scores.notes)
+    index, chance = (table.iloc[row] for row in (0, 1))
+    exceeding = []
+    notes = []  # those of the scores stand in their sentence
+    status: Status = "undecided"
+    if not chance["estimate"] > 0:  # 0 or nan: no two images are of one class and of two origins
+        status = "untested"
+        notes.append(
+            "All images of a class are of one origin, so that nothing tells which of both makes neighbours: give "
+            "classes whose images are of several origins."
+        )
+    elif index["high"] < chance["low"]:
+        status = "stress"
+        exceeding.append(str(index["measure"]))
+    elif index["low"] > chance["high"]:
+        status = "clear"
+    return Measures("confounder", table, status, exceeding, scores.sentence, notes)
 
 
 def _beyond(rows: pd.DataFrame, control: str, margin: float = 0.0) -> list[str]:

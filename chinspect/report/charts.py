@@ -55,7 +55,7 @@ def nice_ticks(low: float, high: float) -> list[float]:
     power = 10 ** np.floor(np.log10(width / _TICKS))
     step = next(float(factor * power) for factor in (1, 2, 5, 10) if width / (factor * power) <= _TICKS)
     first = int(np.floor(low / step + 1e-9))  # rounding would add a step before a number that is a tick
-    last = int(np.ceil(high / step - 1e-9))
+    last = max(int(np.ceil(high / step - 1e-9)), first + 1)  # of a single number: an axis has a length
     return [float(f"{step * index:.12g}") for index in range(first, last + 1)]
 
 
@@ -64,7 +64,8 @@ def histogram(block: Histogram) -> dict[str, Any]:
     groups = {name: np.asarray(values, dtype=float) for name, values in block.groups.items()}
     finite = {name: values[np.isfinite(values)] for name, values in groups.items()}
     extra = [] if block.threshold is None else [block.threshold]
-    edges = np.histogram_bin_edges(np.concatenate([*finite.values(), extra]), bins=_BINS)
+    every = np.concatenate([*finite.values(), extra])
+    edges = np.histogram_bin_edges(every, _BINS, _span(every))
     rows = []
     for name, values in finite.items():
         counts = np.histogram(values, edges)[0]
@@ -84,6 +85,13 @@ def histogram(block: Histogram) -> dict[str, Any]:
         "threshold": block.threshold,
         "groups": rows,
     }
+
+
+def _span(values: Array) -> tuple[float, float]:
+    """From the least to the largest value; wider where these are too near to each other for bins between them."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    margin = 1e-9 * max(abs(low), abs(high))
+    return (low, high) if high - low > margin else (low - 0.5, high + 0.5)
 
 
 def scatter(block: Scatter) -> tuple[dict[str, Any], list[int], int]:

@@ -164,6 +164,10 @@ def test_neighbours_by_origin_are_a_stress(tmp_path):
     assert not told[0.0].exceeding
     assert told[5000.0].exceeding == ["robustness index"]
     assert "robustness index" in told[5000.0].sentence
+    assert told[5000.0].status == "stress"
+    inside = confounder_measures(eye(0.0), load_samples(folder), origins, origins, seed=0)
+    assert inside.status == "untested"
+    assert "one origin" in " ".join(inside.notes)
     with pytest.raises(InputError, match="labels"):
         confounder_measures(eye(0.0), load_samples(folder), None, origins, seed=0)
 

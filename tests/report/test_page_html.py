@@ -221,3 +221,23 @@ def test_a_result_with_a_page_writes_it(tmp_path):
     assert [path.name for path in Paged().save(tmp_path)] == ["paged.json", "paged.html"]
     assert (tmp_path / "paged.html").read_text(encoding="utf-8") == page_html(example_page())
     assert [path.name for path in Bare().save(tmp_path)] == ["bare.json"]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -0.5, 1e-9])
+def test_an_axis_of_a_single_number_has_a_length(value):
+    rows = pd.DataFrame({"name": ["a"], "estimate": [value], "low": [value], "high": [value], "control": [False]})
+    block = Intervals(rows, "effect", "Alike", zero=value)
+    told = forest(block)
+    assert 0 <= told["zero"] <= 100
+    assert told["rows"][0]["at"] == told["zero"]
+    ticks = nice_ticks(value, value)
+    assert ticks[0] <= value <= ticks[-1]
+    assert ticks[0] < ticks[-1]
+    assert page_html(Page("title", "x", "plain", "", [Section("One", [block])]))
+
+
+@pytest.mark.parametrize("values", [[], [1.0, 1.0], [1e9, 1e9 + 1e-7], [0.0, 1e-300], [np.nan, np.inf]])
+def test_bins_of_scores_that_hardly_differ(values):
+    block = Histogram({"scores": np.array(values)}, "score", "Alike")
+    assert np.isfinite(histogram(block)["centres"]).all()
+    assert page_html(Page("title", "x", "plain", "", [Section("One", [block])]))
