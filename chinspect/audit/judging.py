@@ -26,6 +26,7 @@ _ADVICE: Mapping[Status, str] = {
     "candidate": "Look at the members: what they share may be what the images are of, or an artefact.",
     "not_causal": "Nothing has to be done: the images share it, and the model does not go by it.",
 }
+_BOTH = 2 * MIN_IMAGES  # of fewer images none are left to test on beside those that are isolated from
 _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
@@ -96,28 +97,39 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     )
     proof = suspect.proof
     numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(site.pairs)}
-    status: Status = "candidate"
-    if proof is not None and proof.verdict != "untested":
-        status = cast(Status, proof.verdict)
-        sentence += f" {proof.sentence} {' '.join(proof.missing)}".rstrip()
+    if proof is not None:
         numbers |= proof_numbers(proof)
-        if min(len(suspect.members), len(run.maps) - len(suspect.members)) < 2 * MIN_IMAGES:
-            sentence += f" {SAME}"
-    elif proof is not None:
-        sentence += f" It could not be tested on the model: {' '.join(proof.missing)}"
-    elif suspect.note:
-        sentence += f" {suspect.note[0].upper()}{suspect.note[1:].rstrip('.')}."
+    status, told = site_status(suspect)
+    if proof is not None and proof.trials and min(len(suspect.members), len(run.maps) - len(suspect.members)) < _BOTH:
+        told += f" {SAME}"
+    title = f"similar {position}, but share no mark there" if status == "clear" else f"similar by something {position}"
     return AuditFinding(
         f"pairs/{_slug(position)}",
         status,
-        f"{len(suspect.members)} images are similar by something {position}",
-        sentence,
+        f"{len(suspect.members)} images are {title}",
+        f"{sentence} {told}".rstrip(),
         _advice(status, proof),
         numbers,
         [run.names[i] for i in suspect.members],
         suspect_blocks(evidence, run, suspect.members, suspect, None),
         "" if proof is None else proof_lead(proof),
     )
+
+
+def site_status(suspect: Suspect) -> tuple[Status, str]:
+    """What became of images that pairs led to, and a sentence on it.
+
+    They are looked at for a mark in one place, so that where no common pixel can be cut out of it they are ``clear``:
+    neighbours in clean data are often similar in place, by what each of them shows there.
+    """
+    proof = suspect.proof
+    if proof is None:
+        return "candidate", f"{suspect.note[:1].upper()}{suspect.note[1:].rstrip('.')}." if suspect.note else ""
+    if proof.artefact.empty:
+        return "clear", "No mark could be cut out there: what each of them shows there differs from the others."
+    if proof.verdict == "untested":
+        return "candidate", f"It could not be tested on the model: {' '.join(proof.missing)}"
+    return cast(Status, proof.verdict), f"{proof.sentence} {' '.join(proof.missing)}".rstrip()
 
 
 def _nothing_flagged(run: SprayRun) -> AuditFinding:

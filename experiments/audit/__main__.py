@@ -12,7 +12,9 @@ right where more than half of its images carry what was planted; in ``plain`` no
 ``draws.csv`` has a row a draw, and is written after each: the same command goes on behind its last row. ``found.csv``,
 a row for each artefact and prevalence: the fraction of draws with a right finding (recall) among those confirmed and
 among candidates of any verdict, and the fraction of all findings that are right (precision), with Wilson's intervals.
-``plain.csv``: the fraction of clean sets with any confirmed finding, and with any candidate.
+``plain.csv``: the fraction of clean sets with any confirmed finding, and with any that a gate on candidates fails for.
+How many artefacts of clean sets were tested at all stands beside it (``tested``): where a set's images share no pixels,
+there is nothing to test, and such a set says nothing about the level of tests. ``experiments/audit/level.py`` does.
 
 Recall has a bound that is no fault of an audit: an artefact that the network does not go by cannot be confirmed.
 ``relied.csv`` says how much each artefact moves the network where it is known exactly: what it adds to the cosine of
@@ -40,6 +42,7 @@ from numpy.typing import NDArray
 
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit.evidence import Evidence, Suspect
+from chinspect.audit.judging import site_status
 from chinspect.audit.selecting import suspects
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.execute import Samples
@@ -202,13 +205,22 @@ def draw(
     index, carries = mixed(sources[PLAIN], sources[artefact], seed, prevalence, options)
     selected = audited(images.encoder, index, chance, options.surrogates, seed)
     right = [bool(carries[list(suspect.members)].mean() > 0.5) for suspect in selected]
-    verdicts = ["untested" if suspect.proof is None else suspect.proof.verdict for suspect in selected]
+    statuses = [status_of(suspect) for suspect in selected]
     row: Row = {"images": name, "artefact": artefact, "prevalence": prevalence, "seed": seed}
     row |= {"carriers": int(carries.sum()), "suspects": len(selected), "suspects_right": sum(right)}
-    for verdict in ("confirmed", "undecided", "not_causal", "untested"):
-        row[verdict] = verdicts.count(verdict)
-        row[f"{verdict}_right"] = sum(r and v == verdict for r, v in zip(right, verdicts, strict=True))
+    row["tested"] = sum(suspect.proof is not None and bool(suspect.proof.trials) for suspect in selected)
+    for status in ("confirmed", "candidate", "undecided", "not_causal", "clear"):
+        row[status] = statuses.count(status)
+        row[f"{status}_right"] = sum(r and s == status for r, s in zip(right, statuses, strict=True))
     return row | {"seconds": round(time.time() - start)}
+
+
+def status_of(suspect: Suspect) -> str:
+    """As the audit's finding has it."""
+    if suspect.site is not None:
+        return site_status(suspect)[0]
+    verdict = "untested" if suspect.proof is None else suspect.proof.verdict
+    return "candidate" if verdict == "untested" else verdict
 
 
 def audited(encoder: Encoder, index: Mixed, chance: Chance, surrogates: int, seed: int) -> list[Suspect]:
@@ -243,7 +255,8 @@ def summarise(run: Run, rows: pd.DataFrame) -> None:
     for (name, artefact, prevalence), own in rows.groupby(["images", "artefact", "prevalence"], sort=False):
         key = {"images": name, "artefact": artefact, "prevalence": prevalence, "draws": len(own)}
         if artefact == PLAIN:
-            plain_rows.append(key | rate("confirmed", own["confirmed"] > 0) | rate("candidate", own["suspects"] > 0))
+            flagged = rate("flagged", own["confirmed"] + own["candidate"] > 0)
+            plain_rows.append(key | rate("confirmed", own["confirmed"] > 0) | flagged | {"tested": own["tested"].sum()})
         else:
             recalls = rate("recall", own["confirmed_right"] > 0) | rate("candidate_recall", own["suspects_right"] > 0)
             precision = fraction("precision", own["confirmed_right"].sum(), own["confirmed"].sum())
