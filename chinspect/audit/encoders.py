@@ -77,7 +77,7 @@ def audit_encoder(
     evidence = Evidence(encoder, samples)
     store = folder / "stores" / request.digest[:8]
     _look(evidence, steps, options, store, folder)
-    _prove(evidence, steps, options, store)
+    _prove(evidence, steps, options, store, plan.cases)
     _measure(evidence, steps, options, store, folder)
     findings = encoder_findings(evidence, steps)
     return Audit(
@@ -183,14 +183,14 @@ def _look(evidence: Evidence, steps: Steps, options: Options, store: Path, folde
     steps.run("strategies", strategies)
 
 
-def _prove(evidence: Evidence, steps: Steps, options: Options, store: Path) -> None:
+def _prove(evidence: Evidence, steps: Steps, options: Options, store: Path, most: int) -> None:
     """All artefacts, from all sources, in one family."""
     if evidence.run is None:
         steps.skip("proof", "there are no maps that images could be compared by")
         return
 
     def proof(count: Count) -> None:
-        run, selected = suspects(evidence, seed=options.seed)
+        run, selected = suspects(evidence, seed=options.seed, most=most)
         evidence.run = run
         evidence.suspects = selected
         cases = [suspect.case for suspect in selected if suspect.case is not None]

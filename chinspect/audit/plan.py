@@ -35,6 +35,8 @@ _USUAL_CASES = 3  # of which minutes are estimated: photographs with an artefact
 _PLACEBOS = 45  # responses to an edited image in a trial: 39 other contents, the edit, elsewhere, questions in the mean
 _EDITED = 24  # images of a trial: 32 without an artefact at most, and half as many with it are usual
 _VARIANTS = 14  # of processing, of which some change nothing
+_SHEETS = 15.0  # seconds in which copies are found, text is read and sheets are drawn, of 130 photographs
+_READOUTS = 30.0  # seconds in which linear readouts of four kinds of processing are fitted
 _SURROGATE = 4e-4  # seconds a surrogate and an image, measured on one core of 2 GHz
 _LAYERS = 40  # responses to an image that a choice of channels takes: each layer is tried
 _BATCH = 2  # images that are timed after one that loads what is loaded once
@@ -78,6 +80,7 @@ class Plan(Result):
         images: how many are used.
         planned: the steps in their order.
         budget: minutes; None for as long as it takes.
+        cases: artefacts that are proven at most.
     """
 
     stem = "plan"
@@ -86,6 +89,7 @@ class Plan(Result):
     images: int
     planned: Sequence[PlannedStep]
     budget: float | None = None
+    cases: int = CASES
 
     @property
     def minutes(self) -> float:
@@ -101,6 +105,8 @@ class Plan(Result):
         omitted = [step.name for step in self.planned if step.note]
         if omitted:
             sentence += f" Left out: {', '.join(omitted)}."
+        if self.cases < CASES:
+            sentence += f" Artefacts of {self.cases} sets at most are proven, so that it fits."
         return sentence
 
     def includes(self, name: str) -> bool:
@@ -117,7 +123,8 @@ class Plan(Result):
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"images": self.images, "all_images": self.all_images, "budget": self.budget, **super().document()}
+        sizes = {"images": self.images, "all_images": self.all_images, "cases": self.cases}
+        return sizes | {"budget": self.budget, **super().document()}
 
     def _minutes(self, step: PlannedStep) -> float:
         return round(step.minutes(self.images), 1)
@@ -151,8 +158,8 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
     """The steps for an encoder; ``asked`` says which of ``confounder`` and ``mitigation`` there are."""
     fraction = 1 / max(workers, 1)
 
-    def of(seconds: float, most: int | None = None) -> Callable[[int], float]:
-        return lambda n: seconds * (n if most is None else min(n, most)) / 60
+    def of(seconds: float, most: int | None = None, besides: float = 0.0) -> Callable[[int], float]:
+        return lambda n: (seconds * (n if most is None else min(n, most)) + besides) / 60
 
     proof = _USUAL_CASES * 2 * _PLACEBOS * (timing.respond + timing.edit)
     steps = [
@@ -162,13 +169,13 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
         PlannedStep(
             "strategies",
             "a map of each image, sets of alike maps beside chance (SpRAy)",
-            of((timing.explain + timing.respond) * fraction + _SURROGATE * (surrogates + 1)),
+            of((timing.explain + timing.respond) * fraction + _SURROGATE * (surrogates + 1), besides=_SHEETS),
         ),
         PlannedStep("proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, _EDITED)),
         PlannedStep(
             "traces",
             "do neighbours share what was done to their files?",
-            of(_VARIANTS * 2 * timing.respond, TRACED),
+            of(_VARIANTS * 2 * timing.respond, TRACED, _READOUTS),
             True,
         ),
     ]
@@ -189,8 +196,23 @@ def fitted(plan: Plan) -> Plan:
     """The plan within its budget.
 
     Images are sampled first, down to `ENOUGH`; then the dearest step that is not asked for is left out, and so on; then
-    images are sampled down to `LEAST`. Raises `InputError` where that takes longer still.
+    images are sampled down to `LEAST`. As many artefacts are proven as there are minutes left for. Raises `InputError`
+    where that takes longer still.
     """
+    plan = _shortened(plan)
+    return plan if plan.budget is None else replace(plan, cases=_affordable(plan, plan.budget))
+
+
+def _affordable(plan: Plan, budget: float) -> int:
+    """Artefacts that the minutes suffice for that other steps leave; one in any case."""
+    proof = sum(step.minutes(plan.images) for step in plan.planned if step.name == "proof")
+    each = proof / _USUAL_CASES
+    spare = budget - plan.minutes + proof
+    return CASES if each * CASES <= spare else max(int(spare / each), 1)
+
+
+def _shortened(plan: Plan) -> Plan:
+    """With fewer images and steps, where the budget asks for it."""
     if plan.budget is None or plan.minutes <= plan.budget:
         return plan
     for least in (ENOUGH, LEAST):

@@ -68,7 +68,7 @@ def planned(folder: Path, plan: Plan) -> Plan:
         old = read_json(path)
         notes = old["left_out"]
         steps = [replace(step, note=notes.get(step.name, "")) for step in plan.planned]
-        return replace(plan, images=old["images"], planned=steps)
+        return replace(plan, images=old["images"], planned=steps, cases=old["cases"])
     plan = fitted(plan)
     left_out = {step.name: step.note for step in plan.planned if step.note}
     write_json(path, {**plan.document(), "left_out": left_out})

@@ -19,11 +19,11 @@ from chinspect.proof import candidate_cases, member_case
 from chinspect.spray import SprayRun
 
 _SAME = 0.5  # of the images of a place: a candidate that has them tells of the same artefact
-_NOT_FIRST = f"it was not tested on the model: only the {CASES} clearest sets of images are"
+_NOT_FIRST = "it was not tested on the model: only the clearest sets of images are, {most} at most"
 
 
-def suspects(evidence: Evidence, *, seed: int) -> tuple[SprayRun, list[Suspect]]:
-    """Candidates and places with their cases, the clearest first; and the run with notes on what has none."""
+def suspects(evidence: Evidence, *, seed: int, most: int = CASES) -> tuple[SprayRun, list[Suspect]]:
+    """Candidates and places, the clearest first, ``most`` of them with cases; and the run with notes on the others."""
     run = evidence.run
     assert run is not None
     cases, run = candidate_cases(run, seed=seed)
@@ -31,14 +31,18 @@ def suspects(evidence: Evidence, *, seed: int) -> tuple[SprayRun, list[Suspect]]
     for n in sorted(cases):
         finding = run.findings[n]
         result.append(Suspect(f"candidate {n + 1}", finding.candidate.indices.tolist(), finding=n, case=cases[n]))
-    if len(result) > CASES:
+    note = _NOT_FIRST.format(most=most)
+    if len(result) > most:
         findings = list(run.findings)
-        for suspect in result[CASES:]:
+        for suspect in result[most:]:
             assert suspect.finding is not None
-            findings[suspect.finding] = replace(findings[suspect.finding], note=_NOT_FIRST)
+            findings[suspect.finding] = replace(findings[suspect.finding], note=note)
         run = replace(run, findings=findings)
-        result = result[:CASES]
-    return run, [*result, *_of_pairs(evidence, run, result, seed)]
+        result = result[:most]
+    places = _of_pairs(evidence, run, result, seed)
+    for n in range(most - len(result), len(places)):
+        places[n] = replace(places[n], case=None, note=places[n].note or note)
+    return run, [*result, *places]
 
 
 def _of_pairs(evidence: Evidence, run: SprayRun, known: list[Suspect], seed: int) -> list[Suspect]:

@@ -89,19 +89,33 @@ class Steps:
 
 
 class PlannedSteps(Steps):
-    """Runs the steps of a plan, but for those that it leaves out."""
+    """Runs the steps of a plan, but for those that it leaves out, and those that may be left out and come too late."""
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
         super().__init__(plan.images, progress)
         self._plan = plan
+        self._start = time.perf_counter()
 
     def run(self, name: str, function: Callable[[Count], T]) -> T | None:
-        """As of other steps; None where the plan has a reason to leave it out."""
-        reason = self._step(name).note
+        """As of other steps; None where the plan, or its budget by now, has a reason to leave it out."""
+        reason = self._step(name).note or self._lateness(self._step(name))
         if reason:
             self.skip(name, reason)
             return None
         return super().run(name, function)
+
+    def _lateness(self, step: PlannedStep) -> str:
+        """Why there is no time left for a step; nothing where there is, or where it cannot be left out."""
+        if self._plan.budget is None or not step.optional:
+            return ""
+        left = self._plan.budget - (time.perf_counter() - self._start) / 60
+        minutes = step.minutes(self._plan.images)
+        if minutes <= left:
+            return ""
+        return (
+            f"left out, as it takes about {minutes:.1f} minutes and the budget has {max(left, 0):.1f} left; the same "
+            "command goes on with it"
+        )
 
     def _step(self, name: str) -> PlannedStep:
         return next(step for step in self._plan.planned if step.name == name)

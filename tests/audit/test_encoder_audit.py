@@ -203,6 +203,40 @@ def test_a_budget_samples_first_then_leaves_out_the_dearest():
         fitted(plan(1000, 0.1))
 
 
+def test_a_budget_proves_as_many_artefacts_as_there_is_time_for():
+    steps = [PlannedStep("strategies", "", lambda n: 0.02 * n), PlannedStep("proof", "", lambda n: 0.03 * n)]
+    plan = Plan(100, 100, steps, 5.0)  # 2 minutes, and 1 for each artefact: 3 are planned for
+    assert fitted(plan).cases == 3
+    assert "of 3 sets at most" in fitted(plan).sentence
+    assert fitted(replace(plan, budget=60.0)).cases == fitted(replace(plan, budget=None)).cases == 8
+    assert "at most" not in fitted(replace(plan, budget=None)).sentence
+
+
+def test_only_the_clearest_are_proven(planted):
+    run = analyse(eye(5000.0), planted, n_surrogates=0, check=False)
+    forced = [replace(x, candidate=replace(x.candidate, flagged=True, verdict="candidate")) for x in run.findings]
+    evidence = Evidence(eye(5000.0), load_samples(planted), run=replace(run, findings=forced))
+    everyone = suspects(evidence, seed=0)[1]
+    told, selected = suspects(evidence, seed=0, most=1)
+    assert len(everyone) > 1
+    assert [suspect.finding for suspect in selected] == [everyone[0].finding]
+    assert sum("1 at most" in finding.note for finding in told.findings) == len(everyone) - 1
+
+
+def test_a_step_that_comes_too_late_is_left_out_and_made_up_for(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("chinspect.audit.steps.time.perf_counter", lambda: clock[0])
+    steps = PlannedSteps(plan(100, 12.0))  # pairs 10 minutes, strategies 2, traces 1
+    assert steps.run("pairs", lambda _: 1) == 1
+    clock[0] += 60 * 11.5
+    assert steps.run("strategies", lambda _: 2) == 2  # which cannot be left out
+    assert steps.run("traces", lambda _: 3) is None
+    row = steps.table.iloc[-1]
+    assert (row["step"], row["state"]) == ("traces", "left out")
+    assert "the budget has 0.5 left" in row["note"]
+    assert PlannedSteps(plan(100, 12.0)).run("traces", lambda _: 3) == 3
+
+
 def test_images_are_spread_evenly_and_seeded():
     rows = spread(1000, 10, seed=1)
     assert (rows == spread(1000, 10, seed=1)).all()
