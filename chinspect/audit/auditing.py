@@ -20,8 +20,8 @@ from chinspect.audit.result import Audit
 from chinspect.audit.steps import Progress
 from chinspect.encoders import Encoder, as_encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, Source, load_samples
-from chinspect.readouts import FOLDER, read_column
+from chinspect.execute import Samples, Source, load_samples, read_column
+from chinspect.readouts import FOLDER
 from chinspect.spray import load_labels
 
 FEWEST = 20
@@ -103,4 +103,4 @@ def _confounders(source: str | Path | Sequence[str] | None, samples: Samples) ->
         return [str(name) for name in source]
     if str(source) == FOLDER:
         return [Path(os.path.abspath(path)).parent.name for path in samples.paths]
-    return read_column(source, samples.names, "confounder")
+    return read_column(source, samples.names, samples.paths, "confounder")

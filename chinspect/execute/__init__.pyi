@@ -1,3 +1,4 @@
+from .columns import read_column
 from .job import ImageFunction, ImageSource
 from .mapping import Results, map_images
 from .samples import Samples, Source, load_samples
@@ -12,4 +13,5 @@ __all__ = [
     "Store",
     "load_samples",
     "map_images",
+    "read_column",
 ]

@@ -19,6 +19,7 @@ from PIL import Image
 
 from chinspect.digests import digest, digest_of_file
 from chinspect.errors import InputError
+from chinspect.execute.columns import read_frame
 from chinspect.images import AnyImage, as_picture, is_image, list_images, open_image, to_rgb
 
 _TABLES = (".csv", ".parquet")
@@ -132,13 +133,7 @@ def _read_list(path: Path) -> tuple[str, ...]:
 
 
 def _read_table(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    try:
-        if path.suffix.lower() == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        else:
-            table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:  # pandas' and pyarrow's own errors are among them
-        raise InputError(f"the table {str(path)!r} cannot be read ({error}).") from error
+    table = read_frame(path)
     if "path" not in table.columns:
         raise InputError(f"the table {str(path)!r} has no column 'path', only {', '.join(map(str, table.columns))}.")
     for column in ("path", "label"):

@@ -1,6 +1,6 @@
 from .confounder import FOLDER, ConfounderScores, confounder_scores, confounding
 from .evaluation import ReadoutScores, evaluate
-from .folders import Split, interleaved, load_classes, read_column, read_groups, split
+from .folders import Split, interleaved, load_classes, read_groups, split
 from .heads import LinearHead
 from .pictures import Pairs, Pictures, embeddings, painted, pasted, seen
 from .robustness import balanced_accuracy, cross_validated, index_over_k, measured_row
@@ -34,7 +34,6 @@ __all__ = [
     "measured_row",
     "painted",
     "pasted",
-    "read_column",
     "read_groups",
     "score_classes",
     "score_groups",

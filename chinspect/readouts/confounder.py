@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from chinspect.encoders import Encoder, as_encoder
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
-from chinspect.readouts.folders import load_classes, read_column
+from chinspect.execute import Samples, load_samples, read_column
+from chinspect.readouts.folders import load_classes
 from chinspect.readouts.pictures import Pictures, embeddings
 from chinspect.readouts.robustness import (
     DROP,
@@ -196,7 +196,7 @@ def _confounders(source: str | Path | Sequence[str], samples: Samples) -> NDArra
                 raise InputError(f"{name!r} lies in the folder of its class: 'folder' needs CLASS/CONFOUNDER/image.")
         names = [Path(name).parent.name for name in samples.names]
     elif isinstance(source, str | Path):
-        names = read_column(source, samples.names, "confounder")
+        names = read_column(source, samples.names, samples.paths, "confounder")
     else:
         names = list(source)
     if len(names) != len(samples):

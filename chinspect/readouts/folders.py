@@ -11,16 +11,15 @@ come `interleaved`, so that the first few of them stand for all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from chinspect.errors import InputError
-from chinspect.execute import Samples
+from chinspect.execute import Samples, read_column
 from chinspect.images import list_images
 
 _TEST_FRACTION = 0.3  # enough images to judge on, and most of them left to learn from
@@ -82,31 +81,8 @@ def interleaved(samples: Samples) -> Samples:
 
 
 def read_groups(path: str | Path, samples: Samples) -> list[str]:
-    """The group of each image from a CSV file with the columns ``path`` (relative to the data) and ``group``.
-
-    Raises `InputError` if the file cannot be read or leaves an image out.
-    """
-    return read_column(path, samples.names, "group")
-
-
-def read_column(path: str | Path, names: Sequence[str], column: str) -> list[str]:
-    """A column of a CSV file for each image, by the column ``path``, which holds their names."""
-    what = f"{column}s"
-    if not Path(path).exists():
-        raise InputError(f"there is no file of {what} {str(path)!r}: give a CSV with the columns path, {column}.")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise InputError(f"the {what} {str(path)!r} cannot be read ({error}).") from error
-    if not {"path", column} <= set(table.columns):
-        raise InputError(
-            f"the {what} {str(path)!r} need the columns path and {column}, not {', '.join(table.columns)}."
-        )
-    values = dict(zip(table["path"], table[column], strict=True))
-    missing = [name for name in names if name not in values]
-    if missing:
-        raise InputError(f"the {what} {str(path)!r} leave out {len(missing)} images, such as {missing[0]!r}.")
-    return [values[name] for name in names]
+    """The group of each image from a table with the columns ``path`` and ``group``, see `chinspect.execute`."""
+    return read_column(path, samples.names, samples.paths, "group")
 
 
 def _listed(root: Path, folder: Path) -> Samples:

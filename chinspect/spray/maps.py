@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chinspect.errors import InputError
-from chinspect.execute import Samples, load_samples
+from chinspect.execute import read_column
 from chinspect.explain import area_sum
 from chinspect.spray.arrays import Indices, Maps
 
@@ -108,17 +108,7 @@ def load_labels(source: Labels, names: Sequence[str], paths: Sequence[Path] | No
         raise InputError(f"the labels {source!r} belong to images: give the images, or labels as an .npy file.")
     if source == FOLDER:
         return [Path(os.path.abspath(path)).parent.name for path in paths]  # resolves "..", and follows no link
-    return _of_table(load_samples(source), source, paths)
-
-
-def _of_table(table: Samples, source: str, paths: Sequence[Path]) -> list[str]:
-    if table.labels is None:
-        raise InputError(f"the table {source!r} has no column 'label': add one, or use --labels folder.")
-    known = dict(zip((path.resolve() for path in table.paths), table.labels, strict=True))
-    missing = [path for path in paths if path.resolve() not in known]
-    if missing:
-        raise InputError(f"{source!r} has no label for {len(missing)} images, such as {str(missing[0])!r}: add them.")
-    return [known[path.resolve()] for path in paths]
+    return read_column(source, names, paths, "label")
 
 
 def _load(path: str | Path, what: str) -> NDArray[Any]:

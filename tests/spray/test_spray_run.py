@@ -414,10 +414,10 @@ def test_labels_come_from_folders_tables_and_arrays(tmp_path):
     assert load_labels(str(table), names, paths) == ["cat", "dog"]
     assert load_labels(str(tmp_path / "labels.npy"), names, None) == ["4", "2"]
     table.write_text("path,label\nb/2.png,dog\n")
-    with pytest.raises(InputError, match=r"no label for 1 images, such as .*1\.png"):
+    with pytest.raises(InputError, match=r"leave out 1 images, such as .*1\.png"):
         load_labels(str(table), names, paths)
     table.write_text("path\nb/2.png\na/1.png\n")
-    with pytest.raises(InputError, match="no column 'label'"):
+    with pytest.raises(InputError, match="need the columns path and label"):
         load_labels(str(table), names, paths)
     with pytest.raises(InputError, match="belong to images"):
         load_labels("folder", names, None)
