@@ -138,7 +138,7 @@ def _nothing_flagged(run: SprayRun) -> AuditFinding:
     return AuditFinding(
         "strategies",
         status,
-        "No few images are explained alike",
+        "No small set of images is explained alike",
         run.sentence[0].upper() + run.sentence[1:],
         "" if size is not None else "Give more images, or more surrogates.",
         {"images": len(run.maps), "min_detectable_size": size},

@@ -89,7 +89,11 @@ class Steps:
 
 
 class PlannedSteps(Steps):
-    """Runs the steps of a plan, but for those that it leaves out, and those that may be left out and come too late."""
+    """Runs the steps of a plan within its budget.
+
+    What the plan leaves out is made up for where the steps before it took less than expected, as proofs do that nothing
+    called for; what may be left out and comes too late is.
+    """
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
         super().__init__(plan.images, progress)
@@ -98,24 +102,29 @@ class PlannedSteps(Steps):
 
     def run(self, name: str, function: Callable[[Count], T]) -> T | None:
         """As of other steps; None where the plan, or its budget by now, has a reason to leave it out."""
-        reason = self._step(name).note or self._lateness(self._step(name))
+        reason = self._reason(self._step(name))
         if reason:
             self.skip(name, reason)
             return None
         return super().run(name, function)
 
-    def _lateness(self, step: PlannedStep) -> str:
-        """Why there is no time left for a step; nothing where there is, or where it cannot be left out."""
+    def _reason(self, step: PlannedStep) -> str:
+        """Why a step is left out; nothing where it is not."""
         if self._plan.budget is None or not step.optional:
-            return ""
+            return step.note
         left = self._plan.budget - (time.perf_counter() - self._start) / 60
         minutes = step.minutes(self._plan.images)
-        if minutes <= left:
+        if minutes + (self._later(step) if step.note else 0) <= left:
             return ""
-        return (
+        return step.note or (
             f"left out, as it takes about {minutes:.1f} minutes and the budget has {max(left, 0):.1f} left; the same "
             "command goes on with it"
         )
+
+    def _later(self, step: PlannedStep) -> float:
+        """Minutes of the steps behind one, but for those that are left out."""
+        behind = self._plan.planned[self._plan.planned.index(step) + 1 :]
+        return sum(other.minutes(self._plan.images) for other in behind if not other.note)
 
     def _step(self, name: str) -> PlannedStep:
         return next(step for step in self._plan.planned if step.name == name)
@@ -124,8 +133,8 @@ class PlannedSteps(Steps):
         return self._step(name).what
 
     def _caption(self, name: str) -> str:
-        steps = [step for step in self._plan.planned if not step.note]
-        position = steps.index(self._step(name))
-        later = sum(step.minutes(self._plan.images) for step in steps[position + 1 :])
+        step = self._step(name)
+        steps = [one for one in self._plan.planned if one is step or not one.note]
+        later = self._later(step)
         left = f", then about {later:.0f} min" if later >= 1 else ""
-        return f"{name}, step {position + 1} of {len(steps)}{left}"
+        return f"{name}, step {steps.index(step) + 1} of {len(steps)}{left}"

@@ -237,6 +237,23 @@ def test_a_step_that_comes_too_late_is_left_out_and_made_up_for(monkeypatch):
     assert PlannedSteps(plan(100, 12.0)).run("traces", lambda _: 3) == 3
 
 
+def test_a_step_that_was_left_out_is_made_up_for_where_there_is_time(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("chinspect.audit.steps.time.perf_counter", lambda: clock[0])
+    steps = [
+        PlannedStep("pairs", "", lambda n: 0.1 * n, optional=True, note="left out"),
+        PlannedStep("proof", "", lambda n: 0.05 * n),
+        PlannedStep("traces", "", lambda n: 0.02 * n, optional=True, note="left out"),
+    ]
+    tight = PlannedSteps(Plan(100, 100, steps, 6.0))
+    assert tight.run("pairs", lambda _: 1) is None
+    assert tight.run("proof", lambda _: 2) == 2  # in no time, as nothing called for it
+    assert tight.run("traces", lambda _: 3) == 3
+    clock[0] += 60 * 5.0
+    assert tight.run("traces", lambda _: 3) is None
+    assert tight.table["state"].tolist() == ["left out", "done", "left out"]
+
+
 def test_images_are_spread_evenly_and_seeded():
     rows = spread(1000, 10, seed=1)
     assert (rows == spread(1000, 10, seed=1)).all()
