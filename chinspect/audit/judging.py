@@ -57,7 +57,9 @@ def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
             findings.append(_nothing_flagged(run))
     if evidence.pairs is not None and not any(suspect.site for suspect in evidence.suspects):
         findings.append(_no_site(evidence))
-    findings += [_of_measures(measures) for measures in evidence.measures]
+    # what was asked for comes before what is looked at in any case
+    asked_first = sorted(evidence.measures, key=lambda measures: measures.name != "confounder")
+    findings += [_of_measures(measures) for measures in asked_first]
     order = get_args(Status)
     return sorted(_with_own_keys(findings), key=lambda finding: order.index(finding.status))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,12 @@ from chinspect.report import records, write_json
 
 TRACED = 100
 """Images that go through all variants of processing, at most: intervals of rates are then a fifth wide."""
+_TOLD: Mapping[Status, str] = {
+    "stress": "Neighbours share the origin rather than the class.",
+    "clear": "Neighbours share the class rather than the origin.",
+    "undecided": "The images are too few to say whether neighbours share the class or the origin.",
+    "untested": "Nothing tells whether neighbours share the class or the origin.",
+}
 _MUCH = 0.1  # one neighbour in ten: all encoders see sharpness, and fewer neighbours change no one's mind
 
 
@@ -110,7 +116,7 @@ def confounder_measures(
         exceeding.append(str(index["measure"]))
     elif index["low"] > chance["high"]:
         status = "clear"
-    return Measures("confounder", table, status, exceeding, scores.sentence, notes)
+    return Measures("confounder", table, status, exceeding, f"{_TOLD[status]} {scores.sentence}", notes)
 
 
 def _beyond(rows: pd.DataFrame, control: str, margin: float = 0.0) -> list[str]:

@@ -39,7 +39,7 @@ def measure_blocks(measures: Measures) -> list[Block]:
     for measure, own in rows.groupby("measure", sort=False):
         names = own["condition"].astype(str)
         table = own.assign(name=names, control=names != "embedding")[["name", "estimate", "low", "high", "control"]]
-        blocks.append(Intervals(table, str(measure), f"{measure}, beside its controls (95 % intervals)"))
+        blocks.append(Intervals(table, str(measure), f"{measure}, beside its controls (95 % intervals)", zero=None))
     return [*blocks, Table(rows, "The same in numbers")]
 
 

@@ -86,13 +86,13 @@ class Intervals:
     Attributes:
         rows: ``name``, ``estimate``, ``low``, ``high``, and ``control``, whether it is one.
         axis: what is measured, with its unit.
-        zero: where there is no effect.
+        zero: where there is no effect; None of measures that are to be compared with their controls only.
     """
 
     rows: pd.DataFrame
     axis: str
     caption: str
-    zero: float = 0.0
+    zero: float | None = 0.0
 
 
 @dataclass(frozen=True, eq=False)

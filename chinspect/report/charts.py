@@ -22,7 +22,7 @@ def forest(block: Intervals) -> dict[str, Any]:
     """Rows with the positions of estimate and interval on a common axis, in percent, and the axis' ticks."""
     rows = block.rows
     values = rows[["estimate", "low", "high"]].to_numpy(float)
-    finite = np.append(values[np.isfinite(values)], block.zero)
+    finite = np.append(values[np.isfinite(values)], 0.0 if block.zero is None else block.zero)
     ticks = nice_ticks(float(finite.min()), float(finite.max()))
     low = min(float(finite.min()), ticks[0])
     high = max(float(finite.max()), ticks[-1])
@@ -33,7 +33,7 @@ def forest(block: Intervals) -> dict[str, Any]:
         return round(100 * (clipped - low + margin) / (high - low + 2 * margin), 3)
 
     return {
-        "zero": position(block.zero),
+        "zero": None if block.zero is None else position(block.zero),
         "ticks": [(position(tick), f"{tick:g}") for tick in ticks],
         "rows": [
             {

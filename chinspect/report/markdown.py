@@ -111,7 +111,8 @@ def _intervals(block: Intervals) -> str:
         (row["name"], "control" if row["control"] else "effect", row["told"]) for row in charts.forest(block)["rows"]
     ]
     columns = ["what", "kind", f"{block.axis}: estimate [interval]"]
-    return f"**{escaped(block.caption)}** No effect: {block.zero:g}.\n\n{_grid(columns, rows, [False] * 3)}"
+    zero = "" if block.zero is None else f" No effect: {block.zero:g}."
+    return f"**{escaped(block.caption)}**{zero}\n\n{_grid(columns, rows, [False] * 3)}"
 
 
 def _histogram(block: Histogram) -> str:

@@ -23,6 +23,7 @@ from chinspect.report import (
     Table,
     Tile,
     page_html,
+    page_markdown,
 )
 from chinspect.report.charts import forest, histogram, nice_ticks, pair, scatter
 from chinspect.report.html import LIBRARY, asset
@@ -148,6 +149,14 @@ def test_a_forest_stands_on_one_axis_with_the_zero():
     assert drawn["zero"] < first["start"] < first["at"] < first["end"] <= 100
     assert second["at"] is None
     assert first["told"] == "2 [1, 3]"
+
+
+def test_measures_without_a_zero_have_no_line_that_says_no_effect():
+    rows = pd.DataFrame({"name": ["a"], "estimate": [0.5], "low": [0.4], "high": [0.6], "control": False})
+    for zero, lines in ((0.0, 1), (None, 0)):
+        page = page_of(Intervals(rows, "rate", "Rates", zero=zero))
+        assert page_html(page).count('class="zero"') == page_html(page).count("dashed: no effect") == lines
+        assert page_markdown(page).count("No effect: 0.") == lines
 
 
 def test_a_histogram_counts_every_finite_score_once_and_has_its_threshold_on_the_axis():
