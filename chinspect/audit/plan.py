@@ -123,8 +123,13 @@ class Plan(Result):
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
+        return {**self.limits, **super().document()}
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """How much is looked at, as JSON values."""
         sizes = {"images": self.images, "all_images": self.all_images, "cases": self.cases}
-        return sizes | {"budget": self.budget, **super().document()}
+        return sizes | {"budget": self.budget}
 
     def _minutes(self, step: PlannedStep) -> float:
         return round(step.minutes(self.images), 1)

@@ -61,6 +61,10 @@ class Steps:
         """Notes a step that there is nothing to do for."""
         self._note(name, "not begun" if self.stopped else "left out", reason)
 
+    def state(self, name: str) -> str:
+        """What became of a step that was run or skipped."""
+        return str(self._rows[name]["state"])
+
     @property
     def table(self) -> pd.DataFrame:
         """A row a step: step, state, images, seconds, note."""
