@@ -15,8 +15,8 @@ cause.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -25,14 +25,17 @@ from typing import Any, get_args
 from sklearn.utils.validation import check_is_fitted
 
 from chinspect.anomaly import Detector
-from chinspect.audit.detector_images import AuditedImages, audited_images
+from chinspect.audit.detector_images import AuditedImages, audited_images, subset
+from chinspect.audit.detector_plan import BLUR, MAPS, PROOF, REMEDIES, SCORES, SPECTRA, detector_steps, time_detector
 from chinspect.audit.detector_remedies import blurred, remedy_findings
 from chinspect.audit.detector_scores import Scored, conditions_of, score_images, stress_section
 from chinspect.audit.detector_strategies import maps_of, proven, strategy_findings
 from chinspect.audit.detector_stress import ACQUISITION, stress_findings
 from chinspect.audit.finding import LEVEL, AuditFinding, Status
+from chinspect.audit.plan import Plan, fitted
+from chinspect.audit.records import Request, claim, planned
 from chinspect.audit.result import Audit
-from chinspect.audit.steps import Count, Progress, Steps
+from chinspect.audit.steps import Count, PlannedSteps, Progress, Steps
 from chinspect.datasets import MVTecCategory
 from chinspect.errors import InputError
 from chinspect.files import shown
@@ -41,6 +44,7 @@ from chinspect.report import Block, Paragraph, Section
 from chinspect.spray import SprayRun
 from chinspect.stress import Condition
 from chinspect.stress.changes import check_changes
+from chinspect.stress.resizing import evenly
 
 _LIBRARIES = ("chinspect", "torch", "numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless")
 
@@ -56,7 +60,10 @@ def audit_detector(
     limit: int | None = None,
     n_surrogates: int = 99,
     path: str | Path | None = None,
+    budget: float | None = None,
     random_state: int = 0,
+    force: bool = False,
+    announce: Callable[[Plan], None] | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Audits an anomaly detector.
@@ -78,11 +85,14 @@ def audit_detector(
         n_surrogates: data sets of moved maps that SpRAy's p-values come from; with 0 nothing is compared with chance,
             and nothing is a candidate.
         path: folder where scores and maps are stored as they are made; None stores nothing.
+        budget: minutes that it may take: images are sampled, and spectra left out, until the estimates of the plan fit.
         random_state: of changes, placebos and bootstrap.
+        force: start anew in a folder that holds an audit of something else.
+        announce: called with the plan before anything long begins.
         progress: called with the step, the number done and in all.
 
-    Raises `InputError`, before any work, for a detector that is not fitted, names that are not known, and a folder that
-    is missing or holds too few images.
+    Raises `InputError`, before any work, for a detector that is not fitted, names that are not known, a folder that is
+    missing or holds too few images, a budget that cannot be kept, and a ``path`` with an audit of something else.
     """
     check_is_fitted(detector, "threshold_")
     for resizer in deploy:
@@ -90,8 +100,14 @@ def audit_detector(
     check_changes(changes)
     tested = audited_images(images, detector, normals=tuple(map(Path, normals)), limit=limit)
     conditions = conditions_of(detector, deploy, changes)
+    made = _made(detector, tested, conditions=conditions, seed=random_state, n_surrogates=n_surrogates)
+    plan = _planned(detector, tested, conditions, made | {"mitigate": mitigate, "budget": budget}, path, force=force)
+    if announce is not None:
+        announce(plan)
+    if plan.images < len(tested.category.test):
+        tested = replace(tested, category=subset(tested.category, evenly(len(tested.category.test), plan.images)))
     work = _Work(detector, tested, conditions, None if path is None else Path(path), random_state)
-    steps = Steps(len(tested.category.test), progress)
+    steps = PlannedSteps(plan, progress)
     findings, sections = work.explain(steps, n_surrogates)
     scored = work.score(steps)
     if scored is not None:
@@ -106,8 +122,33 @@ def audit_detector(
         steps=steps.table,
         level=LEVEL,
         sections=sections,
-        made=_made(detector, tested, conditions=conditions, seed=random_state, n_surrogates=n_surrogates),
+        made=made | {"plan": plan.limits},
     )
+
+
+def _planned(
+    detector: Detector,
+    tested: AuditedImages,
+    conditions: Sequence[Condition],
+    made: dict[str, Any],
+    path: str | Path | None,
+    *,
+    force: bool,
+) -> Plan:
+    """The plan within the budget, or that of an earlier start in the same folder."""
+    if path is not None:
+        claim(Path(path), Request({name: value for name, value in made.items() if name != "versions"}), force=force)
+    count = len(tested.category.test)
+    steps = detector_steps(
+        time_detector(detector, tested),
+        conditions,
+        trained=detector.resizer,
+        surrogates=made["n_surrogates"],
+        normals=len(tested.normals),
+        mitigate=made["mitigate"],
+    )
+    plan = Plan(count, count, steps, made["budget"])
+    return fitted(plan) if path is None else planned(Path(path), plan)
 
 
 def _untested(steps: Steps) -> list[AuditFinding]:
@@ -141,7 +182,7 @@ class _Work:
         self.maps = self._analysed(steps, n_surrogates, spectra=False)
         if self.maps is not None and self.maps.flagged:
             maps = self.maps
-            tried = steps.run("proof", lambda count: proven(self.detector, maps, seed=self.seed, progress=count))
+            tried = steps.run(PROOF, lambda count: proven(self.detector, maps, seed=self.seed, progress=count))
             self.maps = tried or maps
         findings: list[AuditFinding] = []
         for run in (self.maps, self._analysed(steps, n_surrogates, spectra=True)):
@@ -154,7 +195,7 @@ class _Work:
     def score(self, steps: Steps) -> Scored | None:
         """Scores under all conditions."""
         return steps.run(
-            "scores under all conditions",
+            SCORES,
             lambda count: score_images(
                 self.detector,
                 self.tested,
@@ -167,13 +208,13 @@ class _Work:
 
     def remedy(self, steps: Steps, scored: Scored | None, findings: Sequence[AuditFinding]) -> list[AuditFinding]:
         """What remedies mend of decisions, and of what was confirmed."""
-        behind = steps.run("a detector behind a blur", lambda _: blurred(self.detector, self.tested))
+        behind = steps.run(BLUR, lambda _: blurred(self.detector, self.tested))
         remedied: list[AuditFinding] = []
         if scored is not None:
             before = scored
             remedied += (
                 steps.run(
-                    "remedies",
+                    REMEDIES,
                     lambda count: remedy_findings(
                         before, behind, self.conditions, seed=self.seed, resume=self._folder("scores"), progress=count
                     ),
@@ -190,15 +231,14 @@ class _Work:
 
     def _analysed(self, steps: Steps, n_surrogates: int, *, spectra: bool) -> SprayRun | None:
         """SpRAy over maps or spectra."""
-        kind = "spectra" if spectra else "maps"
-        path = self._folder(kind)
+        path = self._folder("spectra" if spectra else "maps")
 
         def analysed(count: Count) -> SprayRun:
             return maps_of(
                 self.detector, self.tested, spectra=spectra, n_surrogates=n_surrogates, path=path, progress=count
             )
 
-        return steps.run(f"what scores have in common, by {kind}", analysed)
+        return steps.run(SPECTRA if spectra else MAPS, analysed)
 
     def _folder(self, name: str) -> Path | None:
         return None if self.path is None else self.path / name

@@ -32,12 +32,15 @@ LEAST = 40
 CASES = 8
 """Artefacts that are proven at most, those on the clearest sets of images."""
 _USUAL_CASES = 3  # of which minutes are estimated: photographs with an artefact have one to five
-_PLACEBOS = 45  # responses to an edited image in a trial: 39 other contents, the edit, elsewhere, questions in the mean
-_EDITED = 24  # images of a trial: 32 without an artefact at most, and half as many with it are usual
+PLACEBOS = 45
+"""Responses to an edited image in a trial: 39 other contents, the edit, elsewhere, and questions in the mean."""
+EDITED = 24
+"""Images of a trial: 32 without an artefact at most, and half as many with it are usual."""
 _VARIANTS = 14  # of processing, of which some change nothing
 _SHEETS = 15.0  # seconds in which copies are found, text is read and sheets are drawn, of 130 photographs
 _READOUTS = 30.0  # seconds in which linear readouts of four kinds of processing are fitted
-_SURROGATE = 4e-4  # seconds a surrogate and an image, measured on one core of 2 GHz
+SURROGATE = 4e-4
+"""Seconds a surrogate and an image, measured on one core of 2 GHz."""
 _LAYERS = 40  # responses to an image that a choice of channels takes: each layer is tried
 _BATCH = 2  # images that are timed after one that loads what is loaded once
 
@@ -62,6 +65,7 @@ class PlannedStep:
         minutes: as a function of the number of images.
         optional: whether a budget may leave it out.
         note: why it is left out; empty where it is not.
+        cases: artefacts that its minutes are for, where a budget may limit their number.
     """
 
     name: str
@@ -69,6 +73,7 @@ class PlannedStep:
     minutes: Callable[[int], float]
     optional: bool = False
     note: str = ""
+    cases: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,15 +148,17 @@ def time_batch(encoder: Encoder, pictures: Sequence[Image.Image], patch_size: in
     weights = encoder.respond(seen)
     mark = text_logo()
     return Timing(
-        _seconds(lambda i: contributions(reader, encoder.prepare(pictures[i]), patches(patch_size), method), len(seen)),
-        _seconds(lambda i: encoder.explain([seen[i]], weights[i : i + 1], method=method), len(seen)),
-        _seconds(lambda i: encoder.respond([seen[i]]), len(seen)),
-        _seconds(lambda i: mark.add(seen[i]), len(seen)),
+        seconds_each(
+            lambda i: contributions(reader, encoder.prepare(pictures[i]), patches(patch_size), method), len(seen)
+        ),
+        seconds_each(lambda i: encoder.explain([seen[i]], weights[i : i + 1], method=method), len(seen)),
+        seconds_each(lambda i: encoder.respond([seen[i]]), len(seen)),
+        seconds_each(lambda i: mark.add(seen[i]), len(seen)),
     )
 
 
-def _seconds(function: Callable[[int], Any], count: int) -> float:
-    """An image, of so many."""
+def seconds_each(function: Callable[[int], Any], count: int) -> float:
+    """Of a function of an image's number, for each of so many but the first, which loads what is loaded once."""
     function(0)
     start = time.perf_counter()
     for image in range(1, count):
@@ -166,7 +173,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
     def of(seconds: float, most: int | None = None, besides: float = 0.0) -> Callable[[int], float]:
         return lambda n: (seconds * (n if most is None else min(n, most)) + besides) / 60
 
-    proof = _USUAL_CASES * 2 * _PLACEBOS * (timing.respond + timing.edit)
+    proof = _USUAL_CASES * 2 * PLACEBOS * (timing.respond + timing.edit)
     steps = [
         PlannedStep(
             "pairs", "explain all images patch by patch, look for suspicious pairs", of(timing.index * fraction), True
@@ -174,9 +181,14 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
         PlannedStep(
             "strategies",
             "a map of each image, sets of alike maps beside chance (SpRAy)",
-            of((timing.explain + timing.respond) * fraction + _SURROGATE * (surrogates + 1), besides=_SHEETS),
+            of((timing.explain + timing.respond) * fraction + SURROGATE * (surrogates + 1), besides=_SHEETS),
         ),
-        PlannedStep("proof", f"artefacts of up to {CASES} sets added and removed, beside placebos", of(proof, _EDITED)),
+        PlannedStep(
+            "proof",
+            f"artefacts of up to {CASES} sets added and removed, beside placebos",
+            of(proof, EDITED),
+            cases=_USUAL_CASES,
+        ),
         PlannedStep(
             "traces",
             "do neighbours share what was done to their files?",
@@ -191,7 +203,7 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             PlannedStep(
                 "mitigation",
                 "what is confirmed is pruned, then tested again",
-                of((_LAYERS + 4 * _PLACEBOS) * (timing.respond + timing.edit), _EDITED),
+                of((_LAYERS + 4 * PLACEBOS) * (timing.respond + timing.edit), EDITED),
             )
         )
     return steps
@@ -210,8 +222,11 @@ def fitted(plan: Plan) -> Plan:
 
 def _affordable(plan: Plan, budget: float) -> int:
     """Artefacts that the minutes suffice for that other steps leave; one in any case."""
-    proof = sum(step.minutes(plan.images) for step in plan.planned if step.name == "proof")
-    each = proof / _USUAL_CASES
+    limited = [step for step in plan.planned if step.cases]
+    if not limited:
+        return CASES
+    proof = limited[0].minutes(plan.images)
+    each = proof / limited[0].cases
     spare = budget - plan.minutes + proof
     return CASES if each * CASES <= spare else max(int(spare / each), 1)
 

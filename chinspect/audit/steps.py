@@ -96,7 +96,7 @@ class PlannedSteps(Steps):
     """Runs the steps of a plan within its budget.
 
     What the plan leaves out is made up for where the steps before it took less than expected, as proofs do that nothing
-    called for; what may be left out and comes too late is.
+    called for; what may be left out and comes too late is. Steps that no plan mentions take no time.
     """
 
     def __init__(self, plan: Plan, progress: Progress | None = None) -> None:
@@ -127,17 +127,22 @@ class PlannedSteps(Steps):
 
     def _later(self, step: PlannedStep) -> float:
         """Minutes of the steps behind one, but for those that are left out."""
+        if step not in self._plan.planned:
+            return 0.0
         behind = self._plan.planned[self._plan.planned.index(step) + 1 :]
         return sum(other.minutes(self._plan.images) for other in behind if not other.note)
 
     def _step(self, name: str) -> PlannedStep:
-        return next(step for step in self._plan.planned if step.name == name)
+        known = (step for step in self._plan.planned if step.name == name)
+        return next(known, PlannedStep(name, "", lambda _: 0.0))
 
     def _what(self, name: str) -> str:
         return self._step(name).what
 
     def _caption(self, name: str) -> str:
         step = self._step(name)
+        if step not in self._plan.planned:
+            return name
         steps = [one for one in self._plan.planned if one is step or not one.note]
         later = self._later(step)
         left = f", then about {later:.0f} min" if later >= 1 else ""

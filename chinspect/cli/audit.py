@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from chinspect.audit import Plan, Status
     from chinspect.images import Fit
 
-_OF_ENCODERS = ("model", "arch", "labels", "confounder", "workers", "budget", "fit", "device", "force")
+_OF_ENCODERS = ("model", "arch", "labels", "confounder", "workers", "fit", "device")
 
 
 @verb("audit")
@@ -80,13 +80,14 @@ def audit_images(
             check_baseline(baseline)
         subject = _subject(model, arch, detector, device, fit)
     options: dict[str, Any] = {"mitigate": mitigate, "n_surrogates": surrogates, "path": out}
+    options |= {"budget": budget, "force": force, "announce": _announce}
     with staged() as progress:
         options["progress"] = progress
         if detector is not None:
             audit = audit_detector(subject, images, deploy=deploy, random_state=seed, **options)
         else:
-            options |= {"labels": labels, "confounder": confounder, "workers": workers, "budget": budget}
-            audit = audit_model(subject, images, seed=seed, force=force, announce=_announce, **options)
+            options |= {"labels": labels, "confounder": confounder, "workers": workers}
+            audit = audit_model(subject, images, seed=seed, **options)
     written = write_audit(audit, out, baseline=baseline, junit=junit, fail_on=gate)
     notes = [] if written.changes is None else [written.changes.sentence]
     return Answer.of(audit, written.files, notes=notes, failed=written.failed, interrupted=audit.stopped)
@@ -105,5 +106,5 @@ def _subject(model: str, arch: str | None, detector: str | None, device: str, fi
 def _announce(plan: Plan) -> None:
     """On standard error, so that --json prints one document and nothing else."""
     for row in plan.tables()["plan"].itertuples():
-        typer.echo(f"{row.step:<11} {row.minutes:5.1f} min  {row.what}", err=True)
+        typer.echo(f"{row.minutes:5.1f} min  {row.step}: {row.what}", err=True)
     typer.echo(plan.sentence, err=True)

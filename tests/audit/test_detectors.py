@@ -10,8 +10,9 @@ from PIL import Image
 from chinspect.anomaly import CallableDetector, D2Neighbors
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit import audit_detector, junit_xml, summary_markdown
-from chinspect.audit.detector_images import AuditedImages
+from chinspect.audit.detector_images import AuditedImages, audited_images
 from chinspect.audit.detector_marks import beside_defects, on_defects
+from chinspect.audit.detector_plan import MAPS, SCORES, SPECTRA, DetectorTiming, time_detector
 from chinspect.datasets import load_mvtec
 from chinspect.errors import InputError
 from chinspect.images import open_image
@@ -141,6 +142,35 @@ def test_an_interrupted_audit_says_what_is_missing_and_goes_on(nearest, texture,
     assert json_text([one.document() for one in again.findings]) == json_text(
         [one.document() for one in fresh.findings]
     )
+
+
+def test_a_budget_samples_images_and_leaves_out_spectra(nearest, texture, tmp_path, monkeypatch):
+    """Half a second a map, one a spectrum, on 80 images: 2 minutes, and .7 for 40 images without spectra."""
+    slow = DetectorTiming(prepare=0.0, score=0.0, explain=0.5, spectrum=1.0, edit=0.0)
+    monkeypatch.setattr("chinspect.audit.detectors.time_detector", lambda *_: slow)
+    plans = []
+    options = {"changes": (), "n_surrogates": 0, "path": tmp_path, "announce": plans.append}
+    audit = audit_detector(nearest, texture, budget=0.4, **options)
+    assert 40 <= plans[0].images < 80
+    assert plans[0].minutes <= 0.4
+    assert audit.made["plan"]["images"] == plans[0].images
+    states = audit.steps.set_index("step").state
+    assert states[SPECTRA] == "left out"
+    assert states[MAPS] == states[SCORES] == "done"
+    again = audit_detector(nearest, texture, budget=0.4, **options)
+    assert plans[1].images == plans[0].images
+    assert [one.key for one in again.findings] == [one.key for one in audit.findings]
+    with pytest.raises(InputError, match="another seed"):
+        audit_detector(nearest, texture, budget=0.4, random_state=1, **options)
+    with pytest.raises(InputError, match="even 40 images take about"):
+        audit_detector(nearest, texture, budget=0.1, **(options | {"path": None}))
+
+
+def test_a_detector_without_maps_is_timed_all_the_same(texture):
+    detector = CallableDetector(lambda x: x.square().mean((1, 2, 3)), size=SIDE).fit(list(texture.train))
+    timing = time_detector(detector, audited_images(texture, detector, limit=20))
+    assert timing.explain == timing.spectrum == 0
+    assert timing.score > 0
 
 
 def test_a_mark_on_normal_images_is_told_with_its_images(texture, tmp_path, monkeypatch):

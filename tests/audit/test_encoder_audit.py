@@ -204,7 +204,7 @@ def test_a_budget_samples_first_then_leaves_out_the_dearest():
 
 
 def test_a_budget_proves_as_many_artefacts_as_there_is_time_for():
-    steps = [PlannedStep("strategies", "", lambda n: 0.02 * n), PlannedStep("proof", "", lambda n: 0.03 * n)]
+    steps = [PlannedStep("strategies", "", lambda n: 0.02 * n), PlannedStep("proof", "", lambda n: 0.03 * n, cases=3)]
     plan = Plan(100, 100, steps, 5.0)  # 2 minutes, and 1 for each artefact: 3 are planned for
     assert fitted(plan).cases == 3
     assert "of 3 sets at most" in fitted(plan).sentence

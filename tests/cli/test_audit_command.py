@@ -27,7 +27,7 @@ def images(tmp_path):
         (["--baseline", "nowhere"], "no folder of an audit"),
         (["--deploy", "pillow-bilinear"], "without --detector"),
         (["--detector", "nothing.safetensors"], "no detector"),
-        (["--detector", "nothing.safetensors", "--budget", "3"], "--budget has no effect"),
+        (["--detector", "nothing.safetensors", "--workers", "3"], "--workers has no effect"),
         (["--junit", "no/such/folder/junit.xml"], "does not exist"),
         (["--model", "tiny-clip"], "20 images at least"),
         (["--model", "tiny-clip", "--labels", "nothing.csv"], "20 images|does not exist"),
