@@ -48,7 +48,7 @@ OPTIONS = (
     option("per-class", 1300, "most training images of a class"),
     option("scenes", 800, "generated scenes to fit on, and to judge on"),
 )
-SMOKE = {"scenes": 96, "per_class": 20, "unlearn": 1}
+SMOKE = {"scenes": 56, "per_class": 20, "unlearn": 1}
 
 
 def main() -> None:

@@ -70,7 +70,7 @@ OPTIONS = (
     option("tuning-epochs", 5),
     option("others", 100, "scenes of other classes that it is added to"),
 )
-SMOKE = {"scenes": 96, "epochs": 1, "tuned": 32, "tuning_epochs": 1, "others": 12}
+SMOKE = {"scenes": 64, "epochs": 1, "tuned": 16, "tuning_epochs": 1, "others": 12}
 _EFFECTS = ("rank", "probability", "log_odds")
 _SHOWN = 3
 """Scenes of Figure 9."""

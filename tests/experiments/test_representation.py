@@ -72,7 +72,7 @@ def test_generated_worlds_show_both_effects_and_the_remedy(worlds: Path) -> None
     assert isinstance(load_encoder(str(worlds / "tiny-clip-pruned-0")), EditedEncoder)
     fish = pd.read_csv(worlds / "fish.csv").set_index("group")
     assert fish.index.tolist() == ["original", "human", "non-human"]
-    assert (fish["n"] == 96).all()
+    assert (fish["n"] == 56).all()
     assert fish.loc["non-human", "accuracy"] > fish.loc["human", "accuracy"] > 100 / 8
     assert "accuracy_low" not in (worlds / "fish.tex").read_text()
     with Image.open(worlds / "figure3.png") as figure:

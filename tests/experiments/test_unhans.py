@@ -93,9 +93,9 @@ def test_the_script_runs(tmp_path: Path, run_study: Callable[..., None]) -> None
     assert tables["table2"]["training"].tolist() == ["none", "A", "B", "ClArC"]
     for name in ("validation_A", "validation_B"):
         rows = tables["table2"]
-        counts = rows[name] / 100 * 48
+        counts = rows[name] / 100 * 32
         assert counts.to_numpy() == pytest.approx(counts.round(), abs=1e-3)
-        low, high = wilson(round(counts[1]), 48)
+        low, high = wilson(round(counts[1]), 32)
         assert rows.loc[1, [f"{name}_low", f"{name}_high"]].tolist() == pytest.approx([100 * low, 100 * high])
         assert f"{name}_low".replace("_", r"\_") not in (tmp_path / "table2.tex").read_text()
     conditions = ["artefact", "area elsewhere", "artefact elsewhere"]
