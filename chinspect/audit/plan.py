@@ -250,7 +250,7 @@ def _shortened(plan: Plan) -> Plan:
     smallest = replace(current, images=min(LEAST, plan.all_images))
     raise InputError(
         f"even {smallest.images} images take about {_rounded(smallest.minutes)} without all that can be left out, and "
-        f"the budget is {plan.budget:g} minutes: raise it, or give --workers."
+        f"the budget is {plan.budget:g} minutes: raise it."
     )
 
 

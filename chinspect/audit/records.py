@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -61,7 +62,7 @@ def claim(folder: Path, request: Request, *, force: bool = False) -> bool:
 def planned(folder: Path, plan: Plan) -> Plan:
     """The plan within its budget, or with the images and steps of an earlier start in this folder.
 
-    Raises `InputError` as `fitted` does.
+    Raises `InputError` as `fitted` does; the folder is then as if nothing had been asked.
     """
     path = folder / _PLAN
     if path.exists():
@@ -69,7 +70,13 @@ def planned(folder: Path, plan: Plan) -> Plan:
         notes = old["left_out"]
         steps = [replace(step, note=notes.get(step.name, "")) for step in plan.planned]
         return replace(plan, images=old["images"], planned=steps, cases=old["cases"])
-    plan = fitted(plan)
+    try:
+        plan = fitted(plan)
+    except InputError:
+        (folder / _REQUEST).unlink(missing_ok=True)  # another budget would else be another audit
+        with suppress(OSError):  # it holds something else
+            folder.rmdir()
+        raise
     left_out = {step.name: step.note for step in plan.planned if step.note}
     write_json(path, {**plan.document(), "left_out": left_out})
     return plan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from chinspect.audit import Audit, Plan, audit_model
 from chinspect.audit.evidence import Evidence
 from chinspect.audit.measuring import confounder_measures
 from chinspect.audit.plan import PlannedStep, fitted, spread
-from chinspect.audit.records import Request, claim
+from chinspect.audit.records import Request, claim, planned
 from chinspect.audit.remedies import repaired
 from chinspect.audit.selecting import suspects
 from chinspect.audit.steps import PlannedSteps
@@ -252,6 +253,15 @@ def test_a_step_that_was_left_out_is_made_up_for_where_there_is_time(monkeypatch
     clock[0] += 60 * 5.0
     assert tight.run("traces", lambda _: 3) is None
     assert tight.table["state"].tolist() == ["left out", "done", "left out"]
+
+
+def test_a_budget_that_cannot_be_kept_leaves_no_folder(tmp_path):
+    for budget in (1e-6, 30.0):
+        folder = tmp_path / "run"
+        claim(folder, Request({"budget": budget}))
+        with nullcontext() if budget == 30 else pytest.raises(InputError, match="raise it"):
+            planned(folder, plan(1000, budget))
+        assert folder.exists() == (budget == 30)
 
 
 def test_images_are_spread_evenly_and_seeded():
