@@ -58,7 +58,7 @@ def time_detector(detector: Detector, tested: AuditedImages) -> DetectorTiming:
 def _explaining(detector: Detector, seen: Sequence[Pixels], bands: int) -> float:
     """Of a map, or of a spectrum; 0 where there are none, which the step itself says."""
     weights = np.ones((1, 1))
-    with suppress(InputError, NotImplementedError):
+    with suppress(InputError):
         return seconds_each(lambda i: detector.explain([seen[i]], weights, bands=bands), len(seen))
     return 0.0
 
