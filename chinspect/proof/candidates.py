@@ -24,7 +24,8 @@ from PIL import Image
 
 from chinspect.artefacts import Pixels
 from chinspect.errors import InputError
-from chinspect.proof.isolation import MIN_MEMBERS, isolate, shows
+from chinspect.proof.edges import shows
+from chinspect.proof.isolation import MIN_MEMBERS, isolate
 from chinspect.proof.proving import MIN_IMAGES, Case, Proof, prove_all
 from chinspect.spray.candidates import Candidate
 from chinspect.spray.run import Finding, SprayRun

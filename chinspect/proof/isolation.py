@@ -14,7 +14,8 @@ The rule, in order:
    slightly smoothed, reaches a quarter of its maximum.
 3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
    one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
-   members, 3 / sqrt(2 n).
+   members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
+   are edges in common in the core, the region is what lies at or inside these, and of pieces what exceeds that limit.
 4. Members that do not carry it are set aside: the projection of a member's deviation on the common one, over the
    region, is below 1/2 (1 for a carrier, 0 for other pictures); 2. and 3. are done again with the others.
 
@@ -27,11 +28,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
 from chinspect.images import AnyImage, as_pixels
+from chinspect.proof.edges import inside_edges, pieces_with
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
@@ -92,7 +94,7 @@ def isolate(
             background, usual = _median_and_spread(others, robust)
         alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
-        region = _region(alpha, core, int(carries.sum()))
+        region = _region(alpha, core, int(carries.sum()), inside_edges(members[carries], others, core))
         carries = _carriers(members, median, background, region)
     alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
     veil = (1 - alpha)[..., None] * background
@@ -166,15 +168,12 @@ def _opacity(members: Layer, others: Layer) -> Layer:
     return (1 - members / floor).clip(0, 1) * (others > _LEVEL)
 
 
-def _region(alpha: Layer, core: Mask, members: int) -> Mask:
-    """Pieces with opacity, those apart by a hair joined, that are certain somewhere in the core."""
-    import cv2
-
+def _region(alpha: Layer, core: Mask, members: int, outlined: Mask) -> Mask:
+    """Pieces with opacity that are certain somewhere in the core; beside what is outlined, if anything is."""
     seen = alpha >= MIN_ALPHA
-    certain = core & (alpha >= max(3 / np.sqrt(2 * members), MIN_ALPHA))
-    joined = widened(seen, max(round(0.01 * max(alpha.shape)), 1))  # from both sides: gaps of 2 % of the side
-    _, pieces = cv2.connectedComponents(joined.astype(np.uint8))
-    return np.isin(pieces, np.unique(pieces[certain])) & seen
+    certain = alpha >= max(3 / np.sqrt(2 * members), MIN_ALPHA)
+    pieces = pieces_with(seen, core & certain)
+    return (seen & outlined) | (pieces & certain) if outlined.any() else pieces
 
 
 def _carriers(members: Layer, median: Layer, without: Layer, region: Mask) -> Mask:
@@ -186,28 +185,3 @@ def _carriers(members: Layer, median: Layer, without: Layer, region: Mask) -> Ma
     projections = np.tensordot(members[:, region] - without[region], common, axes=2) / np.square(common).sum()
     carries: Mask = projections > 0.5  # midway between a carrier, 1, and other pictures, 0
     return carries if carries.mean() >= 0.5 else everyone
-
-
-def shows(artefact: Artefact, images: Sequence[Pixels]) -> NDArray[np.bool_]:
-    """Which of some images (n,) of one kind carry an artefact, by a matched filter for its edges.
-
-    With H what remains of an image without its blur, and m the mean of all images, an image I that carries it has
-
-        <H I, H alpha (F - m)> / |H alpha (F - m)|^2 = 1    in the mean over what else it shows,
-
-    and one that does not 0. Surfaces of the same colour have no edges in common, so that they do not count as carriers.
-    """
-    import cv2
-
-    if artefact.empty or not images:
-        return np.zeros(len(images), dtype=bool)
-    size = artefact.alpha.shape
-    views = np.stack([artefact.view(image) for image in images])
-
-    def edges(values: Layer) -> Layer:
-        # a fiftieth of the side: strokes of letters are thinner, and what is lit evenly is not
-        return values - cv2.GaussianBlur(values, (0, 0), max(0.02 * max(size), 1.0))
-
-    template = edges(artefact.alpha[..., None] * (artefact.rgb - views.mean(0)))
-    norm = float(np.square(template).sum())
-    return np.array([float((edges(view) * template).sum()) > 0.5 * norm for view in views])
