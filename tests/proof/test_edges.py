@@ -36,7 +36,7 @@ def test_ten_photographs_with_the_watermark_of_imagenet_show_it(pictures, seed):
 
 
 def test_ten_photographs_without_a_mark_share_no_edges(pictures):
-    """Of about 3,000 independent places one in 100,000 begins a piece by chance: 3 % a set, and 3 of 10 have p = .003."""
+    """One of 100,000 places begins a piece by chance, of 3,000 that are independent 3 %: 3 sets of 10 have p = .003."""
     everywhere = np.ones((SIDE, SIDE), dtype=bool)
     shared = 0
     for seed in range(10):
