@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import numpy as np
 from chinspect.anomaly import Detector
 from chinspect.artefacts import Pixels, text_logo
 from chinspect.audit.detector_images import AuditedImages
-from chinspect.audit.plan import EDITED, PLACEBOS, SURROGATE, PlannedStep, seconds_each
+from chinspect.audit.plan import EDITED, PLACEBOS, SURROGATE, PlannedStep, minutes_of, seconds_each
 from chinspect.errors import InputError
 from chinspect.images import open_image
 from chinspect.stress import Condition, chain
@@ -79,19 +79,20 @@ def detector_steps(
     chance = SURROGATE * (surrogates + 1)
     proof = _CASES * 2 * PLACEBOS * (timing.score + timing.edit)
 
-    def of(seconds: float, most: int | None = None) -> Callable[[int], float]:
-        return lambda n: seconds * (n if most is None else min(n, most)) / 60
-
     steps = [
-        PlannedStep(MAPS, "maps of all images, sets of alike maps beside chance (SpRAy)", of(timing.explain + chance)),
-        PlannedStep(PROOF, "artefacts of flagged sets added and removed, beside placebos", of(proof, EDITED)),
-        PlannedStep(SPECTRA, "the same by spatial frequencies", of(timing.spectrum + chance), optional=True),
-        PlannedStep(SCORES, f"decisions under {len(conditions)} conditions, beside half of a grey level", of(scores)),
+        PlannedStep(
+            MAPS, "maps of all images, sets of alike maps beside chance (SpRAy)", minutes_of(timing.explain + chance)
+        ),
+        PlannedStep(PROOF, "artefacts of flagged sets added and removed, beside placebos", minutes_of(proof, EDITED)),
+        PlannedStep(SPECTRA, "the same by spatial frequencies", minutes_of(timing.spectrum + chance), optional=True),
+        PlannedStep(
+            SCORES, f"decisions under {len(conditions)} conditions, beside half of a grey level", minutes_of(scores)
+        ),
     ]
     if mitigate:
-        fit = normals * (timing.prepare + 2 * timing.score) / 60  # read, compared with each other, and held out
+        fit = normals * (timing.prepare + 2 * timing.score)  # read, compared with each other, and held out
         steps += [
-            PlannedStep(BLUR, "a detector like it, fitted behind a blur", lambda _: fit),
-            PlannedStep(REMEDIES, "the same conditions behind remedies", of(scores)),
+            PlannedStep(BLUR, "a detector like it, fitted behind a blur", minutes_of(0, besides=fit)),
+            PlannedStep(REMEDIES, "the same conditions behind remedies", minutes_of(scores)),
         ]
     return steps

@@ -166,44 +166,49 @@ def seconds_each(function: Callable[[int], Any], count: int) -> float:
     return (time.perf_counter() - start) / max(count - 1, 1)
 
 
+def minutes_of(seconds: float, most: int | None = None, besides: float = 0.0) -> Callable[[int], float]:
+    """Minutes by the number of images: of seconds each, for so many at most, and of some besides."""
+    return lambda n: (seconds * (n if most is None else min(n, most)) + besides) / 60
+
+
 def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mapping[str, bool]) -> list[PlannedStep]:
     """The steps for an encoder; ``asked`` says which of ``confounder`` and ``mitigation`` there are."""
     fraction = 1 / max(workers, 1)
 
-    def of(seconds: float, most: int | None = None, besides: float = 0.0) -> Callable[[int], float]:
-        return lambda n: (seconds * (n if most is None else min(n, most)) + besides) / 60
-
     proof = _USUAL_CASES * 2 * PLACEBOS * (timing.respond + timing.edit)
     steps = [
         PlannedStep(
-            "pairs", "explain all images patch by patch, look for suspicious pairs", of(timing.index * fraction), True
+            "pairs",
+            "explain all images patch by patch, look for suspicious pairs",
+            minutes_of(timing.index * fraction),
+            True,
         ),
         PlannedStep(
             "strategies",
             "a map of each image, sets of alike maps beside chance (SpRAy)",
-            of((timing.explain + timing.respond) * fraction + SURROGATE * (surrogates + 1), besides=_SHEETS),
+            minutes_of((timing.explain + timing.respond) * fraction + SURROGATE * (surrogates + 1), besides=_SHEETS),
         ),
         PlannedStep(
             "proof",
             f"artefacts of up to {CASES} sets added and removed, beside placebos",
-            of(proof, EDITED),
+            minutes_of(proof, EDITED),
             cases=_USUAL_CASES,
         ),
         PlannedStep(
             "traces",
             "do neighbours share what was done to their files?",
-            of(_VARIANTS * 2 * timing.respond, TRACED, _READOUTS),
+            minutes_of(_VARIANTS * 2 * timing.respond, TRACED, _READOUTS),
             True,
         ),
     ]
     if asked["confounder"]:
-        steps.append(PlannedStep("confounder", "class or origin: what makes neighbours?", of(timing.respond)))
+        steps.append(PlannedStep("confounder", "class or origin: what makes neighbours?", minutes_of(timing.respond)))
     if asked["mitigation"]:
         steps.append(
             PlannedStep(
                 "mitigation",
                 "what is confirmed is pruned, then tested again",
-                of((_LAYERS + 4 * PLACEBOS) * (timing.respond + timing.edit), EDITED),
+                minutes_of((_LAYERS + 4 * PLACEBOS) * (timing.respond + timing.edit), EDITED),
             )
         )
     return steps

@@ -11,10 +11,11 @@ right where more than half of its images carry what was planted; in ``plain`` no
 
 ``draws.csv`` has a row a draw, and is written after each: the same command goes on behind its last row. ``found.csv``,
 a row for each artefact and prevalence: the fraction of draws with a right finding (recall) among those confirmed and
-among candidates of any verdict, and the fraction of all findings that are right (precision), with Wilson's intervals.
-``plain.csv``: the fraction of clean sets with any confirmed finding, and with any that a gate on candidates fails for.
-How many artefacts of clean sets were tested at all stands beside it (``tested``): where a set's images share no pixels,
-there is nothing to test, and such a set says nothing about the level of tests. ``experiments/audit/level.py`` does.
+candidates of any verdict and among those cut out, and the fraction of all findings that are right (precision), with
+Wilson's intervals. ``plain.csv``: the fraction of clean sets with any confirmed finding, and with any that a gate on
+candidates fails for. How many artefacts of clean sets were cut out at all stands beside it (``cut_out``): where a set's
+images share no pixels, there is nothing to test, and such a set says nothing about the level of tests;
+``experiments/audit/level.py`` does that.
 
 Recall has a bound that is no fault of an audit: an artefact that the network does not go by cannot be confirmed.
 ``relied.csv`` says how much each artefact moves the network where it is known exactly: what it adds to the cosine of
@@ -30,7 +31,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ OPTIONS = (
     option("scenes", 300, "that the draws of generated scenes are from"),
     option("surrogates", 99),
     option("jobs", 1),
+    option("unproven", False, "select sets and cut out what they share, and prove nothing: seconds a draw"),
 )
 SMOKE = {
     "sets": ["world"],
@@ -118,8 +120,9 @@ def main() -> None:
                 artefact: explained(images.encoder, pictures, run.out / "tables" / images.name / f"{artefact}.npz")
                 for artefact, pictures in images.pictures.items()
             }
-            relied += [reliance(images, artefact) for artefact in sources if artefact in ARTEFACTS]
-            run.write(pd.DataFrame(relied), "relied", decimals=3)
+            if not options.unproven:
+                relied += [reliance(images, artefact) for artefact in sources if artefact in ARTEFACTS]
+                run.write(pd.DataFrame(relied), "relied", decimals=3)
             chance = chance_of(sources[PLAIN], options)
             done = {(row["images"], row["artefact"], row["prevalence"], row["seed"]) for row in rows}
             for key in plan(images.name, list(sources), options):
@@ -203,40 +206,49 @@ def draw(
     name, artefact, prevalence, seed = key
     start = time.time()
     index, carries = mixed(sources[PLAIN], sources[artefact], seed, prevalence, options)
-    selected = audited(images.encoder, index, chance, options.surrogates, seed)
+    selected = audited(images.encoder, index, chance, seed, options)
     right = [bool(carries[list(suspect.members)].mean() > 0.5) for suspect in selected]
     statuses = [status_of(suspect) for suspect in selected]
     row: Row = {"images": name, "artefact": artefact, "prevalence": prevalence, "seed": seed}
     row |= {"carriers": int(carries.sum()), "suspects": len(selected), "suspects_right": sum(right)}
-    row["tested"] = sum(suspect.proof is not None and bool(suspect.proof.trials) for suspect in selected)
+    found = [cut_out(suspect) for suspect in selected]
+    row |= {"cut_out": sum(found), "cut_out_right": sum(r and cut for r, cut in zip(right, found, strict=True))}
     for status in ("confirmed", "candidate", "undecided", "not_causal", "clear"):
         row[status] = statuses.count(status)
         row[f"{status}_right"] = sum(r and s == status for r, s in zip(right, statuses, strict=True))
     return row | {"seconds": round(time.time() - start)}
 
 
+def cut_out(suspect: Suspect) -> bool:
+    """Whether its images share pixels that can be tested."""
+    return suspect.case is not None and not suspect.case.artefact.empty
+
+
 def status_of(suspect: Suspect) -> str:
     """As the audit's finding has it."""
     if suspect.site is not None:
-        return site_status(suspect)[0]
+        # as with a proof of an artefact that is empty, also where nothing is proven
+        return "clear" if suspect.case is not None and not cut_out(suspect) else site_status(suspect)[0]
     verdict = "untested" if suspect.proof is None else suspect.proof.verdict
     return "candidate" if verdict == "untested" else verdict
 
 
-def audited(encoder: Encoder, index: Mixed, chance: Chance, surrogates: int, seed: int) -> list[Suspect]:
-    """As `chinspect.audit.encoders` does, from tables."""
+def audited(encoder: Encoder, index: Mixed, chance: Chance, seed: int, options: Any) -> list[Suspect]:
+    """As `chinspect.audit.encoders` does, from tables; without proofs where ``unproven`` asks for that."""
     maps = maps_of(index)
-    spray = Shared(n_surrogates=surrogates)
+    spray = Shared(n_surrogates=options.surrogates)
     spray.shared = chance
     run = SprayRun(spray.fit(maps), maps, index.names, picture=index.picture)
     evidence = Evidence(encoder, Samples(Path(), tuple(index.names)), run=run)
     evidence.index = index  # type: ignore[assignment]
     evidence.pairs = suspicious_pairs(index, random_state=seed)  # type: ignore[arg-type]
     _, selected = suspects(evidence, seed=seed)
+    if options.unproven:
+        return selected
     tested = [suspect for suspect in selected if suspect.case is not None]
     proofs = prove_all(encoder, [suspect.case for suspect in tested if suspect.case is not None], seed=seed)
     verdicts = dict(zip((suspect.name for suspect in tested), proofs, strict=True))
-    return [Suspect(x.name, x.members, x.finding, x.site, proof=verdicts.get(x.name)) for x in selected]
+    return [replace(suspect, proof=verdicts.get(suspect.name)) for suspect in selected]
 
 
 def reliance(images: ImageSet, artefact: str) -> Row:
@@ -256,9 +268,12 @@ def summarise(run: Run, rows: pd.DataFrame) -> None:
         key = {"images": name, "artefact": artefact, "prevalence": prevalence, "draws": len(own)}
         if artefact == PLAIN:
             flagged = rate("flagged", own["confirmed"] + own["candidate"] > 0)
-            plain_rows.append(key | rate("confirmed", own["confirmed"] > 0) | flagged | {"tested": own["tested"].sum()})
+            plain_rows.append(
+                key | rate("confirmed", own["confirmed"] > 0) | flagged | {"cut_out": own["cut_out"].sum()}
+            )
         else:
             recalls = rate("recall", own["confirmed_right"] > 0) | rate("candidate_recall", own["suspects_right"] > 0)
+            recalls |= rate("cut_out_recall", own["cut_out_right"] > 0)
             precision = fraction("precision", own["confirmed_right"].sum(), own["confirmed"].sum())
             candidates = fraction("candidate_precision", own["suspects_right"].sum(), own["suspects"].sum())
             planted_rows.append(key | recalls | precision | candidates | {"seconds": own["seconds"].mean()})
