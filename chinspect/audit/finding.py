@@ -14,7 +14,7 @@ Status = Literal["confirmed", "stress", "candidate", "undecided", "not_causal", 
 * ``confirmed``: an intervention moved the model more than other content in its place does, at the level of the audit.
 * ``stress``: decisions, or which images are neighbours, change with what should not matter.
 * ``candidate``: maps of few images are alike, beyond chance; no intervention has been made.
-* ``undecided``, ``not_causal``: an intervention was made, and left it open, or found nothing.
+* ``undecided``, ``not_causal``: it was looked at, and left open, or an intervention found nothing.
 * ``untested``: could not be looked at, for a reason that the sentence gives.
 * ``clear``: was looked at, and nothing was found.
 """

@@ -104,7 +104,9 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     status, told = site_status(suspect)
     if proof is not None and proof.trials and min(len(suspect.members), len(run.maps) - len(suspect.members)) < _BOTH:
         told += f" {SAME}"
-    title = f"similar {position}, but share no mark there" if status == "clear" else f"similar by something {position}"
+    title = f"similar by something {position}"
+    if proof is not None and proof.artefact.empty:
+        title = f"similar {position}, and no mark could be cut out there"
     return AuditFinding(
         f"pairs/{_slug(position)}",
         status,
@@ -121,14 +123,16 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
 def site_status(suspect: Suspect) -> tuple[Status, str]:
     """What became of images that pairs led to, and a sentence on it.
 
-    They are looked at for a mark in one place, so that where no common pixel can be cut out of it they are ``clear``:
-    neighbours in clean data are often similar in place, by what each of them shows there.
+    They are looked at for a mark in one place. Where no common pixel can be cut out of it they are ``undecided``:
+    neighbours in clean data are often similar in place, by what each of them shows there, and so are few carriers.
     """
     proof = suspect.proof
     if proof is None:
         return "candidate", f"{suspect.note[:1].upper()}{suspect.note[1:].rstrip('.')}." if suspect.note else ""
     if proof.artefact.empty:
-        return "clear", "No mark could be cut out there: what each of them shows there differs from the others."
+        return "undecided", (
+            "No mark could be cut out there: what each of them shows differs from the others, or a mark is on too few."
+        )
     if proof.verdict == "untested":
         return "candidate", f"It could not be tested on the model: {' '.join(proof.missing)}"
     return cast(Status, proof.verdict), f"{proof.sentence} {' '.join(proof.missing)}".rstrip()
@@ -178,7 +182,7 @@ def _untested(name: str, reason: str) -> str:
 
 def _advice(status: Status, proof: Proof | None) -> str:
     if status == "undecided" and proof is not None:
-        return proof.next_step
+        return "Look at the images, or give more of them." if proof.artefact.empty else proof.next_step
     return _ADVICE.get(status, "")
 
 

@@ -213,7 +213,7 @@ def draw(
     row |= {"carriers": int(carries.sum()), "suspects": len(selected), "suspects_right": sum(right)}
     found = [cut_out(suspect) for suspect in selected]
     row |= {"cut_out": sum(found), "cut_out_right": sum(r and cut for r, cut in zip(right, found, strict=True))}
-    for status in ("confirmed", "candidate", "undecided", "not_causal", "clear"):
+    for status in ("confirmed", "candidate", "undecided", "not_causal"):
         row[status] = statuses.count(status)
         row[f"{status}_right"] = sum(r and s == status for r, s in zip(right, statuses, strict=True))
     return row | {"seconds": round(time.time() - start)}
@@ -228,7 +228,7 @@ def status_of(suspect: Suspect) -> str:
     """As the audit's finding has it."""
     if suspect.site is not None:
         # as with a proof of an artefact that is empty, also where nothing is proven
-        return "clear" if suspect.case is not None and not cut_out(suspect) else site_status(suspect)[0]
+        return "undecided" if suspect.case is not None and not cut_out(suspect) else site_status(suspect)[0]
     verdict = "untested" if suspect.proof is None else suspect.proof.verdict
     return "candidate" if verdict == "untested" else verdict
 

@@ -32,10 +32,10 @@ def suspect(gain, artefact, pictures):
     [
         (5000.0, mark(), "confirmed", "relies on"),
         (0.0, mark(), "not_causal", "not"),
-        (5000.0, EMPTY, "clear", "No mark could be cut out there"),
+        (5000.0, EMPTY, "undecided", "No mark could be cut out there"),
     ],
 )
-def test_a_place_is_what_its_mark_does_and_clear_without_one(pictures, gain, artefact, status, said):
+def test_a_place_is_what_its_mark_does_and_undecided_without_one(pictures, gain, artefact, status, said):
     told = site_status(suspect(gain, artefact, pictures))
     assert told[0] == status
     assert said in told[1]
