@@ -15,9 +15,12 @@ The rule, in order:
 3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
    one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
    members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
-   are edges in common in the core, the region is what lies at or inside these, and of pieces what exceeds that limit.
-4. Members that do not carry it are set aside: the projection of a member's deviation on the common one, over the
-   region, is below 1/2 (1 for a carrier, 0 for other pictures); 2. and 3. are done again with the others.
+   are edges in common in the core, the region is these, and of pieces what exceeds that limit.
+4. Members that do not carry it are set aside: those that do not show the edges of the common deviation from other
+   pictures, in the region (without other pictures: the deviation); 2. and 3. are done again with the others.
+
+Few members have pictures of their own colours behind the layer: median(B) under it is that of other pictures, plus the
+difference of the two medians just beside the layer.
 
 The first spreads are distances of quartiles, which tolerate that a quarter of the members does not carry the artefact;
 the second ones are standard deviations, which are more exact.
@@ -33,7 +36,7 @@ from numpy.typing import ArrayLike
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
 from chinspect.images import AnyImage, as_pixels
-from chinspect.proof.edges import inside_edges, pieces_with
+from chinspect.proof.edges import carriers, common_edges, pieces_with
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
@@ -41,6 +44,7 @@ MIN_ALPHA = 0.25
 """Lower opacity than this drowns in the error of spreads."""
 _OPAQUE = 0.9  # with 30 members a spread of nothing is estimated below a tenth of that of others
 _CORE = 0.25  # of the maximal relevance: coarse maps fall to this half a patch beside the artefact
+_BESIDE = 0.02  # of the side: what is behind strokes is what is between them
 _QUARTILE = 0.6745  # of the standard normal distribution
 _LEVEL = 1 / 255  # of 8-bit pixels
 
@@ -94,9 +98,10 @@ def isolate(
             background, usual = _median_and_spread(others, robust)
         alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
-        region = _region(alpha, core, int(carries.sum()), inside_edges(members[carries], others, core))
-        carries = _carriers(members, median, background, region)
+        region = _region(alpha, core, int(carries.sum()), common_edges(members[carries], others, core))
+        carries = _carriers(members, others, median, background, region)
     alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
+    background = background + _nearby(median - background, region)
     veil = (1 - alpha)[..., None] * background
     rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
     return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
@@ -168,20 +173,34 @@ def _opacity(members: Layer, others: Layer) -> Layer:
     return (1 - members / floor).clip(0, 1) * (others > _LEVEL)
 
 
-def _region(alpha: Layer, core: Mask, members: int, outlined: Mask) -> Mask:
-    """Pieces with opacity that are certain somewhere in the core; beside what is outlined, if anything is."""
+def _region(alpha: Layer, core: Mask, members: int, edges: Mask) -> Mask:
+    """Pieces with opacity that are certain somewhere in the core; beside edges, if there are any, what is certain."""
     seen = alpha >= MIN_ALPHA
     certain = alpha >= max(3 / np.sqrt(2 * members), MIN_ALPHA)
     pieces = pieces_with(seen, core & certain)
-    return (seen & outlined) | (pieces & certain) if outlined.any() else pieces
+    return (seen & edges) | (pieces & certain) if edges.any() else pieces
 
 
-def _carriers(members: Layer, median: Layer, without: Layer, region: Mask) -> Mask:
+def _nearby(difference: Layer, region: Mask) -> Layer:
+    """What a difference (h, w, 3) is just outside of a region, continued into it, and fading to 0 in its depth."""
+    import cv2
+
+    # a pixel apart, where resizing has softened the edge; the blur spans what lies between strokes
+    outside = (~widened(region)).astype(np.float32)
+    sigma = _BESIDE * max(region.shape)
+    total = cv2.GaussianBlur(np.float32(difference) * outside[..., None], (0, 0), sigma)
+    weight = cv2.GaussianBlur(outside, (0, 0), sigma)
+    return np.asarray(total / np.maximum(weight, 1e-3)[..., None])  # three standard deviations inside, and further
+
+
+def _carriers(members: Layer, others: Layer | None, median: Layer, without: Layer, region: Mask) -> Mask:
     """Which members show the common deviation from other pictures; all, if that leaves fewer than half of them."""
     everyone = np.ones(len(members), dtype=bool)
     common = (median - without)[region]
     if not common.any():
         return everyone
-    projections = np.tensordot(members[:, region] - without[region], common, axes=2) / np.square(common).sum()
-    carries: Mask = projections > 0.5  # midway between a carrier, 1, and other pictures, 0
+    if others is not None:
+        carries = carriers(members, median - without, region)
+    else:  # what stands in for other pictures is painted and has no edges: the deviation itself is compared
+        carries = np.tensordot(members[:, region] - without[region], common, axes=2) > 0.5 * np.square(common).sum()
     return carries if carries.mean() >= 0.5 else everyone
