@@ -296,6 +296,14 @@ def build(name: str, size: int) -> Architecture:
         return library.build(inner, size)
 
 
+def ready(module: nn.Module, device: str | torch.device) -> nn.Module:
+    """A module of a library, in evaluation mode, without gradients, on a device, the channels of its kernels last.
+
+    Convolutions of a processor are up to twice as fast in that layout, and their outputs keep it.
+    """
+    return module.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
 def encoder_of(
     card: Card, weights: Weights, *, name: str = "", source: str = "", device: str | torch.device = "cpu"
 ) -> Encoder:
@@ -312,7 +320,7 @@ def encoder_of(
     what is no encoder.
     """
     library, _ = resolve(card.architecture)
-    module = library.load(card, weights, source).to(device).eval().requires_grad_(False)
+    module = ready(library.load(card, weights, source), device)
     check_weights(module, name or card.name)
     encoder = Encoder(name or card.name, module, card.preprocessing, card)
     return encoder if card.dimension else replace(encoder, card=replace(card, dimension=embedding_length(encoder)))

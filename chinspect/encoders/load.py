@@ -11,7 +11,7 @@ from torch import nn
 from chinspect.encoders.cards import Card, read_card_file, zoo_names
 from chinspect.encoders.checkpoints import SUFFIXES, load_weights, read_checkpoint
 from chinspect.encoders.encoder import Encoder, find_device
-from chinspect.encoders.libraries import ZOO, card_of, encoder_of, resolve
+from chinspect.encoders.libraries import ZOO, card_of, encoder_of, ready, resolve
 from chinspect.encoders.own import names_function, own_encoder
 from chinspect.encoders.record import CARD, RECORD, restore
 from chinspect.encoders.weights import fetch
@@ -80,9 +80,7 @@ def load_classifier(name: str, *, device: str | torch.device = "cpu") -> Encoder
         module = library.classifier(inner, card.preprocessing.size)
     path = fetch(card)
     load_weights(module, read_checkpoint(path), (), str(path))
-    return Encoder(
-        f"{card.name} with its classifier", module.to(target).eval().requires_grad_(False), card.preprocessing
-    )
+    return Encoder(f"{card.name} with its classifier", ready(module, target), card.preprocessing)
 
 
 def _with_architecture(name: str) -> tuple[str | None, str]:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from chinspect.encoders import Encoder, load_encoder
+from chinspect.encoders.libraries import ready
 from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, edited
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
@@ -51,11 +52,12 @@ def test_a_loaded_encoder_is_edited_and_saved_again(encoder: EditedEncoder, save
 def test_weights_without_a_name_lie_in_the_folder(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        module = TinyResNet().eval().requires_grad_(False)
+        module = ready(TinyResNet(), "cpu")
     bundled = load_encoder("tiny-clip")
     own = Encoder("mine", module, bundled.preprocessing, replace(bundled.card, name="mine.pth", source="file"))
     changed = edited(own, EDITS[0])
     loaded = load_encoder(str(save_encoder(changed, tmp_path / "own")))
+    assert loaded.fingerprint == changed.fingerprint
     assert torch.equal(loaded.embed(pictures(2)), changed.embed(pictures(2)))
 
 
