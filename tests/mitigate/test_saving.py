@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from chinspect.encoders import Encoder, load_encoder
-from chinspect.encoders.libraries import ready
 from chinspect.encoders.edits import Edit, EditedEncoder, Project, Prune, edited
+from chinspect.encoders.libraries import ready
 from chinspect.encoders.tiny import TinyResNet
 from chinspect.errors import InputError
 from chinspect.mitigate import save_encoder
