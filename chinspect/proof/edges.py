@@ -9,10 +9,10 @@ tells where members agree, also of a translucent mark and of few members, whose 
 photographs with ImageNet-W's watermark the median of |t| on its strokes is 5 to 6, and one pixel in a thousand comes up
 to that elsewhere. The median of gradients shows watermarks for the same reason (Dekel et al. 2017).
 
-A piece of such pixels is common to the members where its mass, the sum of |t| above a threshold, exceeds that of the
+A piece of such pixels is common to the members where its mass, the sum of |t| less a threshold, exceeds that of the
 largest piece in each of 99 sets that are drawn from members and others together (cluster mass: Bullmore et al. 1999;
 one level for all pieces: Nichols and Holmes 2002). A pixel would have to be certain by itself, and is not where some
-members do not carry the mark; a piece is: in 20 sets of 9 to 15 photographs, of which up to half did not carry the
+members do not carry the mark; a piece is: in 20 sets of 9 to 15 photographs, of which up to 7 in 15 did not carry the
 watermark, its mass was 270 to 6,200, and that of the largest piece of any shuffled set 27.
 """
 
@@ -87,7 +87,7 @@ def _moments(sums: Layer, squares: Layer, count: int) -> tuple[Layer, Layer]:
 
 
 def _masses(agreement: Layer, core: Mask) -> Layer:
-    """Of each pixel (h, w) the mass of its piece, the sum of what |t| of the core's k pixels exceeds the threshold."""
+    """Of each pixel (h, w) the mass of its piece, the sum of |t| less the threshold, from |t| of the k in the core."""
     import cv2
 
     above = np.zeros(core.shape)
@@ -130,6 +130,7 @@ def carriers(images: Layer, deviation: Layer, region: Mask) -> NDArray[np.bool_]
     count.
     """
     template = _edges(deviation) * region[..., None]
+    # midway between a carrier, 1, and other pictures, 0
     return np.array([float((_edges(image) * template).sum()) for image in images]) > 0.5 * np.square(template).sum()
 
 

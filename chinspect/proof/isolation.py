@@ -15,7 +15,8 @@ The rule, in order:
 3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
    one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
    members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
-   are edges in common in the core, the region is these, and of pieces what exceeds that limit.
+   are edges in common in the core, the region is these, and of pieces what exceeds that limit. So a translucent area
+   without strokes is little more than its outline where members are few.
 4. Members that do not carry it are set aside: those that do not show the edges of the common deviation from other
    pictures, in the region (without other pictures: the deviation); 2. and 3. are done again with the others.
 
