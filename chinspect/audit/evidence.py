@@ -23,7 +23,7 @@ class Suspect:
 
     Attributes:
         name: of the artefact.
-        members: indices of the images, in the run.
+        members: indices of the images, in the run; of those that pairs led to, the ones that carry what was cut out.
         finding: index of the candidate among the findings of the run; None where pairs led to the images.
         site: that pairs share; None where a candidate did.
         case: to prove; None where there is none, for the reason in ``note``.

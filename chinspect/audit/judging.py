@@ -94,9 +94,11 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     position = site.position
     largest = site.pairs["p_value"].max()
     sentence = (
-        f"{len(suspect.members)} of {len(run.maps)} images are similar to each other, in {len(site.pairs)} pairs of "
+        f"{len(site.names)} of {len(run.maps)} images are similar to each other, in {len(site.pairs)} pairs of "
         f"neighbours, by what lies {position}: each pair more so than all but {largest:.2g} of shuffled pairs."
     )
+    if len(suspect.members) < len(site.names):
+        sentence += f" What was cut out there is on {len(suspect.members)} of them."
     proof = suspect.proof
     numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(site.pairs)}
     if proof is not None:

@@ -1,21 +1,25 @@
 """Which artefacts an audit proves: those of flagged candidates, and those of places that suspicious pairs share.
 
 All are proven in one family, so that one level holds for whatever source led to them. Where pairs lead to images that a
-candidate has already, they are proven once, as that candidate's.
+candidate has already, they are proven once, as that candidate's. Of images that pairs led to, those count that carry
+what was cut out: a mark on few is beside others in their pairs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.plan import CASES
 from chinspect.audit.sites import Site, shared_sites
 from chinspect.errors import InputError
-from chinspect.proof import candidate_cases, member_case
+from chinspect.proof import Case, candidate_cases, member_case
+from chinspect.proof.edges import shows
 from chinspect.spray import SprayRun
 
 _SAME = 0.5  # of the images of a place: a candidate that has them tells of the same artefact
@@ -78,4 +82,10 @@ def _suspect(
         case = member_case(run.picture, distinct, rest, maps, name=suspect.name, seed=seeds, common=False)
     except InputError as error:
         return replace(suspect, note=f"it was not tested on the model: {error}")
-    return replace(suspect, case=case)
+    return replace(suspect, members=_carrying(run.picture, members, case), case=case)
+
+
+def _carrying(picture: Callable[[int], Image.Image], members: NDArray[np.intp], case: Case) -> list[int]:
+    """The members that carry what was cut out; all, where that is nothing."""
+    carry = shows(case.artefact, [np.array(picture(int(index))) for index in members])
+    return (members[carry] if carry.any() else members).tolist()

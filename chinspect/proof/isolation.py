@@ -99,8 +99,10 @@ def isolate(
             background, usual = _median_and_spread(others, robust)
         alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
-        region = _region(alpha, core, int(carries.sum()), common_edges(members[carries], others, core))
-        carries = _carriers(members, others, median, background, region)
+        edges = common_edges(members[carries], others, core)
+        region = _region(alpha, core, int(carries.sum()), edges)
+        # of an opaque mark on two thirds of the members the quartiles are as far apart as of other pictures
+        carries = _carriers(members, others, median, background, region if region.any() else edges)
     alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
     background = background + _nearby(median - background, region)
     veil = (1 - alpha)[..., None] * background
