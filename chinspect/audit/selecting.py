@@ -18,7 +18,7 @@ from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.plan import CASES
 from chinspect.audit.sites import Site, shared_sites
 from chinspect.errors import InputError
-from chinspect.proof import Case, candidate_cases, member_case
+from chinspect.proof import candidate_cases, member_case
 from chinspect.proof.edges import shows
 from chinspect.spray import SprayRun
 
@@ -82,10 +82,21 @@ def _suspect(
         case = member_case(run.picture, distinct, rest, maps, name=suspect.name, seed=seeds, common=False)
     except InputError as error:
         return replace(suspect, note=f"it was not tested on the model: {error}")
-    return replace(suspect, members=_carrying(run.picture, members, case), case=case)
+    return carrying(replace(suspect, case=case), run.picture)
 
 
-def _carrying(picture: Callable[[int], Image.Image], members: NDArray[np.intp], case: Case) -> list[int]:
-    """The members that carry what was cut out; all, where that is nothing."""
-    carry = shows(case.artefact, [np.array(picture(int(index))) for index in members])
-    return (members[carry] if carry.any() else members).tolist()
+def carrying(suspect: Suspect, picture: Callable[[int], Image.Image]) -> Suspect:
+    """With those of its members, and of the images that a proof takes it away from, that carry what was cut out.
+
+    All stay where nothing was cut out, or where none carries it.
+    """
+    case = suspect.case
+    assert case is not None
+    carry = shows(case.artefact, [np.array(picture(index)) for index in suspect.members])
+    if not carry.any():
+        return suspect
+    affected = [
+        image for image, carries in zip(case.affected, shows(case.artefact, case.affected), strict=True) if carries
+    ]
+    members = [index for index, carries in zip(suspect.members, carry, strict=True) if carries]
+    return replace(suspect, members=members, case=replace(case, affected=affected))

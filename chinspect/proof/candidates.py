@@ -119,17 +119,15 @@ def member_case(
         rest_maps=list(maps[outside]) if common else (),
         name=name,
     )
-    marked = _pixels(picture, affected)
     if not artefact.empty:
-        artefact.remove(marked[0])  # an error where it covers all of an image
-        marked = [pixels for pixels, carries in zip(marked, shows(artefact, marked), strict=True) if carries]
+        artefact.remove(_pixels(picture, affected[:1])[0])  # an error where it covers all of an image
     pool = np.setdiff1d(shuffled[: _POOL + len(clean)], clean)
     without = _pixels(picture, np.concatenate([clean, pool]))
     # a carrier that is no member would lend the artefact itself to placebos
     carry = shows(artefact, without)
     free = [pixels for pixels, carries in zip(without, carry, strict=True) if not carries]
     count = int((~carry[: len(clean)]).sum())
-    return Case(artefact, free[:count], marked, free[count:])
+    return Case(artefact, free[:count], _pixels(picture, affected), free[count:])
 
 
 def _case(run: SprayRun, candidate: Candidate, number: int, seed: int) -> Case:

@@ -97,6 +97,23 @@ def _masses(agreement: Layer, core: Mask) -> Layer:
     return np.where(above > 0, masses[pieces], 0)
 
 
+def solid(strokes: Mask, opacity: Layer, least: float) -> Mask:
+    """What outlines of strokes hold, (h, w), of those whose inside has a median opacity of at least ``least``.
+
+    So a patch is a patch, and letters stay letters.
+    """
+    import cv2
+
+    outlines, _ = cv2.findContours(_joined(strokes).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    result = np.zeros(strokes.shape, dtype=bool)
+    for outline in outlines:
+        filled = cv2.drawContours(np.zeros(strokes.shape, np.uint8), [outline], -1, 1, cv2.FILLED) > 0
+        inside = filled & ~widened(strokes)
+        if inside.any() and np.median(opacity[inside]) >= least:
+            result |= filled
+    return result
+
+
 def pieces_with(region: Mask, certain: Mask) -> Mask:
     """Pieces of a region (h, w), those less than 2 % of the side apart joined, that hold a certain pixel."""
     import cv2

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _world import SIZE, mark
 from PIL import Image
 
 from chinspect.artefacts import Artefact
-from chinspect.audit.selecting import _carrying
-from chinspect.proof import Case, member_case
+from chinspect.audit.evidence import Suspect
+from chinspect.audit.selecting import carrying
+from chinspect.proof import member_case
 from chinspect.world import scenes
 
 COUNT, CARRIERS, STRAYS = 60, 8, 5
@@ -24,25 +27,26 @@ def picture():
     return lambda index: Image.fromarray(shown[index])
 
 
-@pytest.fixture(scope="module")
-def case(picture):
-    """Five of thirteen members do not carry it."""
+def led_to(picture, members, artefact=None):
+    """What pairs led to, with a case; of the artefact that is cut out, or of another one."""
     maps = np.broadcast_to(mark().alpha, (COUNT, SIZE, SIZE))
-    members = np.arange(CARRIERS + STRAYS)
-    rest = np.arange(CARRIERS + STRAYS, COUNT)
-    return member_case(picture, members, rest, maps, name="mark", seed=[0], common=False)
+    rest = np.setdiff1d(np.arange(CARRIERS, COUNT), members)
+    case = member_case(picture, members, rest, maps, name="mark", seed=[0], common=False)
+    case = case if artefact is None else replace(case, artefact=artefact)
+    return Suspect("site 1", members.tolist(), case=case)
 
 
-def test_it_is_taken_away_from_images_that_carry_it(case):
-    assert not case.artefact.empty
-    assert len(case.affected) == CARRIERS
-
-
-def test_members_are_those_that_carry_it(picture, case):
-    members = np.arange(CARRIERS + STRAYS)
-    assert _carrying(picture, members, case) == list(range(CARRIERS))
+def test_images_count_that_carry_it_and_it_is_taken_away_from_these(picture):
+    """Five of thirteen do not."""
+    suspect = led_to(picture, np.arange(CARRIERS + STRAYS))
+    assert not suspect.case.artefact.empty
+    found = carrying(suspect, picture)
+    assert found.members == list(range(CARRIERS))
+    assert len(suspect.case.affected) == CARRIERS + STRAYS
+    assert len(found.case.affected) == CARRIERS
+    assert found.case.clean is suspect.case.clean
 
 
 def test_all_stay_where_nothing_was_cut_out(picture):
-    members = np.arange(4, 9)
-    assert _carrying(picture, members, Case(EMPTY, [])) == members.tolist()
+    suspect = led_to(picture, np.arange(CARRIERS + STRAYS), EMPTY)
+    assert carrying(suspect, picture) is suspect
