@@ -405,7 +405,8 @@ def test_an_anomalib_checkpoint_scores_and_explains_as_it_did(checkpoint):
     x = odd(size=64)
     imported = PatchCore.from_anomalib(path, images(5, seed=2, size=64), architecture="resnet18", size=64)
     np.testing.assert_allclose(imported.decision_function(x), original.decision_function(x), rtol=1e-6)
-    np.testing.assert_allclose(imported.held_out_scores_, original.decision_function(images(5, seed=2, size=64)))
+    held_out = original.decision_function(images(5, seed=2, size=64))
+    np.testing.assert_allclose(imported.held_out_scores_, held_out, rtol=1e-6)  # kernels of another layout
     found, expected = explain_anomaly(imported, x[:1]), explain_anomaly(original, x[:1])
     np.testing.assert_allclose(found.pixels, expected.pixels, atol=1e-6)
     assert found.neighbours.shape == (1, 0)
