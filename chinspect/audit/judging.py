@@ -104,7 +104,7 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     if proof is not None:
         numbers |= proof_numbers(proof)
     status, told = site_status(suspect)
-    if proof is not None and proof.trials and min(len(suspect.members), len(run.maps) - len(suspect.members)) < _BOTH:
+    if proof is not None and proof.trials and min(len(site.names), len(run.maps) - len(site.names)) < _BOTH:
         told += f" {SAME}"
     title = f"similar by something {position}"
     if proof is not None and proof.artefact.empty:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from chinspect.artefacts import ARTEFACTS, resample
+from chinspect.artefacts import ARTEFACTS, Artefact, resample
 from chinspect.images import list_images, open_image
-from chinspect.proof.edges import carriers, common_edges, pieces_with
+from chinspect.proof.edges import carriers, common_edges, pieces_with, solid
 from chinspect.proof.isolation import isolate
 
 SIDE, FEW = 224, 10
@@ -59,13 +59,17 @@ def test_what_members_share_and_others_do_not_is_found_where_the_core_is():
     assert edges[10:22, [10, 21]].all()
     assert edges[[10, 21], 10:22].all()
     assert not edges[30:, 30:].any()
+    inside = edges | solid(edges, np.full((60, 60), 0.6), 0.5)
+    assert inside[10:22, 10:22].all()
+    assert not inside[30:, 30:].any()
+    assert not solid(edges, np.full((60, 60), 0.4), 0.5).any(), "what is not opaque is no part of the mark"
     assert not common_edges(images, images, core).any(), "what others show too is no mark"
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("strays", [2, 5])
 def test_members_without_the_mark_are_set_aside(pictures, seed, strays):
-    """A third of the members, and what is cut out is still the mark: nine tenths of it lie on its strokes or beside."""
+    """A third of the members, and what is cut out is still the mark."""
     members, rest = drawn(pictures, seed)
     mark = ARTEFACTS["imagenet-w"]()
     strokes = mark.layer((SIDE, SIDE))[1] > 0.1
@@ -77,6 +81,18 @@ def test_members_without_the_mark_are_set_aside(pictures, seed, strays):
     carried = carriers(stacked([*shown, *rest]), stacked(shown).mean(0) - stacked(members).mean(0), strokes)
     assert carried[:FEW].mean() >= 0.8
     assert carried[FEW:].mean() <= 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_translucent_patch_is_cut_out_with_what_is_inside_it(pictures, seed):
+    """A part of another photograph on ten: were only its strokes cut out, it would be like no other content."""
+    members, rest = drawn(pictures, seed)
+    alpha = np.zeros((SIDE, SIDE), np.float32)
+    alpha[60:150, 70:160] = 0.65
+    patch = Artefact("patch", rest[-1].astype(np.float32) / 255, alpha)
+    found = isolate([patch.add(image) for image in members], [alpha] * FEW, rest=rest[:-1]).alpha > 0
+    there = alpha > 0
+    assert (found & there).sum() / (found | there).sum() > 0.7
 
 
 def test_colours_are_those_of_the_mark_and_not_of_what_is_behind_it(pictures):
