@@ -17,14 +17,15 @@ The rule, in order:
    members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
    are edges in common in the core, the region is these, what they enclose where its median alpha exceeds two standard
    errors, and of pieces what exceeds three.
-4. Members that do not carry it are set aside: those that do not show the edges of the common deviation from other
-   pictures, in the region (without other pictures: the deviation); 2. and 3. are done again with the others.
+4. Members that do not carry it are set aside: those that do not show the common deviation from other pictures, where
+   there are edges in common by its edges, else in the region; 2. and 3. are done again with the others, until these
+   stay the same.
 
 Few members have pictures of their own colours behind the layer: median(B) under it is that of other pictures, plus the
 difference of the two medians just beside the layer.
 
 The first spreads are distances of quartiles, which tolerate that a quarter of the members does not carry the artefact;
-the second ones are standard deviations, which are more exact.
+later ones are standard deviations, which are more exact.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ MIN_ALPHA = 0.25
 _OPAQUE = 0.9  # with 30 members a spread of nothing is estimated below a tenth of that of others
 _CORE = 0.25  # of the maximal relevance: coarse maps fall to this half a patch beside the artefact
 _BESIDE = 0.02  # of the side: what is behind strokes is what is between them
+_ROUNDS = 5  # members were the same after two or three, or came and went, where there was no artefact to cut out
+_FEWEST = 4  # carriers, and a third of the members: of 13 photographs that one place led to, 5 did
 _QUARTILE = 0.6745  # of the standard normal distribution
 _LEVEL = 1 / 255  # of 8-bit pixels
 
@@ -88,9 +91,19 @@ def isolate(
     relevance = _relevance(maps, size)
     common = np.median(_relevance(rest_maps, size), axis=0) if len(rest_maps) else np.zeros(size, np.float32)
 
+    median, background, alpha, region = _shared(members, others, relevance, common)
+    background = background + _nearby(median - background, region)
+    veil = (1 - alpha)[..., None] * background
+    rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
+    return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
+
+
+def _shared(members: Layer, others: Layer | None, relevance: Layer, common: Layer) -> tuple[Layer, Layer, Layer, Mask]:
+    """What the members that carry it share: their median, that of other pictures, opacity, and region."""
     carries = np.ones(len(members), dtype=bool)
-    opaque = np.zeros(size, dtype=bool)
-    for robust in (True, False):
+    opaque = np.zeros(common.shape, dtype=bool)
+    for repeated in range(_ROUNDS):
+        robust = repeated == 0
         core = _core(relevance[carries], common)
         median, spread = _median_and_spread(members[carries], robust)
         if others is None:
@@ -101,13 +114,16 @@ def isolate(
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
         edges = common_edges(members[carries], others, core)
         region = _region(alpha, core, int(carries.sum()), edges)
-        # of an opaque mark on two thirds of the members the quartiles are as far apart as of other pictures
-        carries = _carriers(members, others, median, background, region if region.any() else edges)
-    alpha = (np.where(opaque, 1, alpha) * region).astype(np.float32)
-    background = background + _nearby(median - background, region)
-    veil = (1 - alpha)[..., None] * background
-    rgb = (median - veil) / np.maximum(alpha, MIN_ALPHA)[..., None]
-    return Artefact(name, (rgb * region[..., None]).clip(0, 1), alpha)
+        # Quartiles of few carriers among others are those of any pictures, and so is a region by them. Without other
+        # pictures, or edges, nothing but themselves says that images which were told are alike.
+        certain = others is not None and bool(edges.any())
+        where, least = (edges, max(len(members) / 3, _FEWEST)) if certain else (region, len(members) / 2)
+        told = _carriers(members, others, median, background, where)
+        told |= told.sum() < least
+        if repeated and ((told == carries).all() or not certain):
+            break
+        carries = told
+    return median, background, (np.where(opaque, 1, alpha) * region).astype(np.float32), region
 
 
 def _stack(images: Sequence[Pixels], size: tuple[int, ...]) -> Layer:
@@ -200,13 +216,9 @@ def _nearby(difference: Layer, region: Mask) -> Layer:
 
 
 def _carriers(members: Layer, others: Layer | None, median: Layer, without: Layer, region: Mask) -> Mask:
-    """Which members show the common deviation from other pictures; all, if that leaves fewer than half of them."""
-    everyone = np.ones(len(members), dtype=bool)
-    common = (median - without)[region]
-    if not common.any():
-        return everyone
+    """Which members show the common deviation from other pictures, where there is one."""
     if others is not None:
-        carries = carriers(members, median - without, region)
-    else:  # what stands in for other pictures is painted and has no edges: the deviation itself is compared
-        carries = np.tensordot(members[:, region] - without[region], common, axes=2) > 0.5 * np.square(common).sum()
-    return carries if carries.mean() >= 0.5 else everyone
+        return carriers(members, median - without, region)
+    # what stands in for other pictures is painted and has no edges: the deviation itself is compared
+    common = (median - without)[region]
+    return np.tensordot(members[:, region] - without[region], common, axes=2) > 0.5 * np.square(common).sum()
