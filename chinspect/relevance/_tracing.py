@@ -8,6 +8,7 @@ element-wise function by several operations becomes one: see `chinspect.relevanc
 
 from __future__ import annotations
 
+import operator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -26,10 +27,12 @@ from chinspect.relevance._stored import graph_file, store_graph, stored_graph
 from chinspect.relevance._verification import check_deterministic, check_equal
 from chinspect.relevance.modes import evaluation_mode
 
-_RULED = {
-    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
-    *("linear", "matmul", "mm", "bmm", "addmm", "batch_norm", "_native_batch_norm_legit_no_training"),
-}
+_RULED = frozenset(
+    (
+        *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+        *("linear", "matmul", "mm", "bmm", "addmm", "batch_norm", "_native_batch_norm_legit_no_training"),
+    )
+)
 """Operations that have rules, or are folded into those that have."""
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)
 
@@ -100,12 +103,26 @@ def _exported(model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
             program = torch.export.export(model, (x,))
         except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
             raise _unreadable(model, x, error) from error
-        return _decomposed(program, model, x)
+        return program if _is_handled(program) else _decomposed(program, model, x)
+
+
+def _is_handled(program: ExportedProgram) -> bool:
+    """Whether all operations have handlers or rules and write nothing in place, so that none has to be written out.
+
+    Torch takes longer to write out the operations of a small network than to export it, also where it changes none.
+    """
+    kept = _kept()
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target is not operator.getitem:
+            schema = getattr(node.target, "_schema", None)
+            if schema is None or schema.is_mutable or schema.name.removeprefix("aten::") not in kept:
+                return False
+    return True
 
 
 def _decomposed(program: ExportedProgram, model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
     try:
-        result = program.run_decompositions(_decompositions(frozenset(HANDLERS)))
+        result = program.run_decompositions(_decompositions(_kept()))
     except Exception as error:
         raise _unreadable(model, x, error) from error
     for node in result.graph.nodes:
@@ -123,10 +140,14 @@ def _unreadable(model: nn.Module | ExportedProgram, x: Tensor, error: Exception)
     return InputError(f"torch.export cannot read {type(model).__name__} at input shape {tuple(x.shape)}: {reason}")
 
 
+def _kept() -> frozenset[str]:
+    """Operations that are not written out: those with handlers, which modules of one's own add to, and with rules."""
+    return _RULED.union(HANDLERS)
+
+
 @cache
-def _decompositions(handled: frozenset[str]) -> dict[Any, Any]:
-    """Torch's decompositions of what has neither a handler nor a rule."""
-    kept = handled | _RULED
+def _decompositions(kept: frozenset[str]) -> dict[Any, Any]:
+    """Torch's decompositions of all operations but those that are kept."""
     table = default_decompositions()
     return {operation: table[operation] for operation in table if operation._schema.name.split("::")[1] not in kept}
 
