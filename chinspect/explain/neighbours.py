@@ -25,7 +25,8 @@ class Neighbours:
     Attributes:
         indices: (n, k), nearest first; a row is never its own neighbour, also where others are identical to it.
         distances: (n, k), Euclidean.
-        recall: the fraction of true neighbours that was found, measured on 1,000 rows; 1 where the search is exact.
+        recall: the fraction of true neighbours that was found, measured on 1,000 rows, or all of fewer; 1 where the
+            search is exact.
     """
 
     indices: Indices
@@ -42,7 +43,7 @@ def nearest(rows: Rows, k: int, *, random_state: int = 0, exact_up_to: int = EXA
         distances, indices = search.kneighbors()  # leaves each row itself out, by its index
         return Neighbours(indices, distances.astype(np.float32), 1.0)
     distances, indices = _approximate(rows, k, random_state)
-    sample = np.random.default_rng(random_state).choice(len(rows), _QUERIES, replace=False)
+    sample = np.random.default_rng(random_state).choice(len(rows), min(_QUERIES, len(rows)), replace=False)
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(rows)
     further, others = search.kneighbors(rows[sample])
     true = _without_self(further, others, sample, k)[1]
