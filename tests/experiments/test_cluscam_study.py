@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
-from chinspect.encoders import load_encoder
+from chinspect.encoders import load_encoder, observing
+from chinspect.errors import InputError
 from chinspect.faithfulness import control_maps
+from experiments.cluscam import registers
 from experiments.cluscam.measures import QUICK, judged_image, measured
 from experiments.cluscam.sparse import ACTIVE, positions, train_coder
 from experiments.cluscam.variants import VARIANTS, _regions
@@ -77,3 +80,36 @@ def test_concepts_of_a_layer_give_a_map():
     values = coder(MODULE, X, "stages.1", 3, masks=5, temperature=0.5)
     assert values.shape == (8, 8)
     assert bool(values.isfinite().all())
+
+
+def test_tokens_that_were_given_outliers_are_told():
+    encoder, pictures = registers.made(2)
+    x = encoder.prepare(pictures[0])
+    layer, norms = registers.widest(encoder.module, x)
+    tokens = {}
+    with observing(encoder.module, lambda path, _module, _args, _kwargs, output: tokens.update({path: output})):
+        encoder.module(x)
+    own = tokens["blocks.0"].norm(dim=2)[0, 1:]  # what the block reads that hoards
+    assert layer.startswith("blocks.")
+    found = norms > registers._OUTLIER * np.median(norms)
+    assert sorted(np.flatnonzero(found)) == sorted(own.topk(3, largest=False).indices.tolist())
+    image, rows = registers.measured(encoder, pictures[0], 0)
+    assert image["outliers"] == 3
+    assert [row["method"] for row in rows] == list(registers.METHODS)
+    table = registers.summary(pd.DataFrame(rows + registers.measured(encoder, pictures[1], 1)[1]))
+    assert (table["removal_low"] <= table["removal"]).all()
+
+
+def test_a_spot_is_mended_and_its_density_told():
+    spot = np.zeros((4, 4), dtype=bool)
+    spot[0, 0] = spot[2, 2] = True
+    map_ = np.where(spot, 8.0, 1.0)
+    map_[0, 1] = 3
+    assert registers.density(map_, spot) == pytest.approx((16 / 32) / (2 / 16))
+    assert np.isnan(registers.density(-map_, spot))
+    assert registers.mended(map_, spot).tolist() == np.where(spot, 1, map_).tolist()
+
+
+def test_a_network_without_tokens_is_refused():
+    with pytest.raises(InputError, match="has no tokens of patches: give --model a vision transformer"):
+        registers.widest(MODULE, X)
