@@ -8,7 +8,6 @@ element-wise function by several operations becomes one: see `chinspect.relevanc
 
 from __future__ import annotations
 
-import operator
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -21,6 +20,7 @@ from torch.utils._pytree import tree_map_only
 
 from chinspect.errors import InputError
 from chinspect.relevance._graph import Graph, Operation, Ref, needed, working_precision
+from chinspect.relevance._handled import functional, is_handled
 from chinspect.relevance._handlers import HANDLERS
 from chinspect.relevance._rewriting import rewritten
 from chinspect.relevance._stored import graph_file, store_graph, stored_graph
@@ -103,21 +103,7 @@ def _exported(model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
             program = torch.export.export(model, (x,))
         except Exception as error:  # torch.export raises dozens of types; each means that there is no graph
             raise _unreadable(model, x, error) from error
-        return program if _is_handled(program) else _decomposed(program, model, x)
-
-
-def _is_handled(program: ExportedProgram) -> bool:
-    """Whether all operations have handlers or rules and write nothing in place, so that none has to be written out.
-
-    Torch takes longer to write out the operations of a small network than to export it, also where it changes none.
-    """
-    kept = _kept()
-    for node in program.graph.nodes:
-        if node.op == "call_function" and node.target is not operator.getitem:
-            schema = getattr(node.target, "_schema", None)
-            if schema is None or schema.is_mutable or schema.name.removeprefix("aten::") not in kept:
-                return False
-    return True
+        return program if is_handled(program, _kept()) else _decomposed(program, model, x)
 
 
 def _decomposed(program: ExportedProgram, model: nn.Module | ExportedProgram, x: Tensor) -> ExportedProgram:
@@ -180,7 +166,7 @@ def _read(node: fx.Node) -> Operation:
     value = node.meta.get("val")
     shape, dtype = (value.shape, value.dtype) if isinstance(value, Tensor) else (None, None)
     # a view needs the memory format that was traced, and the graph writes nothing in place: a copy does as well
-    target = torch.ops.aten.reshape.default if node.target in _VIEWS else node.target
+    target = torch.ops.aten.reshape.default if node.target in _VIEWS else functional(node.target)
     return Operation(node.name, target, args, kwargs, path, kind, shape, dtype)
 
 

@@ -16,7 +16,7 @@ from timm.models.byobnet import MobileOneBlock, RepVggBlock
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
-from chinspect.relevance import RelevanceMap, _tracing, patches, relevance_map, trace
+from chinspect.relevance import RelevanceMap, patches, relevance_map, trace
 
 pytestmark = pytest.mark.filterwarnings("ignore::chinspect.relevance.RelevanceWarning")
 
@@ -246,35 +246,3 @@ def test_other_ways_to_hold_a_network_change_nothing(name: str) -> None:
     assert result.dtype == torch.float32
     low = name in ("half", "half, single images", "bfloat16")  # only the weights are rounded
     assert float((result - expected).norm() / expected.norm()) < (0.05 if low else 1e-4)
-
-
-class Stale(nn.Module):
-    """Reads an image after it was written to in place."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        stem = self.stem(x)
-        return self.head(stem.relu_() + stem).mean((2, 3))
-
-
-@pytest.mark.parametrize(
-    ("network", "handled"),
-    [
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(), nn.Flatten()), True),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten()), False),
-        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.PReLU(), nn.Flatten()), False),
-        (Stale(), False),
-    ],
-)
-def test_a_network_that_need_not_be_written_out_is_explained_as_if_it_were(
-    network: nn.Module, handled: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = calibrated(network, 8).double()
-    x = image(2, 3, 8, 8, dtype=torch.float64)
-    assert _tracing._is_handled(torch.export.export(network, (x,))) == handled
-    read = relevance_map(network, x)
-    monkeypatch.setattr(_tracing, "_is_handled", lambda _: False)
-    assert_explained_alike(read, relevance_map(network, x))
