@@ -15,7 +15,7 @@ The rule, in order:
 3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
    one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
    members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
-   are edges in common in the core, the region is these, what they enclose where its median alpha exceeds two standard
+   are edges in common in the core that other pictures do not show by chance, the region is these, what they enclose where its median alpha exceeds two standard
    errors, and of pieces what exceeds three.
 4. Members that do not carry it are set aside: those that do not show the common deviation from other pictures, where
    there are edges in common by its edges, else in the region; 2. and 3. are done again with the others, until these
@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 from chinspect.artefacts import Artefact, Layer, Mask, Pixels, checked, painted, resample, widened
 from chinspect.errors import InputError
 from chinspect.images import AnyImage, as_pixels
-from chinspect.proof.edges import carriers, common_edges, pieces_with, solid
+from chinspect.proof.edges import carriers, common_edges, pieces_with, solid, tells
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
@@ -113,6 +113,8 @@ def _shared(members: Layer, others: Layer | None, relevance: Layer, common: Laye
         alpha = np.where(opaque, 1, _opacity(spread, usual)).astype(np.float32)
         opaque = alpha > _OPAQUE  # one stray member inflates a deviation, but no distance of quartiles
         edges = common_edges(members[carries], others, core)
+        if others is not None and not tells(others, median - background, edges):
+            edges[:] = False
         region = _region(alpha, core, int(carries.sum()), edges)
         # Quartiles of few carriers among others are those of any pictures, and so is a region by them. Without other
         # pictures, or edges, nothing but themselves says that images which were told are alike.

@@ -7,7 +7,7 @@ import pytest
 
 from chinspect.artefacts import ARTEFACTS, Artefact, resample
 from chinspect.images import list_images, open_image
-from chinspect.proof.edges import carriers, common_edges, pieces_with, solid
+from chinspect.proof.edges import carriers, common_edges, pieces_with, solid, tells
 from chinspect.proof.isolation import isolate
 
 SIDE, FEW = 224, 10
@@ -81,6 +81,19 @@ def test_members_without_the_mark_are_set_aside(pictures, seed, strays):
     carried = carriers(stacked([*shown, *rest]), stacked(shown).mean(0) - stacked(members).mean(0), strokes)
     assert carried[:FEW].mean() >= 0.8
     assert carried[FEW:].mean() <= 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_members_happen_to_agree_on_tells_no_carriers(pictures, seed):
+    members, rest = (stacked(images) for images in drawn(pictures, seed))
+    mark = ARTEFACTS["imagenet-w"]()
+    strokes = mark.layer((SIDE, SIDE))[1] > 0.1
+    shown = stacked([mark.add(image) for image in drawn(pictures, seed)[0]])
+    assert tells(rest, shown.mean(0) - rest.mean(0), strokes)
+    deviation = members.mean(0) - rest.mean(0)
+    largest = np.abs(deviation).max(2)
+    assert not tells(rest, deviation, largest >= np.sort(largest.ravel())[-40])
+    assert not tells(rest, deviation, np.zeros_like(strokes))
 
 
 @pytest.mark.parametrize("seed", range(3))
