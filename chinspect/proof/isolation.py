@@ -15,8 +15,8 @@ The rule, in order:
 3. The region is where the estimated alpha is at least `MIN_ALPHA`; pieces less than 2 % of the side apart count as
    one, and a piece is dropped unless alpha exceeds, somewhere in the core, three standard errors of a spread from n
    members, 3 / sqrt(2 n). Few members have uncertain spreads and certain edges (`chinspect.proof.edges`): where there
-   are edges in common in the core that other pictures do not show by chance, the region is these, what they enclose where its median alpha exceeds two standard
-   errors, and of pieces what exceeds three.
+   are edges in common in the core that other pictures do not show by chance, the region is these, what they enclose
+   where its median alpha exceeds two standard errors, and of pieces what exceeds three.
 4. Members that do not carry it are set aside: those that do not show the common deviation from other pictures, where
    there are edges in common by its edges, else in the region; 2. and 3. are done again with the others, until these
    stay the same.
