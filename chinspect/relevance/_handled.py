@@ -2,7 +2,7 @@
 
 Torch takes longer to write out the operations of a network than to export it, also where it changes none. Operations
 in place are read as those that give a new value (``relu_`` as ``relu``) where nothing reads the old value any more,
-neither by its own name nor by that of a view.
+neither by its own name nor by that of a view, and where the new value has the same type: in place it keeps its own.
 """
 
 from __future__ import annotations
@@ -54,11 +54,14 @@ def _writes(node: fx.Node) -> bool:
 
 
 def _is_last(node: fx.Node, order: dict[fx.Node, int]) -> bool:
-    """Whether an operation in place is the last that reads what it writes to, and that is no view and has none."""
+    """Whether an operation in place of one type is the last that reads what it writes to, which shares no memory."""
     written = node.args[0]
     if not isinstance(written, fx.Node) or written.op != "call_function" or _shares(written):
         return False
-    return all(user is node or (order[user] < order[node] and not _shares(user)) for user in written.users)
+    # of two types of numbers an operation in place keeps the first, and another takes the more exact one
+    types = {getattr(argument.meta.get("val"), "dtype", None) for argument in node.all_input_nodes}
+    unread = all(user is node or (order[user] < order[node] and not _shares(user)) for user in written.users)
+    return unread and len(types) == 1
 
 
 def _shares(node: fx.Node) -> bool:

@@ -7,7 +7,7 @@ Processor seconds, one thread, the least of some runs after a first one:
   handlers as simpler ones, whether there are any or not;
 * ``trace``: `chinspect.relevance.trace`, which also folds the graph and compares it with the network.
 
-Graphs on disk are not used. Weights are random.
+Graphs on disk are not used. Weights are those of the zoo, or random (timm:NAME); they do not matter here.
 
     python experiments/benchmarks/reading.py [--networks tiny-clip efficientnet-lite0 timm:vit_small_patch16_224 ...]
 """

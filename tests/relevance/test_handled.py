@@ -89,3 +89,10 @@ def test_what_is_read_as_it_is_computes_and_explains_the_same(
 def test_an_image_that_is_written_to_is_not_read_as_it_is() -> None:
     network = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten()).eval()
     assert not is_handled(torch.export.export(network, (X.clone(),)), _tracing._kept())
+
+
+def test_what_stays_in_single_precision_by_being_written_in_place_is_not_read_as_it_is() -> None:
+    more_exact = torch.full((1, 4, 1, 1), 0.1, dtype=torch.float64)
+    network = calibrated(Between(lambda x: x.relu().add_(more_exact)), 8)
+    assert not is_handled(torch.export.export(network, (X.float(),)), _tracing._kept())
+    torch.testing.assert_close(relevance_map(network, X.float()).output, network(X.float()))
