@@ -13,7 +13,7 @@ from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
 from chinspect.audit.proofs import proof_lead, proof_numbers
-from chinspect.audit.sites import LEADING
+from chinspect.audit.sites import LEADING, Site
 from chinspect.audit.steps import Steps
 from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof
 from chinspect.spray import Finding, SprayRun
@@ -31,6 +31,7 @@ _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
 }
+_LIKE = {"pairs": "are similar by something", "edges": "have edges in common"}
 _TITLES = {
     "pairs": "Suspicious pairs",
     "strategies": "Sets of alike maps",
@@ -55,7 +56,7 @@ def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
         findings += [_of_site(evidence, run, suspect) for suspect in evidence.suspects if suspect.site is not None]
         if not run.flagged:
             findings.append(_nothing_flagged(run))
-    if evidence.pairs is not None and not any(suspect.site for suspect in evidence.suspects):
+    if evidence.pairs is not None and not any(x.site and x.site.source == "pairs" for x in evidence.suspects):
         findings.append(_no_site(evidence))
     # what was asked for comes before what is looked at in any case
     asked_first = sorted(evidence.measures, key=lambda measures: measures.name != "confounder")
@@ -92,33 +93,42 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     site = suspect.site
     assert site is not None
     position = site.position
-    largest = site.pairs["p_value"].max()
-    sentence = (
-        f"{len(site.names)} of {len(run.maps)} images are similar to each other, in {len(site.pairs)} pairs of "
-        f"neighbours, by what lies {position}: each pair more so than all but {largest:.2g} of shuffled pairs."
-    )
-    if len(suspect.members) < len(site.names):
+    sentence = _why(site, len(run.maps))
+    if len(suspect.members) < len(site.members):
         sentence += f" What was cut out there is on {len(suspect.members)} of them."
     proof = suspect.proof
-    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": len(site.pairs)}
+    numbers: dict[str, Any] = {"members": len(suspect.members), "images": len(run.maps), "pairs": site.pairs}
     if proof is not None:
         numbers |= proof_numbers(proof)
     status, told = site_status(suspect)
-    if proof is not None and proof.trials and min(len(site.names), len(run.maps) - len(site.names)) < _BOTH:
+    if proof is not None and proof.trials and min(len(site.members), len(run.maps) - len(site.members)) < _BOTH:
         told += f" {SAME}"
-    title = f"similar by something {position}"
+    title = f"{len(suspect.members)} images {_LIKE[site.source]} {position}"
     if proof is not None and proof.artefact.empty:
-        title = f"similar {position}, and no mark could be cut out there"
+        title += ", and no mark could be cut out there"
     return AuditFinding(
-        f"pairs/{_slug(position)}",
+        f"{site.source}/{_slug(position)}",
         status,
-        f"{len(suspect.members)} images are {title}",
+        title,
         f"{sentence} {told}".rstrip(),
         _advice(status, proof),
         numbers,
         [run.names[i] for i in suspect.members],
         suspect_blocks(evidence, run, suspect.members, suspect, None),
         "" if proof is None else proof_lead(proof),
+    )
+
+
+def _why(site: Site, images: int) -> str:
+    """What led to a place."""
+    if site.source == "edges":
+        return (
+            f"{len(site.members)} of {images} images were looked at because edges {site.position} agree, in "
+            f"{site.pairs} pairs of them: more so than those of any two images where one of these is shifted."
+        )
+    return (
+        f"{len(site.members)} of {images} images are similar to each other, in {site.pairs} pairs of neighbours, by "
+        f"what lies {site.position}: each pair more so than all but {LEADING:.2g} of shuffled pairs."
     )
 
 

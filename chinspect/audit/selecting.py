@@ -1,13 +1,14 @@
-"""Which artefacts an audit proves: those of flagged candidates, and those of places that suspicious pairs share.
+"""Which artefacts an audit proves: those of flagged candidates, and those of places that pairs of images share.
 
 All are proven in one family, so that one level holds for whatever source led to them. Where pairs lead to images that a
-candidate has already, they are proven once, as that candidate's. Of images that pairs led to, those count that carry
-what was cut out: a mark on few is beside others in their pairs.
+candidate has already, they are proven once, as that candidate's; where edges agree, also if nothing could be cut out of
+that candidate. Of images that pairs led to, those count that carry what was cut out: a mark on few is beside others in
+their pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.plan import CASES
-from chinspect.audit.sites import Site, shared_sites
+from chinspect.audit.sites import Site, edge_sites, shared_sites
 from chinspect.errors import InputError
 from chinspect.proof import candidate_cases, member_case
 from chinspect.proof.edges import shows
@@ -35,6 +36,7 @@ def suspects(evidence: Evidence, *, seed: int, most: int = CASES) -> tuple[Spray
     for n in sorted(cases):
         finding = run.findings[n]
         result.append(Suspect(f"candidate {n + 1}", finding.candidate.indices.tolist(), finding=n, case=cases[n]))
+    places = _of_places(evidence, run, result, seed)
     note = _NOT_FIRST.format(most=most)
     if len(result) > most:
         findings = list(run.findings)
@@ -43,39 +45,54 @@ def suspects(evidence: Evidence, *, seed: int, most: int = CASES) -> tuple[Spray
             findings[suspect.finding] = replace(findings[suspect.finding], note=note)
         run = replace(run, findings=findings)
         result = result[:most]
-    places = _of_pairs(evidence, run, result, seed)
     for n in range(most - len(result), len(places)):
         places[n] = replace(places[n], case=None, note=places[n].note or note)
     return run, [*result, *places]
 
 
-def _of_pairs(evidence: Evidence, run: SprayRun, known: list[Suspect], seed: int) -> list[Suspect]:
-    """Places that no candidate has the images of."""
-    if evidence.index is None or evidence.pairs is None:
-        return []
+def _of_places(evidence: Evidence, run: SprayRun, candidates: list[Suspect], seed: int) -> list[Suspect]:
+    """Places where edges agree, and places of pairs, those of images that are not known already."""
+    sites = edge_sites(run)
+    if evidence.index is not None and evidence.pairs is not None:
+        sites += shared_sites(evidence.index, evidence.pairs, run.names)
     result: list[Suspect] = []
-    for site in shared_sites(evidence.index, evidence.pairs):
-        members = np.array([i for i, name in enumerate(run.names) if name in site.maps])
-        if not any(len(np.intersect1d(members, other.members)) >= _SAME * len(members) for other in known):
-            result.append(_suspect(evidence, run, site, members, len(result) + 1, seed))
+    for site in sites:
+        known = _known(site, candidates, result)
+        if not _among(site.members, known):
+            suspect = _suspect(run, site, len(result) + 1, seed)
+            if not (cut_out(suspect) and _among(suspect.members, known)):
+                result.append(suspect)
     return result
 
 
-def _suspect(
-    evidence: Evidence, run: SprayRun, site: Site, members: NDArray[np.intp], number: int, seed: int
-) -> Suspect:
-    suspect = Suspect(f"site {number}", members.tolist(), site=site)
+def _known(site: Site, candidates: list[Suspect], places: list[Suspect]) -> list[Suspect]:
+    """Whose images need no second proof: for edges those that something was cut out of already."""
+    if site.source == "edges":
+        return [candidate for candidate in candidates if cut_out(candidate)]
+    return [
+        *candidates,
+        *(place for place in places if place.site is not None and place.site.source == "edges" and cut_out(place)),
+    ]
+
+
+def _among(members: Sequence[int] | NDArray[np.intp], known: list[Suspect]) -> bool:
+    """Whether any of those that are known has half of the images, or more."""
+    return any(len(np.intersect1d(members, other.members)) >= _SAME * len(members) for other in known)
+
+
+def cut_out(suspect: Suspect) -> bool:
+    """Whether its images share pixels that can be tested."""
+    return suspect.case is not None and not suspect.case.artefact.empty
+
+
+def _suspect(run: SprayRun, site: Site, number: int, seed: int) -> Suspect:
     assert run.picture is not None
-    assert evidence.pairs is not None
-    # images that any leading pair joins to a member may carry what members do
-    joined = evidence.pairs[evidence.pairs["p_value"] <= site.pairs["p_value"].max()]
-    linked = joined[joined["a"].isin(site.names) | joined["b"].isin(site.names)]
-    doubtful = {*linked["a"], *linked["b"]}
-    rest = np.array([i for i in run.spray.kept_ if run.names[i] not in doubtful], dtype=np.intp)
+    suspect = Suspect(f"site {number}", site.members.tolist(), site=site)
+    rest = np.setdiff1d(run.spray.kept_, np.union1d(site.members, site.doubtful))
     maps = np.zeros((len(run.names), *site.map.shape), np.float32)
-    for i in members:
-        maps[i] = site.maps[run.names[i]]
-    distinct = np.intersect1d(members, run.spray.kept_)
+    for image, values in site.maps.items():
+        maps[image] = values
+    distinct = np.intersect1d(site.members, run.spray.kept_)
     try:
         # a number of its own, behind those of candidates, so that it draws other images
         seeds = [seed, CASES + number, 1]

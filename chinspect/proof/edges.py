@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chinspect.artefacts import Artefact, Layer, Mask, Pixels, widened
+from chinspect.artefacts import Artefact, Layer, Mask, Pixels, resample, widened
 
 _BLUR = 0.02  # of the side: strokes of letters are thinner, and what is lit evenly is not
 _SEEN = 3.0  # |t| on strokes; one pixel in a hundred comes up to it by chance, and is no neighbour of others
@@ -134,7 +134,12 @@ def _edges(images: Layer) -> Layer:
     sigma = max(_BLUR * max(images.shape[-3:-1]), 1.0)
     if images.ndim == 4:
         return np.stack([_edges(image) for image in images])
-    return images - cv2.GaussianBlur(images, (0, 0), sigma)
+    return images - cv2.GaussianBlur(images, (0, 0), sigma).reshape(images.shape)  # OpenCV drops a single channel
+
+
+def outlines(image: Pixels, side: int) -> Layer:
+    """The brightness of an image, uint8 (H, W, 3), without its blur, at side x side pixels in [-1, 1]."""
+    return resample(_edges(image.mean(axis=2, dtype=np.float32, keepdims=True) / 255)[..., 0], (side, side))
 
 
 def carriers(images: Layer, deviation: Layer, region: Mask) -> NDArray[np.bool_]:

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.judging import site_status
-from chinspect.audit.selecting import suspects
+from chinspect.audit.selecting import cut_out, suspects
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.execute import Samples
 from chinspect.explain.images import neighbour_targets
@@ -217,11 +217,6 @@ def draw(
         row[status] = statuses.count(status)
         row[f"{status}_right"] = sum(r and s == status for r, s in zip(right, statuses, strict=True))
     return row | {"seconds": round(time.time() - start)}
-
-
-def cut_out(suspect: Suspect) -> bool:
-    """Whether its images share pixels that can be tested."""
-    return suspect.case is not None and not suspect.case.artefact.empty
 
 
 def status_of(suspect: Suspect) -> str:
