@@ -28,6 +28,7 @@ from chinspect.audit.remedies import repaired
 from chinspect.audit.result import Audit
 from chinspect.audit.sections import encoder_sections
 from chinspect.audit.selecting import suspects
+from chinspect.audit.sites import edge_sites
 from chinspect.audit.steps import Count, PlannedSteps, Progress, Steps
 from chinspect.digests import digest_of_json
 from chinspect.encoders import Encoder
@@ -154,7 +155,7 @@ def _sampled(options: Options, samples: Samples, plan: Plan) -> tuple[Options, S
 
 
 def _look(evidence: Evidence, steps: Steps, options: Options, store: Path, folder: Path) -> None:
-    """Pairs and strategies."""
+    """Pairs, strategies and edges."""
     encoder, samples = evidence.encoder, evidence.samples
 
     def pairs(count: Count) -> None:
@@ -179,8 +180,16 @@ def _look(evidence: Evidence, steps: Steps, options: Options, store: Path, folde
         run.save(folder / "strategies")
         evidence.run = run
 
+    def edges(count: Count) -> None:  # noqa: ARG001, images are compared in seconds
+        assert evidence.run is not None
+        evidence.edges = edge_sites(evidence.run)
+
     steps.run("pairs", pairs)
     steps.run("strategies", strategies)
+    if evidence.run is None:
+        steps.skip("edges", "images are read with their maps, which there are none of")
+    else:
+        steps.run("edges", edges)
 
 
 def _prove(evidence: Evidence, steps: Steps, options: Options, store: Path, most: int) -> None:

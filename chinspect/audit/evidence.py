@@ -48,6 +48,7 @@ class Evidence:
     index: SimilarityIndex | None = None
     pairs: pd.DataFrame | None = None
     run: SprayRun | None = None
+    edges: Sequence[Site] | None = None
     suspects: Sequence[Suspect] = ()
     measures: list[Measures] = field(default_factory=list)
     repair: Repair | None = None

@@ -13,7 +13,7 @@ from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
 from chinspect.audit.proofs import proof_lead, proof_numbers
-from chinspect.audit.sites import LEADING, Site
+from chinspect.audit.sites import COMPARED, FEWEST, LEADING, Site
 from chinspect.audit.steps import Steps
 from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof
 from chinspect.spray import Finding, SprayRun
@@ -35,6 +35,7 @@ _LIKE = {"pairs": "are similar by something", "edges": "have edges in common"}
 _TITLES = {
     "pairs": "Suspicious pairs",
     "strategies": "Sets of alike maps",
+    "edges": "Edges in common",
     "proof": "Proofs",
     "traces": "Traces of processing",
     "confounder": "The confounder",
@@ -56,8 +57,11 @@ def encoder_findings(evidence: Evidence, steps: Steps) -> list[AuditFinding]:
         findings += [_of_site(evidence, run, suspect) for suspect in evidence.suspects if suspect.site is not None]
         if not run.flagged:
             findings.append(_nothing_flagged(run))
-    if evidence.pairs is not None and not any(x.site and x.site.source == "pairs" for x in evidence.suspects):
+    sources = {suspect.site.source for suspect in evidence.suspects if suspect.site is not None}
+    if evidence.pairs is not None and "pairs" not in sources:
         findings.append(_no_site(evidence))
+    if run is not None and evidence.edges is not None and "edges" not in sources:
+        findings.append(_no_edges(evidence, len(run.spray.kept_)))
     # what was asked for comes before what is looked at in any case
     asked_first = sorted(evidence.measures, key=lambda measures: measures.name != "confounder")
     findings += [_of_measures(measures) for measures in asked_first]
@@ -172,6 +176,15 @@ def _no_site(evidence: Evidence) -> AuditFinding:
         f"shuffled pairs; no {MIN_MEMBERS} images share one place in them{of_candidate}."
     )
     return AuditFinding("pairs", "clear", "No place that pairs share", sentence, numbers={"leading": leading})
+
+
+def _no_edges(evidence: Evidence, images: int) -> AuditFinding:
+    of_candidate = " beyond those of the sets above" if evidence.edges else ""
+    sentence = (
+        f"No {FEWEST} of {min(images, COMPARED)} images have edges in common in one place{of_candidate}, each with "
+        f"each, and more so than any two of which one is shifted."
+    )
+    return AuditFinding("edges", "clear", "No edges in common", sentence)
 
 
 def _of_measures(measures: Measures) -> AuditFinding:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from chinspect.artefacts import text_logo
 from chinspect.audit.measuring import TRACED
+from chinspect.audit.sites import COMPARED
 from chinspect.encoders import Encoder, method_for
 from chinspect.errors import InputError
 from chinspect.relevance import contributions, patches
@@ -41,6 +42,7 @@ _SHEETS = 15.0  # seconds in which copies are found, text is read and sheets are
 _READOUTS = 30.0  # seconds in which linear readouts of four kinds of processing are fitted
 SURROGATE = 4e-4
 """Seconds a surrogate and an image, measured on one core of 2 GHz."""
+_COMPARISON = 4e-5  # seconds for each two images whose edges are compared, with reading them
 _LAYERS = 40  # responses to an image that a choice of channels takes: each layer is tried
 _BATCH = 2  # images that are timed after one that loads what is loaded once
 
@@ -187,6 +189,12 @@ def encoder_steps(timing: Timing, *, surrogates: int, workers: int, asked: Mappi
             "strategies",
             "a map of each image, sets of alike maps beside chance (SpRAy)",
             minutes_of((timing.explain + timing.respond) * fraction + SURROGATE * (surrogates + 1), besides=_SHEETS),
+        ),
+        PlannedStep(
+            "edges",
+            "which images have edges in common in one place?",
+            lambda n: min(n, COMPARED) ** 2 * _COMPARISON / 60,
+            True,
         ),
         PlannedStep(
             "proof",

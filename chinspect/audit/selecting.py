@@ -17,7 +17,7 @@ from PIL import Image
 
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.plan import CASES
-from chinspect.audit.sites import Site, edge_sites, shared_sites
+from chinspect.audit.sites import Site, shared_sites
 from chinspect.errors import InputError
 from chinspect.proof import candidate_cases, member_case
 from chinspect.proof.edges import shows
@@ -52,7 +52,7 @@ def suspects(evidence: Evidence, *, seed: int, most: int = CASES) -> tuple[Spray
 
 def _of_places(evidence: Evidence, run: SprayRun, candidates: list[Suspect], seed: int) -> list[Suspect]:
     """Places where edges agree, and places of pairs, those of images that are not known already."""
-    sites = edge_sites(run)
+    sites = list(evidence.edges or ())
     if evidence.index is not None and evidence.pairs is not None:
         sites += shared_sites(evidence.index, evidence.pairs, run.names)
     result: list[Suspect] = []

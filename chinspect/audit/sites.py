@@ -28,10 +28,11 @@ LEADING = 0.01
 """P-value of a leading pair, at most."""
 FEWEST = 4
 """Images whose edges agree: of fewer nothing can be cut out (`chinspect.proof.isolate`)."""
+COMPARED = 1000
+"""Images whose edges are compared at most: half a minute, and with their number squared."""
 _ALIKE = 0.6  # cosine of two maps: two marks of which each covers most of the other
 _MOSTLY = 0.5  # of all pairs: of photographs with a watermark .75 to 1 agree, of drawings of one kind .1 to .5
 _SETS = 2  # at most, of each source: each makes the proofs of all others stricter
-_COMPARED = 1000  # images: half a minute
 _MOST = 400  # leading pairs that are compared: their number squared is compared with each other
 
 Maps = NDArray[np.floating[Any]]
@@ -78,12 +79,12 @@ def shared_sites(index: SimilarityIndex, pairs: pd.DataFrame, names: Sequence[st
 def edge_sites(run: SprayRun) -> list[Site]:
     """The places where edges of the images of a run agree, those of most pairs first.
 
-    Each picture is compared once, and of more than a thousand evenly spread ones. Where fewer than `MIN_MEMBERS` images
+    Each picture is compared once, and of more than `COMPARED` evenly spread ones. Where fewer than `MIN_MEMBERS` images
     are sure to agree, those that agree most with them are members, too: which of them carry what is cut out is told
     then.
     """
     assert run.picture is not None
-    kept = run.spray.kept_[evenly(len(run.spray.kept_), _COMPARED)]
+    kept = run.spray.kept_[evenly(len(run.spray.kept_), COMPARED)]
     if len(kept) < 2 * MIN_MEMBERS:
         return []  # nothing could be isolated
     found = compare_edges([np.array(run.picture(int(i)).convert("RGB")) for i in kept])

@@ -59,7 +59,7 @@ class EdgePairs:
 def compare_edges(images: Sequence[Pixels]) -> EdgePairs:
     """Compares all pairs of some images, uint8 (H, W, 3) of any sizes, in the order of N^2.
 
-    A thousand images take half a minute and 100 MB, a hundred a second.
+    A thousand photographs of 224 pixels take half a minute of one core and .8 GB, a hundred half a second.
     """
     edges = np.stack([outlines(image, _SIDE) for image in images])
     edges -= np.median(edges, axis=0)  # what all images have, as a frame, tells no two of them from others

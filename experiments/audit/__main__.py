@@ -45,6 +45,7 @@ from chinspect.artefacts import ARTEFACTS
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.judging import site_status
 from chinspect.audit.selecting import cut_out, suspects
+from chinspect.audit.sites import edge_sites
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.execute import Samples
 from chinspect.explain.images import neighbour_targets
@@ -235,6 +236,7 @@ def audited(encoder: Encoder, index: Mixed, chance: Chance, seed: int, options: 
     spray.shared = chance
     run = SprayRun(spray.fit(maps), maps, index.names, picture=index.picture)
     evidence = Evidence(encoder, Samples(Path(), tuple(index.names)), run=run)
+    evidence.edges = edge_sites(run)
     evidence.index = index  # type: ignore[assignment]
     evidence.pairs = suspicious_pairs(index, random_state=seed)  # type: ignore[arg-type]
     _, selected = suspects(evidence, seed=seed)

@@ -39,7 +39,7 @@ def run_of(pictures, carriers, artefact="imagenet-w"):
 
 
 def evidence_of(run):
-    return Evidence(eye(0.0), Samples(None, tuple(run.names)), run=run)
+    return Evidence(eye(0.0), Samples(None, tuple(run.names)), run=run, edges=edge_sites(run))
 
 
 @pytest.mark.parametrize("carriers", [5, 12])

@@ -85,7 +85,7 @@ def test_a_stopped_audit_reports_and_goes_on_to_the_same_document(audit, planted
     stopped = audited(planted, tmp_path, progress=stop)
     states = dict(zip(stopped.steps["step"], stopped.steps["state"], strict=True))
     assert stopped.stopped
-    assert states == {"pairs": "done", "strategies": "done", "proof": "stopped", "traces": "not begun"}
+    assert states == {"pairs": "done", "strategies": "done", "edges": "done", "proof": "stopped", "traces": "not begun"}
     assert "candidate" in {finding.status for finding in stopped.findings}
     assert comparable(audited(planted, tmp_path)) == comparable(audit)
 
