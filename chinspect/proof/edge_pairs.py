@@ -13,12 +13,12 @@ Nichols and Holmes 2002).
 
 Two carriers suffice, since nothing but the two is asked. Of 120 photographs, six with ImageNet-W's watermark or a text
 logo, 12 to 15 of the 15 pairs of carriers agree in each of three draws, and up to two others. Drawings that share
-shapes agree in these, too, but not each with each.
+shapes agree in these, too, but not each with each. What half of the images have, or more, is taken for what all have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,10 +29,12 @@ from chinspect.proof.edges import outlines
 
 _SIDE = 112  # pixels: strokes of letters that a network of 224 pixels reads are still there
 _CELL = 16  # pixels: a letter or two
-_STEP = _CELL // 2
+_STARTS = range(0, _SIDE - _CELL + 1, _CELL // 2)
+_CORNERS = [(row, column) for row in _STARTS for column in _STARTS]
 _CHANCE = 0.2  # cosine: three standard deviations of cells of photographs whose edges are of 2 to 4 pixels
 _STEADY = 0.3  # so that a pair that agrees nowhere is not measured by next to nothing
 _FLAT = 0.02  # root mean square of a cell, in [0, 1]: in cells with less there is rounding and noise of compression
+_MAPPED = 400  # as many pairs as are compared with each other (`chinspect.audit.sites`)
 _SAME = 0.5  # cosine, and fraction of cells, from which on two images are one, saved, cropped or photographed twice
 _DIRECTIONS = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if down or right]
 _SHIFTS = [(round(r * _SIDE * y), round(r * _SIDE * x)) for r in (0.02, 0.04, 0.06) for y, x in _DIRECTIONS]
@@ -47,7 +49,7 @@ class EdgePairs:
         scores: (N, N), t of each two images without a shift; 0 of an image with itself, and of images that are one.
         chance: the largest t of any two images at any shift.
         pairs: (M, 2), indices of those that exceed it, the clearest first.
-        maps: (M, 13, 13), where each of these agrees: cosines of cells beyond .2.
+        maps: (at most 400, 13, 13), where the first of these agree: cosines of cells beyond .2.
     """
 
     scores: Layer
@@ -65,19 +67,19 @@ def compare_edges(images: Sequence[Pixels]) -> EdgePairs:
     edges -= np.median(edges, axis=0)  # what all images have, as a frame, tells no two of them from others
     agreement = np.zeros((1 + len(_SHIFTS), len(images), len(images)), np.float32)
     same = np.zeros(agreement.shape[1:], np.float32)
-    for corner in _corners():
+    for corner in _CORNERS:
         cell = _cell(edges, *corner)
         for n, (down, right) in enumerate([(0, 0), *_SHIFTS]):
             cosines = cell @ _cell(edges, corner[0] + down, corner[1] + right).T
             if n == 0:
                 same += cosines > _SAME
             agreement[n] += (cosines - _CHANCE).clip(0)
-    once = np.triu(same <= _SAME * len(list(_corners())), 1)  # each pair, without images that are one
+    once = np.triu(same <= _SAME * len(_CORNERS), 1)  # each pair, without images that are one
     scores = _studentised(agreement) * once
     chance = float(scores[1:].max(initial=0))
     pairs = np.argwhere(scores[0] > chance)
     pairs = pairs[np.argsort(-scores[0][tuple(pairs.T)], kind="stable")]
-    return EdgePairs(scores[0] + scores[0].T, chance, pairs, _maps(edges, pairs))
+    return EdgePairs(scores[0] + scores[0].T, chance, pairs, _maps(edges, pairs[:_MAPPED]))
 
 
 def _studentised(agreement: Layer) -> Layer:
@@ -90,16 +92,9 @@ def _studentised(agreement: Layer) -> Layer:
 
 def _maps(edges: Layer, pairs: NDArray[np.intp]) -> Layer:
     """Where pairs agree, (M, 13, 13)."""
-    side = len(range(0, _SIDE - _CELL + 1, _STEP))
-    cells = [_cell(edges, *corner) for corner in _corners()]
+    cells = (_cell(edges, *corner) for corner in _CORNERS)
     agree = [np.einsum("mk,mk->m", cell[pairs[:, 0]], cell[pairs[:, 1]]) for cell in cells]
-    return (np.stack(agree, axis=1) - _CHANCE).clip(0).reshape(len(pairs), side, side)
-
-
-def _corners() -> Iterator[tuple[int, int]]:
-    """Of the cells, row by row."""
-    starts = range(0, _SIDE - _CELL + 1, _STEP)
-    return ((row, column) for row in starts for column in starts)
+    return (np.stack(agree, axis=1) - _CHANCE).clip(0).reshape(len(pairs), len(_STARTS), len(_STARTS))
 
 
 def _cell(edges: Layer, row: int, column: int) -> Layer:

@@ -53,6 +53,14 @@ def test_all_carriers_are_members_and_as_many_others_as_isolation_needs(pictures
     assert set(sites[0].doubtful.tolist()) <= set(range(carriers))
 
 
+def test_of_many_carriers_more_are_members_than_those_whose_pairs_are_mapped(pictures, monkeypatch):
+    monkeypatch.setattr("chinspect.proof.edge_pairs._MAPPED", 10)
+    sites = edge_sites(run_of(pictures, 20))
+    assert len(sites) == 1
+    assert set(sites[0].members.tolist()) <= set(range(20))
+    assert len(sites[0].members) > 10
+
+
 def test_there_is_no_place_without_a_mark_and_with_three_carriers(pictures):
     for carriers in (0, 3):
         assert edge_sites(run_of(pictures, carriers)) == []
