@@ -38,6 +38,11 @@ class Suspect:
     note: str = ""
     proof: Proof | None = None
 
+    @property
+    def cut_out(self) -> bool:
+        """Whether its images share pixels that can be tested."""
+        return self.case is not None and not self.case.artefact.empty
+
 
 @dataclass(eq=False)
 class Evidence:

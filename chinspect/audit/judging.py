@@ -31,7 +31,7 @@ _MEASURE_ADVICE = {
     "traces": "Bring all images to one format, size and sharpness before they are compared.",
     "confounder": "Compare images of one origin only, or balance origins, before neighbours are trusted.",
 }
-_LIKE = {"pairs": "are similar by something", "edges": "have edges in common"}
+_LIKE = {"pairs": ("are similar by something", "are similar"), "edges": ("share a mark", "have edges in common")}
 _TITLES = {
     "pairs": "Suspicious pairs",
     "strategies": "Sets of alike maps",
@@ -107,7 +107,8 @@ def _of_site(evidence: Evidence, run: SprayRun, suspect: Suspect) -> AuditFindin
     status, told = site_status(suspect)
     if proof is not None and proof.trials and min(len(site.members), len(run.maps) - len(site.members)) < _BOTH:
         told += f" {SAME}"
-    title = f"{len(suspect.members)} images {_LIKE[site.source]} {position}"
+    like, without = _LIKE[site.source]
+    title = f"{len(suspect.members)} images {like if suspect.cut_out else without} {position}"
     if proof is not None and proof.artefact.empty:
         title += ", and no mark could be cut out there"
     return AuditFinding(

@@ -60,7 +60,7 @@ def _of_places(evidence: Evidence, run: SprayRun, candidates: list[Suspect], see
         known = _known(site, candidates, result)
         if not _among(site.members, known):
             suspect = _suspect(run, site, len(result) + 1, seed)
-            if not (cut_out(suspect) and _among(suspect.members, known)):
+            if not (suspect.cut_out and _among(suspect.members, known)):
                 result.append(suspect)
     return result
 
@@ -68,21 +68,16 @@ def _of_places(evidence: Evidence, run: SprayRun, candidates: list[Suspect], see
 def _known(site: Site, candidates: list[Suspect], places: list[Suspect]) -> list[Suspect]:
     """Whose images need no second proof: for edges those that something was cut out of already."""
     if site.source == "edges":
-        return [candidate for candidate in candidates if cut_out(candidate)]
+        return [candidate for candidate in candidates if candidate.cut_out]
     return [
         *candidates,
-        *(place for place in places if place.site is not None and place.site.source == "edges" and cut_out(place)),
+        *(place for place in places if place.site is not None and place.site.source == "edges" and place.cut_out),
     ]
 
 
 def _among(members: Sequence[int] | NDArray[np.intp], known: list[Suspect]) -> bool:
     """Whether any of those that are known has half of the images, or more."""
     return any(len(np.intersect1d(members, other.members)) >= _SAME * len(members) for other in known)
-
-
-def cut_out(suspect: Suspect) -> bool:
-    """Whether its images share pixels that can be tested."""
-    return suspect.case is not None and not suspect.case.artefact.empty
 
 
 def _suspect(run: SprayRun, site: Site, number: int, seed: int) -> Suspect:

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit.evidence import Evidence, Suspect
 from chinspect.audit.judging import site_status
-from chinspect.audit.selecting import cut_out, suspects
+from chinspect.audit.selecting import suspects
 from chinspect.audit.sites import edge_sites
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.execute import Samples
@@ -212,7 +212,7 @@ def draw(
     statuses = [status_of(suspect) for suspect in selected]
     row: Row = {"images": name, "artefact": artefact, "prevalence": prevalence, "seed": seed}
     row |= {"carriers": int(carries.sum()), "suspects": len(selected), "suspects_right": sum(right)}
-    found = [cut_out(suspect) for suspect in selected]
+    found = [suspect.cut_out for suspect in selected]
     row |= {"cut_out": sum(found), "cut_out_right": sum(r and cut for r, cut in zip(right, found, strict=True))}
     for status in ("confirmed", "candidate", "undecided", "not_causal"):
         row[status] = statuses.count(status)
@@ -224,7 +224,7 @@ def status_of(suspect: Suspect) -> str:
     """As the audit's finding has it."""
     if suspect.site is not None:
         # as with a proof of an artefact that is empty, also where nothing is proven
-        return "undecided" if suspect.case is not None and not cut_out(suspect) else site_status(suspect)[0]
+        return "undecided" if suspect.case is not None and not suspect.cut_out else site_status(suspect)[0]
     verdict = "untested" if suspect.proof is None else suspect.proof.verdict
     return "candidate" if verdict == "untested" else verdict
 

@@ -13,7 +13,7 @@ from PIL import Image
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit.evidence import Evidence
 from chinspect.audit.judging import encoder_findings
-from chinspect.audit.selecting import cut_out, suspects
+from chinspect.audit.selecting import suspects
 from chinspect.audit.sites import edge_sites
 from chinspect.execute import Samples
 from chinspect.images import list_images, open_image
@@ -80,7 +80,7 @@ def test_five_carriers_that_no_map_tells_are_cut_out_and_told(pictures):
     selected = suspects(evidence_of(run), seed=0)[1]
     places = [suspect for suspect in selected if suspect.site is not None]
     assert [suspect.site.source for suspect in places] == ["edges"]
-    assert cut_out(places[0])
+    assert places[0].cut_out
     assert list(places[0].members) == list(range(5))
 
 
@@ -96,7 +96,7 @@ def test_images_of_a_candidate_are_looked_at_again_only_where_nothing_was_cut_ou
         changed = replace(run, maps=relevance, findings=[replace(strongest, candidate=candidate)])
         selected = suspects(evidence_of(changed), seed=0)[1]
         assert selected[0].finding == 0
-        assert cut_out(selected[0]) is not again
+        assert selected[0].cut_out is not again
         assert any(suspect.site is not None for suspect in selected) is again
 
 
@@ -108,7 +108,7 @@ def test_a_finding_says_what_led_to_it_and_what_came_of_it(pictures):
     finding = next(f for f in encoder_findings(evidence, SimpleNamespace(reasons={})) if f.key.startswith("edges/"))
     assert finding.key == "edges/centre"
     assert finding.status == "not_causal"
-    assert finding.title == "6 images have edges in common in the centre"
+    assert finding.title == "6 images share a mark in the centre"
     assert "8 of 60 images were looked at because edges in the centre agree, in" in finding.sentence
     assert "What was cut out there is on 6 of them." in finding.sentence
     assert finding.members == [f"{i:02}.png" for i in range(6)]
