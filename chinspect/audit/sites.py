@@ -29,7 +29,7 @@ LEADING = 0.01
 FEWEST = 4
 """Images whose edges agree: of fewer nothing can be cut out (`chinspect.proof.isolate`)."""
 COMPARED = 1000
-"""Images whose edges are compared at most: half a minute, and with their number squared."""
+"""Images whose edges are compared at most, which takes half a minute: it grows with their number squared."""
 _ALIKE = 0.6  # cosine of two maps: two marks of which each covers most of the other
 _MOSTLY = 0.5  # of all pairs: of photographs with a watermark .75 to 1 agree, of drawings of one kind .1 to .5
 _SETS = 2  # at most, of each source: each makes the proofs of all others stricter

@@ -6,8 +6,8 @@
 ``photographs`` are the 251 of ``imagenet_sample`` and ``tiny`` 240 of ``tiny_imagenet20``, both with --model; ``world``
 are generated scenes with a small encoder. A draw takes 120 images of a set; ImageNet-W's watermark, a text logo, a
 border, and in ``world`` a person, are on 2, 5, 10 or 20 % of them, or on none (``plain``, the null). Each draw is
-audited: sets of alike maps, places of suspicious pairs, and proofs of all of these in one family at 5 %. A finding is
-right where more than half of its images carry what was planted; in ``plain`` none is.
+audited: sets of alike maps, places of suspicious pairs, places where edges agree, and proofs of all of these in one
+family at 5 %. A finding is right where more than half of its images carry what was planted; in ``plain`` none is.
 
 ``draws.csv`` has a row a draw, and is written after each: the same command goes on behind its last row. ``found.csv``,
 a row for each artefact and prevalence: the fraction of draws with a right finding (recall) among those confirmed and
