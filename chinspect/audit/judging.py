@@ -13,9 +13,9 @@ from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.measuring import Measures
 from chinspect.audit.pictures import measure_blocks, suspect_blocks
 from chinspect.audit.proofs import proof_lead, proof_numbers
-from chinspect.audit.sites import COMPARED, FEWEST, LEADING, Site
+from chinspect.audit.sites import COMPARED, LEADING, Site
 from chinspect.audit.steps import Steps
-from chinspect.proof import MIN_IMAGES, MIN_MEMBERS, SAME, Proof
+from chinspect.proof import MIN_CARRIERS, MIN_IMAGES, MIN_MEMBERS, SAME, Proof
 from chinspect.spray import Finding, SprayRun
 
 _ADVICE: Mapping[Status, str] = {
@@ -182,8 +182,8 @@ def _no_site(evidence: Evidence) -> AuditFinding:
 def _no_edges(evidence: Evidence, images: int) -> AuditFinding:
     of_candidate = " beyond those of the sets above" if evidence.edges else ""
     sentence = (
-        f"No {FEWEST} of {min(images, COMPARED)} images have edges in common in one place{of_candidate}, each with "
-        f"each, and more so than any two of which one is shifted."
+        f"No {MIN_CARRIERS} of {min(images, COMPARED)} images have edges in common in one place{of_candidate}, each "
+        f"with each, and more so than any two of which one is shifted."
     )
     return AuditFinding("edges", "clear", "No edges in common", sentence)
 

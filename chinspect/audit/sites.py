@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from chinspect.proof import MIN_MEMBERS
+from chinspect.errors import InputError
+from chinspect.proof import MIN_CARRIERS, MIN_MEMBERS
 from chinspect.proof.edge_pairs import EdgePairs, compare_edges
 from chinspect.similarity import SimilarityIndex, in_place
 from chinspect.spray import SprayRun, position_in_words
@@ -26,10 +27,9 @@ from chinspect.stress.resizing import evenly
 
 LEADING = 0.01
 """P-value of a leading pair, at most."""
-FEWEST = 4
-"""Images whose edges agree: of fewer nothing can be cut out (`chinspect.proof.isolate`)."""
 COMPARED = 1000
 """Images whose edges are compared at most, which takes half a minute: it grows with their number squared."""
+_FEWEST = 2 * MIN_MEMBERS
 _ALIKE = 0.6  # cosine of two maps: two marks of which each covers most of the other
 _MOSTLY = 0.5  # of all pairs: of photographs with a watermark .75 to 1 agree, of drawings of one kind .1 to .5
 _SETS = 2  # at most, of each source: each makes the proofs of all others stricter
@@ -81,14 +81,14 @@ def edge_sites(run: SprayRun) -> list[Site]:
 
     Each picture is compared once, and of more than `COMPARED` evenly spread ones. Where fewer than `MIN_MEMBERS` images
     are sure to agree, those that agree most with them are members, too: which of them carry what is cut out is told
-    then.
+    then. Raises `InputError` for fewer images than an artefact is isolated from and compared with.
     """
     assert run.picture is not None
     kept = run.spray.kept_[evenly(len(run.spray.kept_), COMPARED)]
-    if len(kept) < 2 * MIN_MEMBERS:
-        return []  # nothing could be isolated
+    if len(kept) < _FEWEST:
+        raise InputError(f"edges of at least {_FEWEST} different images are compared, and there are {len(kept)}.")
     found = compare_edges([np.array(run.picture(int(i)).convert("RGB")) for i in kept])
-    sites = (_site("edges", found.pairs, found.maps, own) for own in _sets(found.pairs, found.maps, FEWEST))
+    sites = (_site("edges", found.pairs, found.maps, own) for own in _sets(found.pairs, found.maps, MIN_CARRIERS))
     marks = islice((site for site in sites if _each_with_each(site.members, found)), _SETS)
     return [_filled(site, found, kept) for site in marks]
 
@@ -101,7 +101,7 @@ def _each_with_each(members: NDArray[np.intp], found: EdgePairs) -> bool:
 
 def _sets(pairs: NDArray[np.intp], maps: Maps, least: int) -> Iterator[NDArray[np.bool_]]:
     """Which of the first pairs (M, 2), with maps (M, h, w), make a set of at least so many images: masks."""
-    flat = maps[:_MOST].reshape(len(maps[:_MOST]), math.prod(maps.shape[1:]))  # of no pairs, too
+    flat = maps.reshape(len(maps), math.prod(maps.shape[1:]))  # of no pairs, too
     unit = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)  # a map of zeros is like no other
     alike = unit @ unit.T >= _ALIKE
     free = np.ones(len(flat), dtype=bool)
@@ -116,13 +116,13 @@ def _sets(pairs: NDArray[np.intp], maps: Maps, least: int) -> Iterator[NDArray[n
 
 def _site(source: Literal["pairs", "edges"], joined: NDArray[np.intp], maps: Maps, own: NDArray[np.bool_]) -> Site:
     of_image: dict[int, list[Maps]] = {}
-    for pair, values in zip(joined[: len(own)][own], maps[: len(own)][own], strict=True):
+    for pair, values in zip(joined[: len(own)][own], maps[own], strict=True):
         for image in pair:
             of_image.setdefault(int(image), []).append(values)
     means = {image: np.mean(values, axis=0) for image, values in sorted(of_image.items())}
     members = np.array(list(means), dtype=np.intp)
     doubtful = np.unique(joined[np.isin(joined, members).any(axis=1)])
-    return Site(source, members, maps[: len(own)][own].mean(0), means, int(own.sum()), doubtful)
+    return Site(source, members, maps[own].mean(0), means, int(own.sum()), doubtful)
 
 
 def _filled(site: Site, found: EdgePairs, kept: NDArray[np.intp]) -> Site:

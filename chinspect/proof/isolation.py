@@ -42,13 +42,14 @@ from chinspect.proof.edges import carriers, common_edges, pieces_with, solid, te
 
 MIN_MEMBERS = 8
 """Fewer members tell an artefact from a coincidence no more."""
+MIN_CARRIERS = 4
+"""Members that carry it, and a third of all: of 13 photographs that one place led to, 5 did."""
 MIN_ALPHA = 0.25
 """Lower opacity than this drowns in the error of spreads."""
 _OPAQUE = 0.9  # with 30 members a spread of nothing is estimated below a tenth of that of others
 _CORE = 0.25  # of the maximal relevance: coarse maps fall to this half a patch beside the artefact
 _BESIDE = 0.02  # of the side: what is behind strokes is what is between them
 _ROUNDS = 5  # members were the same after two or three, or came and went, where there was no artefact to cut out
-_FEWEST = 4  # carriers, and a third of the members: of 13 photographs that one place led to, 5 did
 _QUARTILE = 0.6745  # of the standard normal distribution
 _LEVEL = 1 / 255  # of 8-bit pixels
 
@@ -119,7 +120,7 @@ def _shared(members: Layer, others: Layer | None, relevance: Layer, common: Laye
         # Quartiles of few carriers among others are those of any pictures, and so is a region by them. Without other
         # pictures, or edges, nothing but themselves says that images which were told are alike.
         certain = others is not None and bool(edges.any())
-        where, least = (edges, max(len(members) / 3, _FEWEST)) if certain else (region, len(members) / 2)
+        where, least = (edges, max(len(members) / 3, MIN_CARRIERS)) if certain else (region, len(members) / 2)
         told = _carriers(members, others, median, background, where)
         told |= told.sum() < least
         if repeated and ((told == carries).all() or not certain):

@@ -15,6 +15,7 @@ from chinspect.audit.evidence import Evidence
 from chinspect.audit.judging import encoder_findings
 from chinspect.audit.selecting import suspects
 from chinspect.audit.sites import edge_sites
+from chinspect.errors import InputError
 from chinspect.execute import Samples
 from chinspect.images import list_images, open_image
 from chinspect.proof import prove_all
@@ -66,8 +67,9 @@ def test_there_is_no_place_without_a_mark_and_with_three_carriers(pictures):
         assert edge_sites(run_of(pictures, carriers)) == []
 
 
-def test_of_too_few_images_nothing_can_be_isolated(pictures):
-    assert edge_sites(run_of(pictures[:12], 6)) == []
+def test_of_too_few_images_it_is_not_said_that_there_are_no_edges(pictures):
+    with pytest.raises(InputError, match="at least 16 different images are compared, and there are 12"):
+        edge_sites(run_of(pictures[:12], 6))
 
 
 def test_a_picture_that_is_there_twice_counts_once(pictures):
