@@ -290,6 +290,6 @@ def spread(count: int, wanted: int, seed: int) -> NDArray[np.intp]:
 
 
 def _rounded(minutes: float) -> str:
-    if minutes < 1:
+    if minutes < 1.5:
         return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"

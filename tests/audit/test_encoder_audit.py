@@ -224,6 +224,15 @@ def test_only_the_clearest_are_proven(planted):
     assert sum("1 at most" in finding.note for finding in told.findings) == len(everyone) - 1
 
 
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(0.2, "a minute"), (1.4, "a minute"), (1.6, "2 minutes"), (150, "2.5 hours")]
+)
+def test_minutes_are_said_in_words(minutes, said):
+    assert (
+        f"About {said} in all for 100 images." in Plan(100, 100, [PlannedStep("pairs", "", lambda _: minutes)]).sentence
+    )
+
+
 def test_a_step_that_comes_too_late_is_left_out_and_made_up_for(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("chinspect.audit.steps.time.perf_counter", lambda: clock[0])
