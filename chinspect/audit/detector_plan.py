@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from chinspect.artefacts import Pixels, text_logo
 from chinspect.audit.detector_images import AuditedImages
 from chinspect.audit.plan import EDITED, PLACEBOS, SURROGATE, PlannedStep, minutes_of, seconds_each
 from chinspect.errors import InputError
+from chinspect.explain import ANOMALY_MAP, question_for
 from chinspect.images import open_image
 from chinspect.stress import Condition, chain
 from chinspect.stress.resizing import evenly
@@ -58,6 +60,9 @@ def time_detector(detector: Detector, tested: AuditedImages) -> DetectorTiming:
 def _explaining(detector: Detector, seen: Sequence[Pixels], bands: int) -> float:
     """Of a map, or of a spectrum; 0 where there are none, which the step itself says."""
     weights = np.ones((1, 1))
+    if not bands and question_for(detector) == ANOMALY_MAP:
+        located: Any = detector
+        return seconds_each(lambda i: located.anomaly_map([seen[i]]), len(seen))
     with suppress(InputError):
         return seconds_each(lambda i: detector.explain([seen[i]], weights, bands=bands), len(seen))
     return 0.0

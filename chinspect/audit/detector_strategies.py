@@ -61,7 +61,7 @@ def maps_of(
     return analyse(
         detector,
         list(tested.category.test),
-        explain="frequency" if spectra else "anomaly",
+        explain="frequency" if spectra else None,
         n_surrogates=n_surrogates,
         path=path,
         progress=progress,

@@ -39,7 +39,8 @@ _EXPLAINING = ("method", "composite", "reference", "check", "workers")
 """Options that say how maps are made."""
 _QUESTION_HELP = (
     "What is explained of each image: neighbours (its similarity to those nearest to it; the default of an encoder), "
-    "output (its own output), anomaly (its score; the default of a detector) or frequency (either by bands)."
+    "output (its own output), anomaly_map (where it is anomalous; the default of PatchCore), anomaly (its score; the "
+    "default of other detectors) or frequency (similarity or score by bands)."
 )
 
 

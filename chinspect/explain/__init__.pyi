@@ -1,6 +1,6 @@
 from .explanation import ExplainedOutput, OutputExplanation
 from .faithfulness import MapDeletions, map_deletions
-from .images import Explain, ExplainedImages, explain_images, question_for, seen_by
+from .images import ANOMALY_MAP, Explain, ExplainedImages, explain_images, question_for, seen_by
 from .judged import judge_methods
 from .named import MAP_METHODS, MapMethod
 from .neighbours import Neighbours, binary_affinity, nearest
@@ -9,6 +9,7 @@ from .pooling import area_sum
 from .target import imagenet_names, open_model
 
 __all__ = [
+    "ANOMALY_MAP",
     "MAP_METHODS",
     "Explain",
     "ExplainedImages",

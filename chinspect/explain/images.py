@@ -1,4 +1,4 @@
-"""Maps of relevance for a data set, by one of five questions to a model.
+"""Maps of relevance for a data set, by one of six questions to a model.
 
 A map explains ``<weights, response>`` for the response y of the model to an image (see `chinspect.subjects.Subject`).
 The questions differ in the weights:
@@ -16,6 +16,11 @@ The questions differ in the weights:
   without ``targets`` they are the outputs themselves, w = y, which explains the squared norm |y|^2, the similarity of
   an image to itself.
 * ``anomaly`` (detector): where does the score of an image lie? The weight is 1.
+* ``anomaly_map`` (detector with such a map, as `PatchCore`): where is an image anomalous? What the score is beyond its
+  largest patch: the distance of each patch to the bank, less the median of all images in that place, and 0 where it is
+  below. A score is that of one patch, and its relevance a spot, on another letter of the same watermark in each image:
+  such maps of 160 tiles with a watermark on 16 were not told from moved ones (p = .14), where anomaly maps of the same
+  images gave all 16 and no other (p < .001).
 * ``frequency`` (encoder or detector): in which frequencies lie the similarity to the neighbours, or the score? A map is
   a spectrum (1, B), lowest band first, which pooling leaves as it is, since B = 16 is less than its 20 cells. The null
   model of `SpRAy` rolls spectra, so that a set is compared with spectra of the same shape at other frequencies. Such
@@ -24,7 +29,7 @@ The questions differ in the weights:
   ``output``.
 
 By the method ``lrp`` a map sums to its ``value`` as far as biases hold nothing of it, by ``rescale`` and ``shapley`` to
-what of the value lies beyond the reference. Grad-CAM maps sum to nothing in particular.
+what of the value lies beyond the reference. Anomaly maps and those of Grad-CAM sum to nothing in particular.
 """
 
 from __future__ import annotations
@@ -54,12 +59,14 @@ from chinspect.images import open_image
 from chinspect.relevance import Composite, Method
 from chinspect.subjects import Kind, Pixels, Subject, check_subject
 
-Explain = Literal["neighbours", "output", "anomaly", "frequency", "gradcam"]
+Explain = Literal["neighbours", "output", "anomaly", "anomaly_map", "frequency", "gradcam"]
 Targets = Sequence[int] | Literal["predicted"] | None
 Array = NDArray[Any]
 Progress = Callable[[int, int], None]
 BANDS = 16
 """Frequency bands, spaced geometrically."""
+ANOMALY_MAP: Explain = "anomaly_map"
+"""The question of detectors that say where an image is anomalous, by a method of this name."""
 _SHARD = 16  # images: small enough that an interrupted run loses little, and that workers have enough of them
 
 
@@ -73,6 +80,7 @@ class _Question:
         cells: rows and columns that maps are pooled to at most; None leaves them.
         bands: number of frequency bands; 0 for pixels.
         of_neighbours: whether an encoder is asked for the similarity to neighbours, and not for its outputs.
+        conserved: whether maps are relevance, which sums to what is explained.
     """
 
     method: str
@@ -80,6 +88,7 @@ class _Question:
     cells: int | None
     bands: int = 0
     of_neighbours: bool = False
+    conserved: bool = True
 
 
 # Similarities are as coarse as the patches that pairs are explained by. 56 cells are fine enough to draw a map over a
@@ -88,8 +97,9 @@ _QUESTIONS: Mapping[str, _Question] = {
     "neighbours": _Question("Neighbours", ("encoder",), 16, of_neighbours=True),
     "output": _Question("Output", ("encoder", "classifier"), 56),
     "anomaly": _Question("Anomaly", ("detector",), 56),
+    "anomaly_map": _Question(ANOMALY_MAP, ("detector",), 56, conserved=False),
     "frequency": _Question("Bands", ("encoder", "detector"), None, BANDS, of_neighbours=True),
-    "gradcam": _Question("GradCAM", ("encoder",), None),
+    "gradcam": _Question("GradCAM", ("encoder",), None, conserved=False),
 }
 _USUAL: Mapping[Kind, Explain] = {"encoder": "neighbours", "classifier": "output", "detector": "anomaly"}
 _NOUNS: Mapping[Kind, str] = {"encoder": "an encoder", "classifier": "a classifier", "detector": "a fitted detector"}
@@ -121,7 +131,10 @@ class ExplainedImages:
 
     @property
     def conservation(self) -> NDArray[np.float64]:
-        """(N,), the sum of each map over its value: how much of it lies in the pixels."""
+        """(N,), the sum of each map over its value: how much of it lies in the pixels; nan of maps of another kind."""
+        method = self.description["method"]
+        if not all(question.conserved for question in _QUESTIONS.values() if question.method == method):
+            return np.full(len(self.maps), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio: NDArray[np.float64] = self.maps.sum((1, 2), dtype=np.float64) / self.values
         return ratio
@@ -151,8 +164,8 @@ def explain_images(
     Args:
         subject: an encoder, whose outputs may be logits, a classifier whose logits are a module, or a fitted detector.
         images: folder, read recursively, a list or table of paths, or a list of images (see `load_samples`).
-        explain: the question, see the module; by default ``neighbours`` of an encoder, ``anomaly`` of a detector,
-            ``output`` of a classifier.
+        explain: the question, see the module; by default ``neighbours`` of an encoder, ``output`` of a classifier, and
+            of a detector ``anomaly_map`` where it has such a map, else ``anomaly``.
         path: folder of the stores of responses and maps, made if need be; None stores nothing.
         targets: ``output`` and ``gradcam``: one output for each image listed (such as its true class), or ``predicted``
             for the largest output; None for all outputs as they are.
@@ -202,6 +215,9 @@ def explain_images(
             options={} if options is None else {"method": options},
         )
         maps = run("maps", compute, {"kind": "explanations of images", **made}, progress).arrays("maps")[readable]
+        if explain == ANOMALY_MAP:
+            # what each image has in a place, as the border of the parts, is no reason to call some of them alike
+            maps = (maps - np.median(maps, axis=0)).clip(0)
     paths = samples.paths
     return ExplainedImages(
         maps=maps,
@@ -218,7 +234,8 @@ def explain_images(
 def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
     """The question, or the usual one for this kind of model; `InputError` unless it can be asked of the model."""
     check_subject(subject)
-    question = explain or _USUAL[subject.kind]
+    located = hasattr(subject, ANOMALY_MAP)
+    question = explain or (ANOMALY_MAP if located else _USUAL[subject.kind])
     if question not in _QUESTIONS:
         raise InputError(
             f"the explanation {question!r} is not known{did_you_mean(question, _QUESTIONS)}: "
@@ -228,6 +245,8 @@ def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
     if subject.kind not in kinds:
         nouns = " or ".join(_NOUNS[kind] for kind in kinds)
         raise InputError(f"{question!r} explains {nouns}, and this is a {type(subject).__name__}: choose another one.")
+    if question == ANOMALY_MAP and not located:
+        raise InputError(f"a {type(subject).__name__} has no anomaly map: explain its scores, by 'anomaly'.")
     return question
 
 
@@ -273,7 +292,7 @@ def _description(
         made["preprocessing"] = asdict(preprocessing)
     if explain == "gradcam":
         made["layer"] = layer
-    elif subject.kind == "detector":
+    elif subject.kind == "detector" and question.conserved:
         made["relevance"] = getattr(subject, "explained_by", None)
     else:
         made["relevance"] = banded(method or Method(), question.bands).document
@@ -338,8 +357,11 @@ def _maps(
 ) -> Array:
     """Maps (n, h, w) of some images, ``indices`` among all, whose weights are (N, d)."""
     own = weights[indices.start : indices.stop]
+    special: Any = subject  # what not all models have is no part of what every model can do
     if layer is not None:
-        encoder: Any = subject  # no relevance, and so no part of what every model can do
-        return grad_cam(encoder.module, encoder.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
-    maps = subject.explain(seen, own, bands=question.bands, **options)
+        return grad_cam(special.module, special.inputs(seen), layer, torch.from_numpy(own)).cpu().numpy()
+    if question.method == ANOMALY_MAP:
+        maps = special.anomaly_map(seen)
+    else:
+        maps = subject.explain(seen, own, bands=question.bands, **options)
     return maps if question.cells is None else area_sum(maps, question.cells)

@@ -88,6 +88,7 @@ _EXPLAINED: Mapping[str, str] = {
     "neighbours": "the similarity of each image to its nearest neighbours",
     "output": "each image's own output",
     "anomaly": "the anomaly score of each image",
+    "anomaly_map": "where each image is anomalous, beyond what most are in that place",
     "bands": "each image's similarity or score by frequency",
     "gradcam": "a layer of the network (Grad-CAM)",
 }

@@ -48,7 +48,7 @@ def analyse(
             a module.
         images: the data set: a folder, a list or table of paths, or a list of images (see `load_samples`).
         explain: the question, see `chinspect.explain.explain_images`; by default ``neighbours`` of an encoder,
-            ``anomaly`` of a detector, ``output`` of a classifier.
+            ``output`` of a classifier, and of a detector ``anomaly_map`` where it has such a map, else ``anomaly``.
         labels: with them each class is analysed on its own as well.
         n_surrogates: data sets of moved maps that p-values come from; 0 tests nothing.
         path: folder of the run, where `SprayRun.save` will write and explanations are stored, so that a run that was

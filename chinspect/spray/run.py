@@ -53,6 +53,7 @@ _EXPLAINED = {
     "neighbours": "the similarity of each image to its nearest neighbours",
     "output": "each image's own output (of an encoder the length of its embedding)",
     "anomaly": "the anomaly score of each image",
+    "anomaly_map": "where each image is anomalous, beyond what most are in that place",
     "bands": "the similarity of each image to its nearest neighbours, by frequency",
     "bands of a detector": "the anomaly score of each image, by frequency",
     "gradcam": "a layer of the network (Grad-CAM)",

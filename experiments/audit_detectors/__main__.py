@@ -21,6 +21,8 @@ alarms), and how many of all such findings are right (precision), each with Wils
 many were at least told as a candidate. Acquisition changes are left out: what a detector owes to a brighter lamp nobody
 planted.
 
+Spectra are left out, too: without a position, nothing of them is cut out, and so none is confirmed.
+
 Tables are written after each seed, and a seed that ``cases.csv`` of --out has is not run again.
 """
 
@@ -32,6 +34,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the checkout, wherever this is started from
 
@@ -41,11 +44,13 @@ from PIL import Image
 
 from chinspect.anomaly import D2Neighbors, Detector, PatchCore
 from chinspect.artefacts import ARTEFACTS
-from chinspect.audit import Audit, audit_detector
+from chinspect.audit import Audit, audit_detector, detectors
+from chinspect.audit.detector_strategies import maps_of
 from chinspect.datasets import MVTecCategory, load_mvtec
+from chinspect.errors import InputError
 from chinspect.images import open_image
 from chinspect.intervals import wilson
-from chinspect.spray import ground
+from chinspect.spray import SprayRun, ground
 from chinspect.world import industrial
 from experiments.study import Run, option, read_options, write_table
 
@@ -72,6 +77,7 @@ SMOKE = {"train": 12, "test": 24, "size": 64, "side": 32, "surrogates": 3, "seed
 def main() -> None:
     """Runs what is missing, and writes both tables after each seed."""
     options = read_options(__doc__, OPTIONS, out="results/audit_detectors", smoke=SMOKE, generated=["root"], seeds=20)
+    detectors.maps_of = only_maps
     ground.can_read = lambda: False  # what a candidate's text says is not asked here, and takes most of the time
     with Run(options) as run:
         file = run.out / "cases.csv"
@@ -85,6 +91,13 @@ def main() -> None:
                         print({key: cases[-1][key] for key in (*KEYS, "found", "false", "seconds")}, flush=True)
             write_table(pd.DataFrame(cases), run.out, "cases")
             run.write(summary(pd.DataFrame(cases)), "audits")
+
+
+def only_maps(*args: Any, spectra: bool, **options: Any) -> SprayRun:
+    """The step of an audit, without spectra, which take a third of its time."""
+    if spectra:
+        raise InputError("spectra are not asked here.")
+    return maps_of(*args, spectra=False, **options)
 
 
 def planned(options) -> Iterator[tuple[str, float]]:

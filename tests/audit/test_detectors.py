@@ -2,17 +2,19 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from chinspect.anomaly import CallableDetector, D2Neighbors
+from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit import audit_detector, junit_xml, summary_markdown
 from chinspect.audit.detector_images import AuditedImages, audited_images
 from chinspect.audit.detector_marks import beside_defects, on_defects
 from chinspect.audit.detector_plan import MAPS, SCORES, SPECTRA, DetectorTiming, time_detector
+from chinspect.audit.detector_strategies import maps_of
 from chinspect.datasets import load_mvtec
 from chinspect.errors import InputError
 from chinspect.images import open_image
@@ -196,6 +198,25 @@ def test_a_mark_on_normal_images_is_told_with_its_images(texture, tmp_path, monk
     assert "normal images that carry it are called anomalous" in told[0].sentence
     assert told[0].numbers["alarms_with"] == told[0].numbers["normals_with"]
     assert audit.verdict == "stress"
+
+
+def test_a_watermark_on_photographs_of_tiles_is_where_they_are_anomalous(real_data, tmp_path, monkeypatch):
+    """The score of each is that of another letter, so that relevance of scores lies in another place in each."""
+    monkeypatch.setattr(ground, "can_read", lambda: False)
+    tiles = load_mvtec(real_data("magnetic_tile"))
+    detector = PatchCore(coreset=0.02, resizer="pillow-bilinear", size=128).fit(list(tiles.train)[:24])
+    watermark = ARTEFACTS["watermark"]()
+    for i, path in enumerate(tiles.test[::5][:60]):
+        pixels = np.asarray(open_image(path))
+        Image.fromarray(watermark.add(pixels) if i % 6 == 0 else pixels).save(tmp_path / f"{i:02}.png")
+    run = maps_of(
+        detector, audited_images(tmp_path, detector), spectra=False, n_surrogates=19, path=None, progress=None
+    )
+    assert run.made["method"] == "anomaly_map"
+    (found,) = run.flagged.values()
+    members = {int(Path(run.names[i]).stem) for i in found.candidate.indices}
+    carriers = set(range(0, 60, 6))
+    assert len(members & carriers) >= 0.8 * max(len(members), len(carriers))
 
 
 class Run:

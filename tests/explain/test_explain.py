@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from chinspect.anomaly import D2Neighbors, explain_anomaly
+from chinspect.anomaly import D2Neighbors, PatchCore, explain_anomaly
 from chinspect.encoders import Encoder, load_encoder
 from chinspect.errors import InputError
 from chinspect.execute import load_samples
@@ -91,6 +91,8 @@ def test_against_a_reference_maps_sum_to_what_lies_beyond_it(folder, encoder, na
 def test_detectors_and_grad_cam_have_a_method_of_their_own(folder, encoder, detector):
     with pytest.raises(InputError, match="has a method of its own"):
         explain_images(detector, folder, method=LRP)
+    with pytest.raises(InputError, match="a D2Neighbors has no anomaly map: explain its scores, by 'anomaly'"):
+        explain_images(detector, folder, explain="anomaly_map")
     with pytest.raises(InputError, match="choose rescale or lrp"):
         explain_images(encoder, folder, explain="frequency", method=Method("shapley"))
 
@@ -101,6 +103,22 @@ def test_anomaly_is_the_detectors_own_explanation(folder, detector):
     np.testing.assert_allclose(found.maps, area_sum(expected.pixels, 56), rtol=1e-4, atol=1e-7)
     np.testing.assert_allclose(found.values, detector.decision_function([str(path) for path in found.paths]), rtol=1e-5)
     assert found.picture(0).size == (64, 64)
+
+
+def test_an_anomaly_map_is_what_lies_beyond_the_median_of_all_images(folder):
+    patchcore = PatchCore(backbone="tiny-supervised", size=64, resizer="pillow-bilinear")
+    patchcore.fit(sorted(folder.glob("???.png")))
+    found = explain_images(patchcore, folder)
+    paths = [str(path) for path in found.paths]
+    maps = area_sum(patchcore.anomaly_map(paths), 56)
+    np.testing.assert_allclose(found.maps, np.maximum(maps - np.median(maps, axis=0), 0), rtol=1e-4, atol=1e-4)
+    assert (found.maps > 0).any(axis=(1, 2)).all()
+    np.testing.assert_allclose(found.values, patchcore.decision_function(paths), rtol=1e-5)
+    assert np.isnan(found.conservation).all(), "distances are no parts of a score"
+    assert found.description["method"] == "anomaly_map"
+    relevance = explain_images(patchcore, folder, explain="anomaly")
+    assert not np.allclose(relevance.maps, found.maps)
+    assert np.isfinite(relevance.conservation).all()
 
 
 def test_spectra_are_conserved(folder, encoder, detector):
@@ -153,6 +171,7 @@ def test_goes_on_where_it_stopped(tmp_path, encoder, monkeypatch):
     [
         ({"explain": "saliency"}, "'saliency' is not known: use one of neighbours"),
         ({"explain": "anomaly"}, "explains a fitted detector"),
+        ({"explain": "anomaly_map"}, "explains a fitted detector"),
         ({"explain": "gradcam"}, "needs a layer"),
         ({"explain": "gradcam", "layer": "nothing"}, "no layer 'nothing'"),
         ({"explain": "output", "targets": [1, 2]}, "one output for each of 7 images"),
