@@ -14,8 +14,8 @@ more than `TOLERATED` of all decisions. All p-values of an audit are corrected t
 that with a probability of 5 %, at most, is anything called a stress that does no more than the placebo.
 
 A change is ``stress`` where that null is rejected and the excess over the placebo is at least `TOLERATED`, since of
-enough images any difference is one; ``undecided`` where it is not, and the interval of the excess still reaches beyond
-`SEEN`, so that the images are too few for an answer; else ``clear``.
+enough images any difference is one; ``undecided`` where the excess is as large and the null stays, or where its
+interval still reaches beyond `SEEN`: then the images are too few for an answer; else ``clear``.
 """
 
 from __future__ import annotations
@@ -109,6 +109,6 @@ def _judged(
     status: Status = "clear"
     if p_value <= level and estimate >= TOLERATED:
         status = "stress"
-    elif high > SEEN:
+    elif estimate >= TOLERATED or high > SEEN:
         status = "undecided"
     return Turned(len(turned), int(turned.sum()), int(placebo.sum()), estimate, low, high, p_value, status)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from scipy.stats import fisher_exact, hypergeom
 
 from chinspect.audit.detector_images import AuditedImages
 from chinspect.audit.finding import LEVEL, Status
+from chinspect.errors import InputError
 from chinspect.proof import Proof
 from chinspect.spray import Candidate, SprayRun
 
@@ -40,7 +42,7 @@ _DEFECTIVE = 0.9  # of the members: more than a mark that any image may carry wo
 def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tuple[float, float]:
     """The fraction of defective images among the members, and that of their positive relevance inside their masks.
 
-    The second is nan where no member has a mask, and of spectra.
+    The second is nan where no member has a mask that can be used, and of spectra.
     """
     members = members_of(run, candidate, tested)
     defective = float(np.mean([tested.category.labels[i] == 1 for i in members.values()]))
@@ -48,9 +50,24 @@ def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tu
     for index, i in members.items():
         if tested.category.masks[i] is not None and not run.spectra:
             relevance = np.clip(run.maps[index], 0, None)
-            covered = _covered(tested.category.mask(i), (relevance.shape[0], relevance.shape[1]))
-            inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
+            with suppress(InputError):  # `unusable_masks` tells of them
+                covered = _covered(tested.category.mask(i), (relevance.shape[0], relevance.shape[1]))
+                inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
     return defective, float(np.mean(inside)) if inside else math.nan
+
+
+def unusable_masks(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> str:
+    """Which masks of members are left out, such as one that marks nothing, and why; nothing where all can be used."""
+    reasons = []
+    for i in members_of(run, candidate, tested).values():
+        if tested.category.masks[i] is not None:
+            try:
+                tested.category.mask(i)
+            except InputError as error:
+                reasons.append(str(error))
+    if not reasons:
+        return ""
+    return f"{len(reasons)} of their masks {'is' if len(reasons) == 1 else 'are'} left out, the first as: {reasons[0]}"
 
 
 def raises_scores(proof: Proof) -> bool:

@@ -23,6 +23,7 @@ from chinspect.audit.detector_marks import (
     on_defects,
     raises_scores,
     reaction,
+    unusable_masks,
 )
 from chinspect.audit.finding import AuditFinding, Status
 from chinspect.audit.proofs import proof_blocks, proof_numbers
@@ -107,7 +108,7 @@ def _finding(run: SprayRun, tested: AuditedImages, threshold: float, number: int
         defective, inside = on_defects(run, candidate, tested)
         status, words = beside_defects(run, candidate, tested, status, defective, inside)
         numbers |= {"defective": defective, "inside_masks": inside}
-        sentences.append(words)
+        sentences += [words, *filter(None, [unusable_masks(run, candidate, tested)])]
     names = [tested.names[i] for i in members_of(run, candidate, tested).values()]
     title = f"Scores that lie {', '.join([candidate.position, *finding.ground])}"
     sentences.insert(0, _LEADS[status].format(size=candidate.size, images=len(run.maps), position=candidate.position))

@@ -64,6 +64,7 @@ def test_changes_that_are_no_more_than_the_placebo_are_no_stress():
         (150, range(15), (), "stress"),
         (150, range(15), range(15), "clear"),  # the placebo turns the same ones
         (2000, range(12), (), "clear"),  # beyond chance, and fewer than one in fifty
+        (150, range(4), (), "undecided"),  # one in fifty, and chance would do that
         (20, range(3), (), "undecided"),  # more than one in ten may be
         (150, (), (), "clear"),
         (12, (), (), "undecided"),

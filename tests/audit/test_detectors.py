@@ -12,7 +12,7 @@ from chinspect.anomaly import CallableDetector, D2Neighbors, PatchCore
 from chinspect.artefacts import ARTEFACTS
 from chinspect.audit import audit_detector, junit_xml, summary_markdown
 from chinspect.audit.detector_images import AuditedImages, audited_images
-from chinspect.audit.detector_marks import beside_defects, on_defects
+from chinspect.audit.detector_marks import beside_defects, on_defects, unusable_masks
 from chinspect.audit.detector_plan import MAPS, SCORES, SPECTRA, DetectorTiming, time_detector
 from chinspect.audit.detector_strategies import maps_of
 from chinspect.datasets import load_mvtec
@@ -243,6 +243,23 @@ def test_what_lies_on_the_defects_is_what_the_detector_is_for(texture):
     assert judge(0.1) == "confirmed"
     assert judge(float("nan")) == "candidate", "without masks it may be the defect itself"
     assert beside_defects(Run(images, on), candidate, images, "confirmed", 0.7, 0.8)[0] == "confirmed"
+
+
+def test_a_mask_that_marks_nothing_is_left_out_and_told(texture, tmp_path):
+    """One bad mask of a data set is no reason to tell nothing of its marks."""
+    defects = np.flatnonzero(texture.labels)[:12]
+    candidate = type("Candidate", (), {"indices": defects, "size": 12})()
+    on = np.stack([np.asarray(Image.fromarray(texture.mask(i)).resize((24, 24)), float) for i in range(80)])
+    whole = AuditedImages(texture, True, texture.train)
+    assert unusable_masks(Run(whole, on), candidate, whole) == ""
+    empty = tmp_path / "empty.png"
+    Image.fromarray(np.zeros_like(texture.mask(defects[0]))).save(empty)
+    masks = [empty if i == defects[0] else mask for i, mask in enumerate(texture.masks)]
+    images = AuditedImages(replace(texture, masks=tuple(masks)), True, texture.train)
+    told = unusable_masks(Run(images, on), candidate, images)
+    assert told.startswith("1 of their masks is left out, the first as: The mask ")
+    assert "marks nothing" in told
+    assert on_defects(Run(images, on), candidate, images)[1] > 0.5
 
 
 def test_what_cannot_be_audited_is_refused_before_any_work(nearest, texture, tmp_path):
