@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,27 +46,35 @@ def on_defects(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> tu
     members = members_of(run, candidate, tested)
     defective = float(np.mean([tested.category.labels[i] == 1 for i in members.values()]))
     inside = []
-    for index, i in members.items():
-        if tested.category.masks[i] is not None and not run.spectra:
+    for index, mask in _masks(run, members, tested).items():
+        if not isinstance(mask, InputError):
             relevance = np.clip(run.maps[index], 0, None)
-            with suppress(InputError):  # `unusable_masks` tells of them
-                covered = _covered(tested.category.mask(i), (relevance.shape[0], relevance.shape[1]))
-                inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
+            covered = _covered(mask, (relevance.shape[0], relevance.shape[1]))
+            inside.append(float((relevance * covered).sum() / max(relevance.sum(), 1e-12)))
     return defective, float(np.mean(inside)) if inside else math.nan
 
 
 def unusable_masks(run: SprayRun, candidate: Candidate, tested: AuditedImages) -> str:
     """Which masks of members are left out, such as one that marks nothing, and why; nothing where all can be used."""
-    reasons = []
-    for i in members_of(run, candidate, tested).values():
-        if tested.category.masks[i] is not None:
-            try:
-                tested.category.mask(i)
-            except InputError as error:
-                reasons.append(str(error))
+    masks = _masks(run, members_of(run, candidate, tested), tested).values()
+    reasons = [str(mask) for mask in masks if isinstance(mask, InputError)]
     if not reasons:
         return ""
     return f"{len(reasons)} of their masks {'is' if len(reasons) == 1 else 'are'} left out, the first as: {reasons[0]}"
+
+
+def _masks(
+    run: SprayRun, members: Mapping[int, int], tested: AuditedImages
+) -> dict[int, NDArray[np.bool_] | InputError]:
+    """The masks of members that have one, by the index of their map, or why it cannot be used; none of spectra."""
+    masks: dict[int, NDArray[np.bool_] | InputError] = {}
+    for index, i in members.items():
+        if tested.category.masks[i] is not None and not run.spectra:
+            try:
+                masks[index] = tested.category.mask(i)
+            except InputError as error:
+                masks[index] = error
+    return masks
 
 
 def raises_scores(proof: Proof) -> bool:

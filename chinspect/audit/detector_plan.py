@@ -60,10 +60,10 @@ def time_detector(detector: Detector, tested: AuditedImages) -> DetectorTiming:
 def _explaining(detector: Detector, seen: Sequence[Pixels], bands: int) -> float:
     """Of a map, or of a spectrum; 0 where there are none, which the step itself says."""
     weights = np.ones((1, 1))
-    if not bands and question_for(detector) == ANOMALY_MAP:
-        located: Any = detector
-        return seconds_each(lambda i: located.anomaly_map([seen[i]]), len(seen))
+    located: Any = detector  # some have an anomaly map
     with suppress(InputError):
+        if not bands and question_for(detector) == ANOMALY_MAP:
+            return seconds_each(lambda i: located.anomaly_map([seen[i]]), len(seen))
         return seconds_each(lambda i: detector.explain([seen[i]], weights, bands=bands), len(seen))
     return 0.0
 

@@ -263,7 +263,8 @@ def _proven_again(before: AuditFinding, after: AuditFinding) -> AuditFinding:
 
 def _trust(run: SprayRun) -> Section:
     """How far maps can be trusted, and what they could have shown."""
-    blocks: list[Block] = [Paragraph(run.sentence[:1].upper() + run.sentence[1:])]
+    sentence = run.sentence[:1].upper() + run.sentence[1:]
+    blocks: list[Block] = [Paragraph(f"Explained: {run.explained}. {sentence}")]
     if run.faithfulness is not None:
         blocks.insert(0, Paragraph(run.faithfulness.sentence))
     return Section("How far the maps can be trusted", blocks)

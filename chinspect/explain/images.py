@@ -132,8 +132,7 @@ class ExplainedImages:
     @property
     def conservation(self) -> NDArray[np.float64]:
         """(N,), the sum of each map over its value: how much of it lies in the pixels; nan of maps of another kind."""
-        method = self.description["method"]
-        if not all(question.conserved for question in _QUESTIONS.values() if question.method == method):
+        if "relevance" not in self.description:
             return np.full(len(self.maps), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio: NDArray[np.float64] = self.maps.sum((1, 2), dtype=np.float64) / self.values
@@ -234,7 +233,7 @@ def explain_images(
 def question_for(subject: Subject, explain: Explain | None = None) -> Explain:
     """The question, or the usual one for this kind of model; `InputError` unless it can be asked of the model."""
     check_subject(subject)
-    located = hasattr(subject, ANOMALY_MAP)
+    located = subject.kind == "detector" and hasattr(subject, ANOMALY_MAP)
     question = explain or (ANOMALY_MAP if located else _USUAL[subject.kind])
     if question not in _QUESTIONS:
         raise InputError(
@@ -292,9 +291,9 @@ def _description(
         made["preprocessing"] = asdict(preprocessing)
     if explain == "gradcam":
         made["layer"] = layer
-    elif subject.kind == "detector" and question.conserved:
+    if question.conserved and subject.kind == "detector":
         made["relevance"] = getattr(subject, "explained_by", None)
-    else:
+    elif question.conserved:
         made["relevance"] = banded(method or Method(), question.bands).document
     if subject.kind != "detector":
         made |= {"neighbours": k, "centred": True} if question.of_neighbours else {"targets": targets}
